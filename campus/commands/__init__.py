@@ -1,0 +1,1 @@
+"""What a person calls by name, one file each: parse, do, print."""

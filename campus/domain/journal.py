@@ -1,0 +1,64 @@
+"""The rule of the journal: an entry counts if its owner made the last claim before it, and its seq
+is the last one plus 1.
+
+Every reader that folds the journal (owner, analytics, replay) asks here, so that they cannot
+disagree. What does not count is counted by its reason: a repeat, an entry after a gap, a word of an
+old owner that woke up, bytes that no owner writes. Not here: how entries are decided (ledger.py).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from campus.domain.codec import decode_journal
+from campus.domain.events import JournalEvent, OwnerClaimed
+
+OWNER_HEADER = "owner"
+
+
+class JournalRecord(Protocol):
+    """A record as a Kafka consumer hands it over."""
+
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class JournalRule:
+    """What has counted so far in one partition of the journal."""
+
+    def __init__(self) -> None:
+        self.owner: str | None = None
+        self.seq = 0
+        self.ignored: Counter[str] = Counter()
+
+    def counts(self, event: JournalEvent, owner: str | None) -> bool:
+        """Whether the partition's next event, written by `owner`, counts; remembers that it did."""
+        if isinstance(event, OwnerClaimed):
+            self.owner = event.owner
+            return True
+        if owner is None or owner != self.owner:
+            self.ignored["old_owner"] += 1
+            return False
+        if event.seq != self.seq + 1:
+            self.ignored["repeat" if event.seq <= self.seq else "after_gap"] += 1
+            return False
+        self.seq = event.seq
+        return True
+
+    def counting(self, records: Iterable[JournalRecord]) -> Iterator[JournalEvent]:
+        """The events among the partition's next records that count, claims among them."""
+        for record in records:
+            event = decode_journal(record.value)
+            if event is None:
+                self.ignored["unreadable"] += 1
+            elif self.counts(event, owner_of(record)):
+                yield event
+
+
+def owner_of(record: JournalRecord) -> str | None:
+    for name, value in record.headers:
+        if name == OWNER_HEADER:
+            return value.decode("utf-8", "replace")
+    return None

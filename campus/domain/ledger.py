@@ -1,0 +1,242 @@
+"""One partition's stock, as a fold: `decide` looks and touches nothing, `apply` asks no rule.
+
+Deciding and then applying is the only way forward; restoring is applying alone. Both are functions
+of what stands in the log and nothing else (no clock, no chance, no I/O), so that deciding the same
+records again gives the same entries, byte for byte.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from campus.domain.codec import Unfit, decode_input
+from campus.domain.events import (
+    DuplicateIgnored,
+    Entry,
+    FailReason,
+    Input,
+    InventoryFailed,
+    InventoryReserved,
+    JournalEvent,
+    OrderDeadLettered,
+    OrderPlaced,
+    OrderRerouted,
+    OwnerClaimed,
+    StockAdded,
+    StockChanged,
+    type_and_id,
+)
+from campus.domain.partitions import item_partition
+from campus.domain.times import iso_utc
+from campus.domain.window import WINDOW_ORDERS_DEFAULT, DecidedWindow
+
+DEAD_LETTER_BYTES_MAX = 64 * 1024
+ORIGIN_HEADER = "origin-partition-offset"
+ORIGIN_TIME_HEADER = "origin-time-ms"
+
+
+class InputRecord(Protocol):
+    """A record of order-events as a consumer hands it over; `timestamp`: append time in ms."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reroute:
+    """To be sent on to the partition of order-events that the item belongs to."""
+
+    partition: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """To be kept, as it came, where people can look at it."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+SideOutput = Reroute | DeadLetter
+
+
+class StockLedger:
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition, self.partitions = partition, partitions
+        self.seq = 0
+        self.next_offset = 0
+        self.stock: dict[str, int] = {}
+        self.opened: set[str] = set()
+        self.window = DecidedWindow(WINDOW_ORDERS_DEFAULT)
+
+    def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]:
+        """The one entry for the next record, and what must be on record elsewhere before it."""
+        try:
+            event = decode_input(record.value)
+        except Unfit as unfit:
+            return self._dead_lettered(record, unfit)
+        home = item_partition(event.item, self.partitions)
+        if home != self.partition:
+            return self._rerouted(record, event, home)
+        if self._was_decided(event):
+            return self._duplicate(record, event), None
+        if isinstance(event, StockAdded):
+            return self._stock_changed(record, event), None
+        return self._order_decided(record, event), None
+
+    def apply(self, event: JournalEvent) -> None:
+        """Move on by an entry of the journal that counts, or by a claim."""
+        if isinstance(event, OwnerClaimed):
+            self.window.resize(event.window_orders)
+            return
+        assert event.seq == self.seq + 1, f"entry {event.seq} after {self.seq}"
+        self.seq = event.seq
+        self.next_offset = event.source_offset + 1
+        if isinstance(event, InventoryReserved):
+            self.stock[event.item] = event.remaining
+            self.window.remember_order(event.order_id, event.decided_at)
+        elif isinstance(event, InventoryFailed):
+            self.window.remember_order(event.order_id, event.decided_at)
+        elif isinstance(event, StockChanged):
+            self.stock[event.item] = event.remaining
+            if event.reason == "opening":
+                self.opened.add(event.item)
+            else:
+                self.window.remember_restock(event.event_id, event.decided_at)
+
+    def _was_decided(self, event: Input) -> bool:
+        if isinstance(event, OrderPlaced):
+            return self.window.has_order(event.order_id)
+        if event.reason == "opening":
+            return event.item in self.opened
+        return self.window.has_restock(event.event_id)
+
+    def _order_decided(self, record: InputRecord, order: OrderPlaced) -> InventoryReserved | InventoryFailed:
+        in_stock = self.stock.get(order.item)
+        if reason := self._reason_to_refuse(record, order, in_stock):
+            return InventoryFailed(
+                seq=self.seq + 1,
+                source_offset=record.offset,
+                order_id=order.order_id,
+                user_id=order.user_id,
+                item=order.item,
+                quantity=order.quantity,
+                remaining=in_stock,
+                reason=reason,
+                placed_at=order.placed_at,
+                decided_at=iso_utc(record.timestamp),
+            )
+        assert in_stock is not None
+        return InventoryReserved(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            order_id=order.order_id,
+            user_id=order.user_id,
+            item=order.item,
+            quantity=order.quantity,
+            remaining=in_stock - order.quantity,
+            placed_at=order.placed_at,
+            decided_at=iso_utc(record.timestamp),
+        )
+
+    def _reason_to_refuse(
+        self, record: InputRecord, order: OrderPlaced, in_stock: int | None
+    ) -> FailReason | None:
+        # A rerouted order from before the window's memory may have been decided and forgotten.
+        origin_time = _origin_time(record)
+        if origin_time is not None and self.window.has_forgotten(origin_time):
+            return "too_old"
+        if in_stock is None:
+            return "unknown_item"
+        if in_stock < order.quantity:
+            return "insufficient_stock"
+        return None
+
+    def _stock_changed(self, record: InputRecord, added: StockAdded) -> StockChanged:
+        return StockChanged(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            event_id=added.event_id,
+            item=added.item,
+            quantity=added.quantity,
+            remaining=self.stock.get(added.item, 0) + added.quantity,
+            reason=added.reason,
+            decided_at=iso_utc(record.timestamp),
+        )
+
+    def _duplicate(self, record: InputRecord, event: Input) -> DuplicateIgnored:
+        repeated_type, repeated_id = type_and_id(event)
+        return DuplicateIgnored(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            repeated_type=repeated_type,
+            repeated_id=repeated_id,
+            item=event.item,
+            decided_at=iso_utc(record.timestamp),
+        )
+
+    def _rerouted(self, record: InputRecord, event: Input, home: int) -> tuple[OrderRerouted, Reroute]:
+        assert record.value is not None
+        rerouted_type, rerouted_id = type_and_id(event)
+        entry = OrderRerouted(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            rerouted_type=rerouted_type,
+            rerouted_id=rerouted_id,
+            item=event.item,
+            to_partition=home,
+            decided_at=iso_utc(record.timestamp),
+        )
+        headers = (
+            (ORIGIN_HEADER, f"{self.partition}:{record.offset}".encode()),
+            (ORIGIN_TIME_HEADER, str(record.timestamp).encode()),
+        )
+        return entry, Reroute(home, event.item.encode(), record.value, headers)
+
+    def _dead_lettered(self, record: InputRecord, unfit: Unfit) -> tuple[OrderDeadLettered, DeadLetter]:
+        entry = OrderDeadLettered(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            reason=unfit.reason,
+            decided_at=iso_utc(record.timestamp),
+        )
+        size = len(record.value or b"")
+        headers = (
+            (ORIGIN_HEADER, f"{self.partition}:{record.offset}".encode()),
+            (ORIGIN_TIME_HEADER, str(record.timestamp).encode()),
+            ("reason", unfit.reason.encode()),
+            ("detail", unfit.detail[:256].encode("utf-8", "replace")),
+            ("original-bytes", str(size).encode()),
+        )
+        key = record.key and record.key[:DEAD_LETTER_BYTES_MAX]
+        value = record.value and record.value[:DEAD_LETTER_BYTES_MAX]
+        return entry, DeadLetter(self.partition, key, value, headers)
+
+
+def openings(opening_stock: Mapping[str, int]) -> list[StockAdded]:
+    """The opening stock as events, the same ones at each start."""
+    return [
+        StockAdded(event_id="opening", item=item, quantity=quantity, reason="opening")
+        for item, quantity in opening_stock.items()
+    ]
+
+
+def _origin_time(record: InputRecord) -> str | None:
+    """When a rerouted record was first appended; None for one that came straight."""
+    for name, value in record.headers:
+        if name == ORIGIN_TIME_HEADER:
+            return iso_utc(int(value)) if value.isdigit() and len(value) <= 13 else None
+    return None

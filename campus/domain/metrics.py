@@ -1,0 +1,86 @@
+"""What the journal's entries add up to: orders decided, by item, by reason and by minute.
+
+A fold like the ledger: each partition has its own `OrderMetrics`, and a sum of them is the whole.
+Minutes are of the entries' own times, so that folding again gives the same buckets.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from campus.domain.events import InventoryFailed, InventoryReserved, JournalEvent
+
+MINUTES_MAX = 24 * 60
+MINUTE_CHARS = len("2026-01-01T12:34")
+
+
+@dataclass(slots=True)
+class ItemMetrics:
+    reserved: int = 0
+    failed: int = 0
+    portions: int = 0
+
+
+@dataclass(slots=True)
+class OrderMetrics:
+    """`minutes` keeps the last MINUTES_MAX buckets that had orders; the totals keep everything.
+
+    Orders of items that were never in stock are counted by their reason, not by their item: anyone
+    can make up names, and the memory for them must be bounded.
+    """
+
+    successful: int = 0
+    failed: int = 0
+    items: dict[str, ItemMetrics] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    minutes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return self.successful + self.failed
+
+    @property
+    def failure_percent(self) -> float:
+        return 100 * self.failed / self.total if self.total else 0.0
+
+    def apply(self, event: JournalEvent) -> None:
+        if isinstance(event, InventoryReserved):
+            self.successful += 1
+            item = self._item(event.item)
+            item.reserved += 1
+            item.portions += event.quantity
+        elif isinstance(event, InventoryFailed):
+            self.failed += 1
+            self.reasons[event.reason] += 1
+            if event.remaining is not None:
+                self._item(event.item).failed += 1
+        else:
+            return
+        self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
+
+    def add(self, other: "OrderMetrics") -> None:
+        self.successful += other.successful
+        self.failed += other.failed
+        self.reasons.update(other.reasons)
+        for name, theirs in other.items.items():
+            ours = self._item(name)
+            ours.reserved += theirs.reserved
+            ours.failed += theirs.failed
+            ours.portions += theirs.portions
+        for minute in sorted(other.minutes):
+            self._count_minute(minute, other.minutes[minute])
+
+    def _item(self, name: str) -> ItemMetrics:
+        return self.items.setdefault(name, ItemMetrics())
+
+    def _count_minute(self, minute: str, orders: int) -> None:
+        self.minutes[minute] = self.minutes.get(minute, 0) + orders
+        if len(self.minutes) > MINUTES_MAX:
+            del self.minutes[min(self.minutes)]
+
+
+def summed(parts: Iterable[OrderMetrics]) -> OrderMetrics:
+    total = OrderMetrics()
+    for part in parts:
+        total.add(part)
+    return total

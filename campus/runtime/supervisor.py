@@ -1,0 +1,358 @@
+"""OTP's rules for threads: children start in order, stop in reverse, and are built anew when they crash.
+
+The supervisor lives in the main thread and waits on one queue of words: "stop" from a signal, "look" from
+a child's thread that has ended; in between it looks at every child's health. It alone moves a child from
+state to state, and it starts a child's next thread only after the last one has ended. A thread cannot be
+killed, so a child that makes no progress, or does not stop, ends the process by name.
+"""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from random import Random
+from threading import Event, Thread
+from types import FrameType
+
+from campus.runtime.errors import CampusError
+from campus.runtime.lifecycle import (
+    MOVES,
+    Child,
+    ChildState,
+    Crashes,
+    Ending,
+    Restart,
+    RestartPolicy,
+    State,
+)
+from campus.runtime.logs import printable, summary
+from campus.runtime.role import Role
+
+__all__ = [
+    "Child",
+    "ChildState",
+    "Ending",
+    "Restart",
+    "RestartPolicy",
+    "State",
+    "Supervisor",
+    "install_signals",
+]
+
+STOP = "stop"  # a signal came
+LOOK = "look"  # something happened; what, the supervisor sees for itself
+
+READY_EVERY_S = 0.05  # between looks while a child starts or closes
+LOOK_EVERY_S = 1.0  # between looks otherwise; and Windows hears Ctrl-C only between two waits
+LOOK_SILENCE_MOST_S = 2 * LOOK_EVERY_S
+START_NOTICE_S = 5.0  # a wait for the child before is worth a line after that long
+
+SETTLED = {State.RUNNING, State.DONE}  # the next child may start
+
+log = logging.getLogger("supervisor")
+
+
+def install_signals(words: SimpleQueue[str]) -> None:
+    """From now on SIGINT and SIGTERM put "stop" on `words`, and do nothing else. Main thread only."""
+
+    # Not Queue: a signal may interrupt the holder of its lock. SimpleQueue.put is reentrant.
+    def say_stop(_signal: int, _frame: FrameType | None) -> None:
+        words.put(STOP)
+
+    signal.signal(signal.SIGINT, say_stop)
+    signal.signal(signal.SIGTERM, say_stop)
+
+
+class Supervisor:
+    """Runs the children until a word, a fault or the last of them ends it; says so in an `Ending`.
+
+    The caller exits with the ending's code. If that is not 0, threads may still run (they are daemons:
+    stuck, or never waited for after a second signal), and an ordinary exit could hang or crash on them:
+    flush stdout, stderr and the log, then leave by `os._exit`. A fault has been logged when it was found.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[Child],
+        policy: RestartPolicy,
+        *,
+        shutdown_s: float,
+        words: SimpleQueue[str],
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        names = [child.name for child in children]
+        assert len(set(names)) == len(names), f"two children of one name in {names}"
+        random = random or Random()  # noqa: S311 (jitter, no secret)
+        self._policy, self._shutdown_s, self._words, self._clock = policy, shutdown_s, words, clock
+        self._workers = tuple(_Worker(child, Crashes(policy, random), clock()) for child in children)
+        self._stops_heard = 0
+        self._publish()
+
+    def run(self) -> Ending:
+        """Blocks, in the main thread, until everything has been stopped, or a second signal came."""
+        try:
+            return self._stop_all(self._watch())
+        except _SecondSignal:
+            for worker in self._workers:
+                worker.tell_to_stop()
+            return Ending(130, "stopped at once by a second signal")
+        finally:
+            self._publish()
+
+    def states(self) -> tuple[ChildState, ...]:
+        """The children as they were at the last look, in start order; from any thread."""
+        return self._states
+
+    # Running: hear a word, look at every child, start what is due; again.
+
+    def _watch(self) -> Ending:
+        wait_s = 0.0  # a stop that came before us starts nothing
+        while True:
+            ending = self._hear(wait_s) or self._look_at_all()
+            if ending:
+                return ending
+            self._start_what_is_due()
+            wait_s = self._until_next_look_s()
+
+    def _hear(self, wait_s: float) -> Ending | None:
+        """Wait for a word, that long at most. The second stop ends everything, wherever we are."""
+        self._publish()
+        try:
+            word = self._words.get(timeout=max(wait_s, 0.0))
+        except Empty:
+            return None
+        if word != STOP:
+            return None
+        self._stops_heard += 1
+        if self._stops_heard > 1:
+            raise _SecondSignal
+        return Ending(0, "stopped as asked")
+
+    def _look_at_all(self) -> Ending | None:
+        for worker in self._workers:
+            ending = self._look_at(worker)
+            if ending:
+                return ending
+        if all(worker.state is State.DONE for worker in self._workers):
+            return Ending(0, "all is done")
+        return None
+
+    def _look_at(self, worker: "_Worker") -> Ending | None:
+        life, now_s = worker.life, self._clock()
+        if life is None:
+            return None
+        if life.ended:
+            return self._after(worker, life)
+        if worker.state is State.CLOSING:
+            if now_s < worker.due_at_s:
+                return None
+            closing_s = worker.child.shutdown_s
+            return self._stuck(worker, f"did not stop in {closing_s:g} s after its health failed")
+        try:
+            silent_s = worker.look(life, now_s)
+        except Exception as error:  # noqa: BLE001 (a crash of the child; it is told when it has ended)
+            worker.health_error = error
+            worker.tell_to_stop()
+            worker.due_at_s = now_s + worker.child.shutdown_s
+            worker.move(State.CLOSING, f"closing after {summary(error)}", now_s)
+            return None
+        if worker.ready and worker.state is State.STARTING:
+            worker.move(State.RUNNING, worker.doing, now_s)
+            if worker.restarts:
+                log.info("%s is back", worker.child.name)
+        running = worker.state is State.RUNNING
+        silent_most_s = self._policy.stuck_s if running else self._policy.start_stuck_s
+        if silent_s <= silent_most_s:
+            return None
+        return self._stuck(worker, f"is stuck: no progress for {silent_s:.0f} s ({worker.doing})")
+
+    def _after(self, worker: "_Worker", life: "_Life") -> Ending | None:
+        """A thread has ended unasked: done, or a restart, or the end."""
+        child, now_s = worker.child, self._clock()
+        error = life.error or worker.health_error
+        worker.life = worker.health_error = None
+        if error is None and child.restart is Restart.ONCE:
+            log.debug("%s is done", child.name)
+            worker.move(State.DONE, "done", now_s)
+            return None
+        why = summary(error) if error else "returned, though nobody asked it to"
+        if error:
+            log.debug("%s crashed, by way of", child.name, exc_info=error)
+        if isinstance(error, CampusError) and error.exit_code is not None:
+            worker.move(State.GIVEN_UP, why, now_s)
+            return self._fault(error.exit_code, printable(str(error)))
+        pause_s = worker.crashes.add(now_s)
+        if pause_s is None:
+            worker.move(State.GIVEN_UP, f"crashed ({why})", now_s)
+            return self._fault(
+                1,
+                f"{child.name} crashed once more than the {self._policy.max_restarts} restarts that it "
+                f"has within {self._policy.period_s:g} s ({why}). "
+                "For the traceback run again with --set logging.level=DEBUG",
+            )
+        log.warning("%s crashed (%s); again in %.1f s", child.name, why, pause_s)
+        worker.due_at_s = now_s + pause_s
+        worker.move(State.BACKOFF, f"crashed ({why})", now_s)
+        return None
+
+    def _start_what_is_due(self) -> None:
+        before: _Worker | None = None
+        for worker in self._workers:
+            now_s = self._clock()
+            if worker.state is State.BACKOFF and now_s >= worker.due_at_s:
+                worker.restarts += 1
+                worker.start(self._words, now_s)
+            elif worker.state is State.WAITING:
+                if before is None or before.state in SETTLED:
+                    worker.start(self._words, now_s)
+                else:
+                    worker.wait_for(before, now_s)
+            before = worker
+
+    def _until_next_look_s(self) -> float:
+        wait_s = LOOK_EVERY_S
+        for worker in self._workers:
+            if worker.state in (State.STARTING, State.CLOSING):
+                wait_s = min(wait_s, READY_EVERY_S)
+            elif worker.state is State.BACKOFF:
+                wait_s = min(wait_s, worker.due_at_s - self._clock())
+        return wait_s
+
+    # Ending: one budget of time for all, the last child first.
+
+    def _stop_all(self, ending: Ending) -> Ending:
+        deadline_s = self._clock() + self._shutdown_s
+        late = [self._stop(worker, deadline_s) for worker in reversed(self._workers)]
+        faults = [fault.reason for fault in late if fault]
+        if not faults:
+            return ending
+        if ending.exit_code:
+            faults.insert(0, ending.reason)
+        return Ending(ending.exit_code or 1, "; ".join(faults))
+
+    def _stop(self, worker: "_Worker", deadline_s: float) -> Ending | None:
+        life, name, asked_at_s = worker.life, worker.child.name, self._clock()
+        if life is None or worker.state is State.STUCK:
+            if State.STOPPED in MOVES[worker.state]:
+                worker.move(State.STOPPED, "stopped", asked_at_s)
+            return None
+        log.debug("stopping %s", name)
+        worker.move(State.STOPPING, worker.doing, asked_at_s)
+        worker.tell_to_stop()
+        until_s = min(asked_at_s + worker.child.shutdown_s, deadline_s)
+        while not life.ended and (left_s := until_s - self._clock()) > 0:
+            self._hear(min(left_s, LOOK_EVERY_S))
+        now_s = self._clock()
+        if not life.ended:
+            return self._stuck(worker, f"did not stop within {now_s - asked_at_s:.1f} s")
+        if life.error:
+            log.warning("%s crashed while stopping (%s)", name, summary(life.error))
+            log.debug("%s crashed, by way of", name, exc_info=life.error)
+        worker.life = None
+        worker.move(State.STOPPED, "stopped", now_s)
+        return None
+
+    # Faults, and what others see.
+
+    def _stuck(self, worker: "_Worker", what: str) -> Ending:
+        worker.tell_to_stop()
+        worker.move(State.STUCK, worker.doing, self._clock())
+        return self._fault(1, f"{worker.child.name} {what}")
+
+    def _fault(self, exit_code: int, reason: str) -> Ending:
+        log.error("%s", reason)
+        return Ending(exit_code, reason)
+
+    def _publish(self) -> None:
+        self._states = tuple(worker.snapshot() for worker in self._workers)
+
+
+class _SecondSignal(Exception):  # noqa: N818 (no error: it unwinds whatever waits)
+    """The user does not want to wait any longer."""
+
+
+class _Worker:
+    """What the supervisor knows of one child. Touched by the supervisor's thread alone."""
+
+    def __init__(self, child: Child, crashes: Crashes, now_s: float) -> None:
+        self.child, self.crashes = child, crashes
+        self.state, self.doing, self.since_s = State.WAITING, "waiting", now_s
+        self.ready = False
+        self.restarts = 0
+        self.life: _Life | None = None
+        self.health_error: Exception | None = None
+        self.due_at_s = now_s  # the restart in BACKOFF, the end of patience in CLOSING
+        self._beat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
+        self._told_wait = False
+
+    def move(self, state: State, doing: str, now_s: float) -> None:
+        assert state in MOVES[self.state], f"{self.child.name}: {self.state} to {state}"
+        self.state, self.doing, self.since_s = state, doing, now_s
+
+    def start(self, words: SimpleQueue[str], now_s: float) -> None:
+        self.move(State.STARTING, "starting", now_s)
+        self.ready = False
+        self._beat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
+        self.life = _Life(self.child, words)
+        self.life.begin()
+
+    def wait_for(self, other: "_Worker", now_s: float) -> None:
+        self.doing = f"waiting for {other.child.name}"
+        slow = other.state is State.STARTING and now_s - other.since_s >= START_NOTICE_S
+        if slow and not self._told_wait:
+            self._told_wait = True
+            log.info("%s waits for %s (%s)", self.child.name, other.child.name, other.doing)
+
+    def look(self, life: "_Life", now_s: float) -> float:
+        """Read the role's health, which may raise; returns for how long it has made no progress.
+
+        Silence is added up look by look and bounded for each: after the whole process was paused
+        (SIGSTOP, a closed lid), roles have not been silent, they have been asleep with us.
+        """
+        slept_s, self._looked_at_s = now_s - self._looked_at_s, now_s
+        self._silent_s += min(slept_s, LOOK_SILENCE_MOST_S)
+        if life.role is None:  # being built
+            return self._silent_s
+        health = life.role.health()
+        if health.beat_at_s != self._beat_at_s:
+            self._beat_at_s, self._silent_s = health.beat_at_s, 0.0
+        self.ready, self.doing = health.ready, health.doing
+        return self._silent_s
+
+    def tell_to_stop(self) -> None:
+        if self.life:
+            self.life.stop.set()
+
+    def snapshot(self) -> ChildState:
+        return ChildState(self.child.name, self.state, self.doing, self.restarts, self.since_s)
+
+
+class _Life:
+    """One start of a child: a thread, a stop event, a role. Its thread writes it, the supervisor reads."""
+
+    def __init__(self, child: Child, words: SimpleQueue[str]) -> None:
+        self._child, self._words = child, words
+        self.stop = Event()
+        self.role: Role | None = None
+        self.error: BaseException | None = None
+        self.ended = False
+
+    def begin(self) -> None:
+        # A daemon: the interpreter waits for no thread that cannot be killed.
+        thread = Thread(target=self._live, name=self._child.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads: a crash like any other
+            self.error, self.ended = error, True
+
+    def _live(self) -> None:
+        try:
+            self.role = self._child.build()
+            self.role.run(self.stop)
+        except BaseException as error:  # noqa: BLE001 (SystemExit too: threading drops it unseen)
+            self.error = error
+        finally:
+            self.ended = True  # before the word, and after everything the role did
+            self._words.put(LOOK)

@@ -1,0 +1,113 @@
+"""Kafka clients as this program wants them: the settings that proved right, under one roof.
+
+The constructors of kafka-python block and leak without a broker, so a client is made only where
+something listens. A broker that is away is `BrokerAway`, whichever call met it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.errors import KafkaError, RetriableError
+
+from campus.runtime.addresses import listens
+from campus.runtime.config import KafkaConfig
+from campus.runtime.errors import CampusError
+
+BOOTSTRAP_TIMEOUT_MS = 3000
+
+
+class BrokerAway(CampusError):
+    """No broker answered, or none that could; asking again later may help."""
+
+    def __init__(self, kafka: KafkaConfig, fact: str) -> None:
+        super().__init__(
+            f"no Kafka at {kafka.bootstrap_servers} ({fact}). "
+            "Probably the broker is down or starting. Start it, or let broker.mode be auto."
+        )
+
+
+def kafka_settings(kafka: KafkaConfig) -> dict[str, Any]:
+    """Where the brokers are and how to be let in, for any client of kafka-python."""
+    security = kafka.security
+    return {
+        "bootstrap_servers": [str(address) for address in kafka.addresses],
+        "security_protocol": security.protocol,
+        "ssl_check_hostname": security.ssl_check_hostname,
+        "ssl_cafile": _path(security.ssl_cafile),
+        "ssl_certfile": _path(security.ssl_certfile),
+        "ssl_keyfile": _path(security.ssl_keyfile),
+        "ssl_password": _secret(security.ssl_password),
+        "sasl_mechanism": security.sasl_mechanism,
+        "sasl_plain_username": security.sasl_username,
+        "sasl_plain_password": _secret(security.sasl_password),
+        "request_timeout_ms": round(kafka.request_timeout_s * 1000),
+        # An outage ends within this of the broker's return; kafka-python would wait up to 30 s.
+        "reconnect_backoff_ms": 50,
+        "reconnect_backoff_max_ms": 300,
+    }
+
+
+def make_consumer(kafka: KafkaConfig, **settings: Any) -> KafkaConsumer:
+    """A consumer that hands over bytes and decides nothing by itself. Raises BrokerAway.
+
+    It never commits, never falls back to an offset that nobody asked for, and never makes a topic.
+    Not a `value_deserializer`: one that raises does so inside `poll`, and pins the partition.
+    """
+    return _made(
+        kafka,
+        KafkaConsumer,
+        **kafka_settings(kafka),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        allow_auto_create_topics=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=kafka.consumer.fetch_max_wait_ms,
+        bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+        metrics_enabled=False,
+        **settings,
+    )
+
+
+@contextmanager
+def admin(kafka: KafkaConfig) -> Iterator[KafkaAdminClient]:
+    """An admin client for as long as the block lasts. Raises BrokerAway."""
+    client = _made(
+        kafka, KafkaAdminClient, **kafka_settings(kafka), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
+    )
+    try:
+        with broker_errors(kafka):
+            yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def broker_errors(kafka: KafkaConfig) -> Iterator[None]:
+    """What kafka-python raises while the broker is away, as BrokerAway; the rest is let through."""
+    try:
+        yield
+    except RetriableError as away:
+        raise BrokerAway(kafka, _named(away)) from away
+
+
+def _made(kafka: KafkaConfig, client: Any, **settings: Any) -> Any:
+    if not any(map(listens, kafka.addresses)):
+        raise BrokerAway(kafka, "nothing listens there")
+    with broker_errors(kafka):
+        return client(**settings)
+
+
+def _named(error: KafkaError) -> str:
+    text = str(error).split("\n")[0][:200]
+    name = type(error).__name__
+    return text if name in text else f"{name}: {text}" if text else name
+
+
+def _path(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def _secret(secret: Any) -> str | None:
+    return None if secret is None else secret.reveal()

@@ -1,0 +1,143 @@
+"""Membership of one consumer group on one topic: which partitions are ours, and what comes next.
+
+Owned by one thread from its making to its closing. Positions are the caller's to say: after a
+change of the assignment it seeks, and nothing is read from an offset that it did not name.
+"""
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RebalanceInProgressError,
+)
+
+from campus.runtime.config import KafkaConfig
+from campus.runtime.errors import CampusError
+from campus.stream.clients import BrokerAway, broker_errors, make_consumer
+from campus.stream.history import HistoryMissing
+
+COMMIT_METADATA = "campuskafka"
+COMMIT_TIMEOUT_MS = 2000
+CLOSE_TIMEOUT_MS = 2000
+
+
+class Fenced(CampusError):
+    """The group goes on without this member; what it owned may be somebody else's by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """`lost`: partitions that were taken away since the last poll, even if they came back since."""
+
+    assigned: frozenset[int]
+    lost: frozenset[int]
+    batches: Mapping[int, Sequence[Any]]
+
+
+class GroupReader:
+    def __init__(self, kafka: KafkaConfig, *, topic: str, group: str, client_id: str) -> None:
+        """Join the group, at the first poll. Raises BrokerAway."""
+        self.topic, self.group = topic, group
+        self._kafka = kafka
+        self._taken = _TakenAway()
+        settings = kafka.consumer
+        self._consumer = make_consumer(
+            kafka,
+            client_id=client_id,
+            group_id=group,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            partition_assignment_strategy=(CooperativeStickyAssignor,),
+        )
+        self._consumer.subscribe([topic], listener=self._taken)
+
+    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+        """The next records of the partitions that are ours. Raises BrokerAway, HistoryMissing."""
+        with broker_errors(self._kafka):
+            try:
+                polled = self._consumer.poll(round(timeout_s * 1000), max_records=records_max)
+            except NoOffsetForPartitionError:
+                # A group that never committed, in the poll that assigns: the caller will seek.
+                polled = {}
+            except OffsetOutOfRangeError as fault:
+                raise HistoryMissing(f"{self.topic} does not hold the next offset: {fault}") from fault
+        lost = self._taken.drained()
+        assigned = frozenset(place.partition for place in self._consumer.assignment())
+        batches = {place.partition: records for place, records in polled.items()}
+        return Polled(assigned, lost, batches)
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._consumer.seek(TopicPartition(self.topic, partition), offset)
+
+    def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        """Where reading goes on; beyond the last record if a transaction's marker followed it."""
+        with broker_errors(self._kafka):
+            return {p: self._position(TopicPartition(self.topic, p)) for p in partitions}
+
+    def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """The offsets that the next records will get."""
+        places = [TopicPartition(self.topic, partition) for partition in partitions]
+        with broker_errors(self._kafka):
+            ends = self._consumer.end_offsets(places) if places else {}
+        return {place.partition: end for place, end in ends.items()}
+
+    def commit(self, partitions: Collection[int]) -> None:
+        """Publish how far we have read, for lag and for tools; and ask whether we still belong.
+
+        Raises Fenced, BrokerAway. In the middle of a rebalance it does nothing: a later one will
+        do.
+        """
+        places = [TopicPartition(self.topic, partition) for partition in partitions]
+        with broker_errors(self._kafka):
+            try:
+                offsets = {
+                    place: OffsetAndMetadata(self._position(place), COMMIT_METADATA, -1) for place in places
+                }
+                self._consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
+            except RebalanceInProgressError:
+                return
+            except CommitFailedError as fenced:
+                raise Fenced(f"{self.group} goes on without this member: {fenced}") from fenced
+            except IllegalStateError as revoked:
+                raise Fenced(f"a partition of {self.group} was taken away: {revoked}") from revoked
+
+    def close(self) -> None:
+        """Leave the group, so that the others take over at once."""
+        self._consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+
+    def _position(self, place: TopicPartition) -> int:
+        position = self._consumer.position(place, timeout_ms=COMMIT_TIMEOUT_MS)
+        if position is None:
+            raise BrokerAway(self._kafka, f"no position for {place.topic}-{place.partition}")
+        return int(position)
+
+
+class _TakenAway(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Only takes notes: kafka-python calls it on its I/O thread, where nothing may block."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._partitions: set[int] = set()
+
+    def drained(self) -> frozenset[int]:
+        with self._lock:
+            taken, self._partitions = frozenset(self._partitions), set()
+        return taken
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        pass  # the assignment is read after each poll
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        with self._lock:
+            self._partitions.update(place.partition for place in revoked)
+
+    def on_partitions_lost(self, lost: Any) -> None:
+        self.on_partitions_revoked(lost)

@@ -1,0 +1,235 @@
+"""Orders that gather while a round is out go together in the next: one wait for the broker answers many.
+
+Nothing lingers: alone, an order goes at once; under load rounds grow by themselves. Everything taken and
+not yet answered is capped, and every order taken is answered once: it landed, it was refused, or its
+time is over (Late), and then it may still land. A round that failed is sent again, the same bytes, until
+then; an order that is published twice is decided once (campus/domain/ledger.py).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from campus.runtime.errors import CampusError
+from campus.stream.writer import (
+    BATCH_BYTES_MAX,
+    AppendFailed,
+    Outcome,
+    Outgoing,
+    Place,
+    Records,
+    WriterClosed,
+    size_most,
+)
+
+# Of a whole round, so that none of its places has more, and each takes one batch in one produce request.
+ROUND_BYTES_MAX = BATCH_BYTES_MAX
+
+T = TypeVar("T")
+
+# Who landed, and who did not with the reason: all of a round's at once.
+Report: TypeAlias = Callable[[Sequence[T], Sequence[tuple[T, CampusError]]], None]
+
+
+class NotTaken(CampusError):
+    """Nothing was taken, nothing will land."""
+
+
+class Overrun(NotTaken):
+    def __init__(self, waiting: int, waiting_bytes: int) -> None:
+        self.waiting, self.waiting_bytes = waiting, waiting_bytes
+        super().__init__(
+            f"{waiting} orders ({waiting_bytes} bytes) wait for the broker already. Probably it is away or "
+            "slower than what comes in. Try again in a moment"
+        )
+
+
+class GroupClosed(NotTaken):
+    def __init__(self) -> None:
+        super().__init__("no more orders are taken: probably the process is stopping. Try again in a moment")
+
+
+class Late(CampusError):
+    """The time was over before the acknowledgement came; whether it landed is not known."""
+
+    def __init__(self, when: str, last: CampusError | None) -> None:
+        self.last = last
+        super().__init__(
+            f"not acknowledged {when}: {last or 'the broker has not answered'}. "
+            "It may still land: look for the order before placing it again"
+        )
+
+
+class RoundWriter(Protocol):
+    """What of the Writer is used here."""
+
+    def append_soon(
+        self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
+    ) -> None: ...
+    def after(self, pause_s: float, callback: Callable[[], None]) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Order(Generic[T]):
+    place: Place
+    record: Outgoing
+    token: T
+    size: int
+    deadline: float
+    answered: bool = False
+
+
+class GroupCommit(Generic[T]):
+    """`submit` from any thread; `report` is called on the writer's thread, once a round, and must not block.
+
+    Orders wait in the order of their deadlines: `_out`, then `_waiting`. Whoever sets `_sending` sends,
+    and hands it on from round to round until nothing waits, so that one round is out at a time.
+    """
+
+    def __init__(
+        self,
+        writer: RoundWriter,
+        report: Report[T],
+        *,
+        waiting_max: int,
+        waiting_bytes_max: int,
+        deadline_s: float,
+    ) -> None:
+        self._writer = writer
+        self._report = report
+        self._waiting_max = waiting_max
+        self._waiting_bytes_max = waiting_bytes_max
+        self._deadline_s = deadline_s
+        self._lock = threading.Lock()  # of everything below
+        self._waiting: deque[_Order[T]] = deque()
+        self._out: list[_Order[T]] = []
+        self._count = 0  # taken and not answered
+        self._bytes = 0
+        self._sending = False
+        self._timer_is_set = False
+        self._last_failure: CampusError | None = None
+        self._closed = False
+        self._all_answered = threading.Event()
+
+    def submit(self, place: Place, record: Outgoing, token: T) -> None:
+        """Take an order; `token` will be in a report. Raises NotTaken, at once, and then nothing was."""
+        size = size_most(record)
+        with self._lock:
+            if self._closed:
+                raise GroupClosed
+            if self._count >= self._waiting_max or self._bytes + size > self._waiting_bytes_max:
+                raise Overrun(self._count, self._bytes)
+            deadline = time.monotonic() + self._deadline_s
+            self._waiting.append(_Order(place, record, token, size, deadline))
+            self._count += 1
+            self._bytes += size
+            if self._sending:
+                return
+            self._sending = True
+            set_timer, self._timer_is_set = not self._timer_is_set, True
+        if set_timer:
+            self._set_timer(self._deadline_s)
+        self._send()
+
+    def waiting(self) -> tuple[int, int]:
+        """How many orders, and bytes, are taken and not yet answered."""
+        return self._count, self._bytes
+
+    def close(self, *, timeout_s: float) -> None:
+        """Take no more, wait until what was taken is answered, and answer the rest as Late."""
+        with self._lock:
+            self._closed = True
+            if not self._count:
+                self._all_answered.set()
+        if not self._all_answered.wait(timeout_s):
+            self._give_up("before the end", self._last_failure)
+
+    def _send(self) -> None:
+        with self._lock:
+            self._out = self._next_round()
+            self._sending = bool(self._out)
+            if not self._out:
+                return
+            records: dict[Place, list[Outgoing]] = {}
+            for order in self._out:
+                records.setdefault(order.place, []).append(order.record)
+        try:
+            self._writer.append_soon(records, self._round_ended, timeout_s=self._deadline_s)
+        except WriterClosed as closed:
+            self._give_up("before the writer was closed", closed)
+
+    def _next_round(self) -> list[_Order[T]]:
+        """The first of those that wait, as many as fit into a round."""
+        out: list[_Order[T]] = []
+        room = ROUND_BYTES_MAX
+        while self._waiting and (self._waiting[0].size <= room or not out):
+            order = self._waiting.popleft()
+            room -= order.size
+            out.append(order)
+        return out
+
+    def _round_ended(self, outcome: Outcome) -> None:
+        """Send the next round, then report the one that ended."""
+        landed: list[T] = []
+        failed: list[tuple[T, CampusError]] = []
+        with self._lock:
+            again = []
+            for order in self._out:
+                if order.answered:  # as late, while the round was out
+                    continue
+                if not isinstance(outcome, AppendFailed) or order.place in outcome.landed:
+                    landed.append(order.token)
+                elif order.place in outcome.refused:
+                    failed.append((order.token, outcome))
+                else:
+                    again.append(order)
+                    continue
+                self._answer(order)
+            self._waiting.extendleft(reversed(again))
+            self._last_failure = outcome if isinstance(outcome, AppendFailed) else None
+        self._send()
+        if landed or failed:
+            self._report(landed, failed)
+
+    def _answer(self, order: _Order[T]) -> None:
+        order.answered = True
+        self._count -= 1
+        self._bytes -= order.size
+        if self._closed and not self._count:
+            self._all_answered.set()
+
+    def _set_timer(self, pause_s: float) -> None:
+        try:
+            self._writer.after(pause_s, self._time_is_over)
+        except WriterClosed:
+            return  # then all are answered by whoever sends next: it is told the same
+
+    def _time_is_over(self) -> None:
+        """Answer those whose time is over, also of the round that is out, and wait for the next."""
+        now = time.monotonic()
+        self._give_up(f"within {self._deadline_s:g} s", self._last_failure, until=now)
+        with self._lock:
+            left = chain(self._out, self._waiting)
+            first = next((order for order in left if not order.answered), None)
+            self._timer_is_set = first is not None
+        if first is not None:
+            self._set_timer(first.deadline - now)
+
+    def _give_up(self, when: str, why: CampusError | None, *, until: float = float("inf")) -> None:
+        late = Late(when, why)
+        failed: list[tuple[T, CampusError]] = []
+        with self._lock:
+            for order in chain(self._out, self._waiting):
+                if order.deadline > until:
+                    break
+                if not order.answered:
+                    failed.append((order.token, late))
+                    self._answer(order)
+            while self._waiting and self._waiting[0].answered:
+                self._waiting.popleft()
+        if failed:
+            self._report([], failed)

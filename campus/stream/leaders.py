@@ -1,0 +1,163 @@
+"""Which broker leads a partition, and the connection to it: kafka-python's, asked one step at a time.
+
+Every step tries once and says what came of it; whoever called decides whether to try again. Nothing runs
+in the background: kafka-python's own bootstrap and refresh loops are not started, since a bootstrap that
+failed stays failed, and they go on connecting when nobody wants to write. All of it is on the net loop.
+"""
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+from kafka.protocol.metadata import MetadataRequest
+
+from campus.stream.rounds import Place
+
+NO_LEADER = -1
+THROTTLE_LOOK_S = 0.01  # how often a connection that the broker throttles is looked at
+
+NodeId = int | str
+
+
+def left_s(deadline: float) -> float:
+    """What is left of a deadline; raises when nothing is."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise kafka_errors.KafkaTimeoutError("no answer in time")
+    return left
+
+
+class Leaders:
+    def __init__(self, net: NetworkSelector, **settings: Any) -> None:
+        self._net = net
+        self._manager = KafkaConnectionManager(net, **settings)
+        self._topics: set[str] = set()
+        self._topic_errors: dict[str, Exception] = {}
+        self._doubtful = False
+
+    def doubt(self) -> None:
+        """A leader may have moved: ask again before the next use."""
+        self._doubtful = True
+
+    async def of(
+        self, places: Iterable[Place], deadline: float
+    ) -> tuple[dict[NodeId, list[Place]], dict[Place, Exception]]:
+        """The places by the broker that leads them, and those that have none, with the reason.
+
+        Raises a KafkaError when it has to ask and nobody answers.
+        """
+        places = list(places)
+        if self._doubtful or any(self._leader(place) is None for place in places):
+            self._topics.update(place.topic for place in places)
+            await self._refresh(deadline)
+        led: dict[NodeId, list[Place]] = defaultdict(list)
+        unled: dict[Place, Exception] = {}
+        for place in places:
+            leader = self._leader(place)
+            if leader is None:
+                unled[place] = self._why_unled(place)
+            else:
+                led[leader].append(place)
+        return led, unled
+
+    async def ask(self, node_id: NodeId, request: Any, deadline: float) -> Any:
+        """Send one request to one broker; the response, or a KafkaError."""
+        conn = await self._connection(node_id, deadline)
+        while conn.paused:  # throttled: to send now would be an error of kafka-python's, not of the broker's
+            await self._net.sleep(min(left_s(deadline), THROTTLE_LOOK_S))
+        # Its own timer closes a connection that gives no answer, so that a late one cannot be taken for
+        # the next; but it does not run while SASL authenticates anew, hence the second.
+        answer = conn.send_request(request, request_timeout_ms=left_s(deadline) * 1000)
+        return await self._within(deadline, answer)
+
+    def close(self) -> None:
+        """Break every connection; whoever waits for an answer gets an error now."""
+        error = kafka_errors.Cancelled("the writer was closed")
+        for conn in list(self._manager._conns.values()):
+            conn.close(error)  # with an error it does not wait for what is still to be sent
+        self._manager.close()
+
+    def _leader(self, place: Place) -> NodeId | None:
+        leader: NodeId | None = self._manager.cluster.leader_for_partition(place)
+        return None if leader == NO_LEADER else leader
+
+    def _why_unled(self, place: Place) -> Exception:
+        if self._manager.cluster.leader_for_partition(place) == NO_LEADER:
+            return kafka_errors.LeaderNotAvailableError(f"{place} has no leader")  # type: ignore[no-any-return]
+        unknown = kafka_errors.UnknownTopicOrPartitionError(f"{place} does not exist")
+        return self._topic_errors.get(place.topic, unknown)
+
+    async def _refresh(self, deadline: float) -> None:
+        """Ask the brokers in turn, each once and for its share of the time, until one answers."""
+        candidates = self._candidates()
+        error: Exception | None = None
+        for position, node_id in enumerate(candidates):
+            now = time.monotonic()
+            share = now + (deadline - now) / (len(candidates) - position)
+            try:
+                response = await self.ask(node_id, self._metadata_request(), share)
+            except kafka_errors.KafkaError as refused:
+                error = refused
+                continue
+            if response.brokers:
+                self._learn(response)
+                return
+            error = kafka_errors.MetadataEmptyBrokerList("a broker that knows of no brokers")
+        assert error is not None, "there is always a candidate"
+        raise error
+
+    def _candidates(self) -> list[NodeId]:
+        """The brokers that we know, and the configured ones, unless it is too soon after a failure.
+
+        When it is too soon for all, the one whose time comes first: to be waited for.
+        """
+        cluster = self._manager.cluster
+        known = {(broker.host, broker.port): broker.node_id for broker in cluster.bootstrap_brokers()}
+        known |= {(broker.host, broker.port): broker.node_id for broker in cluster.brokers()}
+        nodes = random.sample(list(known.values()), len(known))
+        delay = self._manager.connection_delay
+        return [node for node in nodes if not delay(node)] or [min(nodes, key=delay)]
+
+    def _metadata_request(self) -> Any:
+        return MetadataRequest(
+            topics=[MetadataRequest.MetadataRequestTopic(name=topic) for topic in sorted(self._topics)],
+            allow_auto_topic_creation=False,
+            include_cluster_authorized_operations=False,
+            include_topic_authorized_operations=False,
+        )
+
+    def _learn(self, response: Any) -> None:
+        self._manager.cluster.update_metadata(response)
+        self._topic_errors = {
+            topic.name: kafka_errors.for_code(topic.error_code)(f"topic {topic.name}")
+            for topic in response.topics
+            if topic.error_code
+        }
+        self._doubtful = False
+
+    async def _connection(self, node_id: NodeId, deadline: float) -> Any:
+        """The connection to a broker, made if need be: one attempt, after the pause that is due."""
+        if delay_s := self._manager.connection_delay(node_id):
+            await self._net.sleep(min(left_s(deadline), delay_s))
+        conn = self._manager.get_connection(
+            node_id, refresh_metadata_on_err=False, reset_backoff_on_connect=False
+        )
+        if not conn.connected:
+            try:
+                await self._within(deadline, conn.init_future)
+            except kafka_errors.KafkaError:
+                # kafka-python counts only connections that were refused, not those that were accepted
+                # and then dropped, as a proxy in front of a broker that is away does.
+                if conn.closed and not self._manager.connection_delay(node_id):
+                    self._manager.update_backoff(node_id)
+                raise
+            self._manager.reset_backoff(node_id)
+        return conn
+
+    async def _within(self, deadline: float, future: Any) -> Any:
+        return await self._manager.wait_for(future, left_s(deadline) * 1000)

@@ -1,0 +1,273 @@
+"""The loop that owns partitions: claim and restore; then poll, decide, write, wait, over and over.
+
+Its invariant: what is in a state is in the journal, or the state is thrown away before anything
+more is decided from it. So what is in the journal is never decided again, what is not is, and what
+arrives late belongs to an owner whose claim is over. It knows no orders: the fold decides.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event as StopEvent
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import uuid4
+
+from campus.domain.codec import encode, keyed_record
+from campus.domain.events import Entry, Input, JournalEvent, OwnerClaimed
+from campus.domain.journal import OWNER_HEADER, JournalRule
+from campus.domain.ledger import InputRecord, Reroute, SideOutput
+from campus.runtime.config import TopicsConfig
+from campus.stream.group import Polled
+from campus.stream.history import Bounds, HistoryMissing
+from campus.stream.writer import Landed, Outgoing, Place
+
+POLL_S = 0.2
+COMMIT_EVERY_S = 1.0
+PACED_ROUND_S = 0.2  # an owner that is slowed down still writes what it decided this often
+
+
+class Fold(Protocol):
+    """One partition's state; `next_offset` is that of the input record it waits for."""
+
+    @property
+    def next_offset(self) -> int: ...
+    def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]: ...
+    def apply(self, event: JournalEvent) -> None: ...
+
+
+F = TypeVar("F", bound=Fold)
+
+
+class Rules(Protocol[F]):
+    def fold(self, partition: int) -> F: ...
+    def claim(self, owner: str) -> OwnerClaimed: ...
+    def missing_inputs(self, fold: F) -> Sequence[Input]: ...
+
+
+class Group(Protocol):
+    """What the loop needs of a GroupReader; the simulation has its own."""
+
+    def poll(self, *, timeout_s: float, records_max: int) -> Polled: ...
+    def seek(self, partition: int, offset: int) -> None: ...
+    def commit(self, partitions: Collection[int]) -> None: ...
+
+
+class History(Protocol):
+    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]: ...
+    def read(
+        self, spans: Mapping[Place, Bounds], stop: StopEvent | None = None
+    ) -> Iterator[tuple[Place, Sequence[Any]]]: ...
+
+
+class Log(Protocol):
+    def append(self, records: Mapping[Place, Sequence[Outgoing]]) -> dict[Place, Landed]: ...
+
+
+@dataclass(slots=True)
+class Owned(Generic[F]):
+    """A partition that we claimed. `inputs_known_at`: once the fold has come that far, it knows
+    which inputs nobody ever wrote; None when that is settled."""
+
+    fold: F
+    owner_header: Sequence[tuple[str, bytes]]
+    journal_end: int
+    inputs_known_at: int | None
+
+
+class Owner(Generic[F]):
+    def __init__(
+        self,
+        rules: Rules[F],
+        topics: TopicsConfig,
+        *,
+        group: Group,
+        history: History,
+        log: Log,
+        records_max: int,
+        delay_s: float = 0.0,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        new_owner_id: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        """`delay_s` slows every record down, to be watched or to be overtaken."""
+        self._rules, self._topics = rules, topics
+        self._group, self._history, self._log = group, history, log
+        self._delay_s = delay_s
+        self._records_max = max(1, min(records_max, int(PACED_ROUND_S / delay_s))) if delay_s else records_max
+        self._say, self._clock, self._new_owner_id = say, clock, new_owner_id
+        self._owned: dict[int, Owned[F]] = {}
+        self._commit_due_at = clock()
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        return frozenset(self._owned)
+
+    def step(self, stop: StopEvent) -> bool:
+        """One round; says whether the group has confirmed us. After an error: `start_anew`.
+
+        Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
+        """
+        polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
+        self._forget(polled.lost | (self._owned.keys() - polled.assigned))
+        if new := polled.assigned - self._owned.keys():
+            self._claim_and_restore(new, stop)
+            self._seek_all()  # which also throws away what was polled
+        else:
+            self._decide_and_write(polled, stop)
+        self._write_missing_inputs()
+        return self._commit_if_due()
+
+    def start_anew(self) -> None:
+        """Throw every state away: the next step claims and restores what is assigned then."""
+        self._owned.clear()
+
+    def finish(self) -> None:
+        """At a clean stop: publish how far we have decided."""
+        if self._owned:
+            self._seek_all()
+            self._group.commit(self._owned.keys())
+
+    def _forget(self, partitions: Collection[int]) -> None:
+        for partition in partitions:
+            self._owned.pop(partition, None)
+
+    def _seek_all(self) -> None:
+        for partition, owned in self._owned.items():
+            self._group.seek(partition, owned.fold.next_offset)
+
+    # Claiming and restoring
+
+    def _claim_and_restore(self, partitions: Collection[int], stop: StopEvent) -> None:
+        """Append the claims, then fold the journal up to them. Takes nothing if `stop` is set."""
+        started_at = self._clock()
+        claims = {partition: self._rules.claim(self._new_owner_id()) for partition in partitions}
+        landed = self._log.append(
+            {self._journal(partition): [(None, encode(c), ())] for partition, c in claims.items()}
+        )
+        folds = self._folded({p: landed[self._journal(p)].first for p in claims}, stop)
+        inputs = self._history.bounds([self._orders(partition) for partition in claims])
+        if stop.is_set():
+            return
+        for partition, claim in claims.items():
+            fold, bounds = folds[partition], inputs[self._orders(partition)]
+            fold.apply(claim)
+            self._check_next_input(partition, fold, bounds)
+            self._owned[partition] = Owned(
+                fold,
+                owner_header=((OWNER_HEADER, claim.owner.encode()),),
+                journal_end=landed[self._journal(partition)].end,
+                inputs_known_at=bounds.end,
+            )
+        self._say_claimed(partitions, folds, self._clock() - started_at)
+
+    def _folded(self, ends: Mapping[int, int], stop: StopEvent) -> dict[int, F]:
+        """The partitions' folds of all that counts in the journal before the given offsets."""
+        spans = {self._journal(partition): Bounds(0, end) for partition, end in ends.items()}
+        self._check_journal_is_whole(spans.keys())
+        rules = {partition: JournalRule() for partition in ends}
+        folds = {partition: self._rules.fold(partition) for partition in ends}
+        for place, records in self._history.read(spans, stop):
+            for event in rules[place.partition].counting(records):
+                folds[place.partition].apply(event)
+        return folds
+
+    def _check_journal_is_whole(self, places: Collection[Place]) -> None:
+        for place, bounds in self._history.bounds(places).items():
+            if bounds.start > 0:
+                raise HistoryMissing(
+                    f"{place.topic}-{place.partition} begins at offset {bounds.start}: the state "
+                    "cannot be restored from it. Probably the topic has a retention limit; "
+                    "it must keep everything (retention.ms=-1)."
+                )
+
+    def _check_next_input(self, partition: int, fold: F, bounds: Bounds) -> None:
+        if bounds.start <= fold.next_offset <= bounds.end:
+            return
+        topic = self._topics.orders_topic
+        raise HistoryMissing(
+            f"{topic}-{partition} holds offsets {bounds.start} to {bounds.end}, but the journal "
+            f"says that {fold.next_offset} comes next. Probably one of the two topics was deleted "
+            "or trimmed. Restore it, or start with a new topics.prefix."
+        )
+
+    def _say_claimed(self, partitions: Collection[int], folds: Mapping[int, F], s: float) -> None:
+        listed = ", ".join(map(str, sorted(partitions)))
+        inputs = sum(fold.next_offset for fold in folds.values())
+        self._say(f"claimed {_plural(len(partitions))} {listed} after {inputs:,} records, {s:.1f} s")
+
+    # Deciding and writing
+
+    def _decide_and_write(self, polled: Polled, stop: StopEvent) -> None:
+        entries: dict[Place, list[Outgoing]] = {}
+        side_outputs: dict[Place, list[Outgoing]] = {}
+        for partition, records in polled.batches.items():
+            if partition not in self._owned:
+                continue
+            owned = self._owned[partition]
+            for record in records:
+                if record.offset < owned.fold.next_offset:
+                    continue  # delivered again
+                if self._delay_s and stop.wait(self._delay_s):
+                    break
+                entry, side_output = owned.fold.decide(record)
+                owned.fold.apply(entry)
+                entries.setdefault(self._journal(partition), []).append(
+                    (None, encode(entry), owned.owner_header)
+                )
+                if side_output:
+                    self._add_side_output(side_outputs, side_output)
+        if side_outputs:
+            self._log.append(side_outputs)  # before the entries: a crash between repeats, not loses
+        if entries:
+            self._check_landing(entries, self._log.append(entries))
+
+    def _add_side_output(self, side_outputs: dict[Place, list[Outgoing]], output: SideOutput) -> None:
+        topic = self._topics.orders_topic if isinstance(output, Reroute) else self._topics.dead_letters_topic
+        place = Place(topic, output.partition)
+        side_outputs.setdefault(place, []).append((output.key, output.value, output.headers))
+
+    def _check_landing(
+        self, entries: Mapping[Place, Sequence[Outgoing]], landed: Mapping[Place, Landed]
+    ) -> None:
+        """What did not land right after our last entry has somebody else's claim before it, or a
+        stranger's record: then the group knows whether the partition is still ours."""
+        overtaken = []
+        for place, at in landed.items():
+            owned = self._owned[place.partition]
+            if at.first != owned.journal_end or at.end != at.first + len(entries[place]):
+                overtaken.append(place.partition)
+            owned.journal_end = at.end
+        if overtaken:
+            self._group.commit(self._owned.keys())
+            self._say(f"somebody else wrote to the journal of {_plural(len(overtaken))} {overtaken}")
+            self._forget(overtaken)
+
+    def _write_missing_inputs(self) -> None:
+        """Ask for what the rules miss, once all that stood there at the claim was decided."""
+        wanted: dict[Place, list[Outgoing]] = {}
+        for partition, owned in self._owned.items():
+            if owned.inputs_known_at is None or owned.fold.next_offset < owned.inputs_known_at:
+                continue
+            owned.inputs_known_at = None
+            for event in self._rules.missing_inputs(owned.fold):
+                wanted.setdefault(self._orders(partition), []).append(keyed_record(event))
+        if wanted:
+            self._log.append(wanted)
+
+    def _commit_if_due(self) -> bool:
+        """Idle too: kafka-python's poll does not tell a member that it was left behind."""
+        if not self._owned or self._clock() < self._commit_due_at:
+            return False
+        self._group.commit(self._owned.keys())
+        self._commit_due_at = self._clock() + COMMIT_EVERY_S
+        return True
+
+    def _journal(self, partition: int) -> Place:
+        return Place(self._topics.journal_topic, partition)
+
+    def _orders(self, partition: int) -> Place:
+        return Place(self._topics.orders_topic, partition)
+
+
+def _plural(count: int) -> str:
+    return "partition" if count == 1 else "partitions"

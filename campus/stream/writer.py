@@ -1,0 +1,248 @@
+"""Appends batches of records and says where they landed: one produce request a round to each leader.
+
+One round is in flight at a time, so calls are served whole and in the order they came. A call tries each
+of its rounds once: it waits for one attempt to connect, not for a broker to appear, and a failure is
+told at once. No linger, no record futures, no idempotent-producer state: what a late or repeated batch
+would do is the reader's rule (campus/domain/journal.py) to make harmless. The parts of kafka-python that
+it does not promise are used here and in the two modules that only this one uses: rounds.py, leaders.py.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import TypeAlias
+
+from kafka import errors as kafka_errors
+from kafka.future import Future
+from kafka.net.selector import NetworkSelector
+
+from campus.runtime.config import KafkaConfig
+from campus.runtime.errors import CampusError
+from campus.stream.clients import kafka_settings
+from campus.stream.leaders import Leaders, NodeId
+from campus.stream.rounds import (
+    BATCH_BYTES_MAX,
+    Answer,
+    AppendFailed,
+    Batch,
+    Landed,
+    Outgoing,
+    Place,
+    Remaining,
+    answers_in,
+    produce_request,
+    size_most,
+)
+
+__all__ = [
+    "BATCH_BYTES_MAX",
+    "AppendFailed",
+    "Landed",
+    "Outcome",
+    "Outgoing",
+    "Place",
+    "Records",
+    "Writer",
+    "WriterClosed",
+    "size_most",
+]
+
+PAUSE_AFTER_FAILURE_S = 0.05  # so that no caller can make a broken cluster a busy loop
+
+Records: TypeAlias = Mapping[Place, Sequence[Outgoing]]
+Outcome: TypeAlias = dict[Place, Landed] | AppendFailed
+
+log = logging.getLogger("writer")
+
+
+class WriterClosed(CampusError):
+    def __init__(self) -> None:
+        super().__init__(
+            "this writer is closed and appends nothing any more. Probably its role is stopping; make a new one"
+        )
+
+
+class Writer:
+    """Makes no connection until the first append; `append` and `close` from any thread but its own."""
+
+    def __init__(self, kafka: KafkaConfig, *, client_id: str) -> None:
+        self._timeout_s = kafka.request_timeout_s
+        connect_ms = round(kafka.connect_timeout_s * 1000)
+        self._net = NetworkSelector(client_id=client_id)
+        self._leaders = Leaders(
+            self._net,
+            client_id=client_id,
+            socket_connection_setup_timeout_ms=connect_ms,
+            socket_connection_setup_timeout_max_ms=connect_ms,
+            **kafka_settings(kafka),
+        )
+        self._line: deque[_Call] = deque()
+        self._serving: _Call | None = None
+        self._not_before = 0.0
+        self._closed = False
+        self._lock = threading.Lock()  # of `_closed` against those who would still get in line
+        self._stopped = Future()
+        self._thread = threading.Thread(target=self._loop, name=f"{client_id}-writer", daemon=True)
+        self._thread.start()
+
+    def append(self, records: Records, *, timeout_s: float | None = None) -> dict[Place, Landed]:
+        """Write all the records and say where, or raise AppendFailed; blocks for as long as that takes.
+
+        More than BATCH_BYTES_MAX of a place goes in several rounds. A place without records is left out.
+        The time runs from now on; a call that is still in line when it is over fails, unsent.
+        """
+        assert threading.current_thread() is not self._thread, (
+            "append would wait for the thread it is called from: use append_soon in a writer's callback"
+        )
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.append_soon(records, outcomes.put, timeout_s=timeout_s)
+        outcome = outcomes.get()
+        if isinstance(outcome, AppendFailed):
+            raise outcome
+        return outcome
+
+    def append_soon(
+        self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
+    ) -> None:
+        """As `append`, without waiting: `done` is called on the writer's thread, once, and must not block."""
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        call = _Call(records, done, time.monotonic() + timeout_s)
+        with self._lock:
+            if self._closed:
+                raise WriterClosed
+            self._line.append(call)
+            self._net.call_soon_threadsafe(self._serve)
+
+    def after(self, pause_s: float, callback: Callable[[], None]) -> None:
+        """Call a function on the writer's thread after a pause; never if the writer is closed before."""
+        due = time.monotonic() + pause_s
+
+        def set_timer() -> None:  # timers are the loop's own business, so it sets them itself
+            self._net.call_at(due, callback)
+
+        with self._lock:
+            if self._closed:
+                raise WriterClosed
+            self._net.call_soon_threadsafe(set_timer)
+
+    def close(self, *, timeout_s: float = 2.0) -> None:
+        """Fail what is in flight and in line, now, and end the thread with its connections."""
+        assert threading.current_thread() is not self._thread, "a writer's callback cannot close it"
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._net.call_soon_threadsafe(self._shut)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning("%s did not end within %s s: a callback blocks it", self._thread.name, timeout_s)
+
+    # From here on everything is on the writer's own thread.
+
+    def _loop(self) -> None:
+        try:
+            self._net.poll(future=self._stopped)
+            self._net.drain()
+        finally:  # also if the loop itself broke: nobody may wait for ever
+            with self._lock:
+                self._closed = True
+            self._fail_all(WriterClosed())
+            self._net.close()
+
+    def _shut(self) -> None:
+        self._fail_all(WriterClosed())
+        self._leaders.close()
+        self._stopped.success(None)
+
+    def _fail_all(self, why: Exception) -> None:
+        calls = [self._serving, *self._line] if self._serving else list(self._line)
+        self._line.clear()
+        for call in calls:
+            call.fail(why)
+
+    async def _serve(self) -> None:
+        """Serve the line, one call after the other; who comes meanwhile is served by the one at work."""
+        while self._line and self._serving is None:
+            self._serving = call = self._line.popleft()
+            try:
+                call.finish(await self._append(call))
+            except Exception as bug:  # noqa: BLE001 - whatever broke, the one who waits must hear of it
+                call.fail(bug)
+            finally:
+                self._serving = None
+
+    async def _append(self, call: "_Call") -> Outcome:
+        remaining = Remaining(call.records)
+        await self._pause_after_failure(call.deadline)
+        while batches := remaining.cut():
+            answers = await self._round(batches, call.deadline)
+            remaining.note(batches, answers)
+            if errors := {p: answer for p, answer in answers.items() if isinstance(answer, Exception)}:
+                failed = AppendFailed(errors, remaining.landed)
+                self._mind(failed)
+                return failed
+        return remaining.landed
+
+    async def _round(self, batches: Mapping[Place, Batch], deadline: float) -> dict[Place, Answer]:
+        """Send each leader its batches, all leaders at once; what became of each place."""
+        try:
+            led, unled = await self._leaders.of(batches, deadline)
+        except kafka_errors.KafkaError as error:
+            return dict.fromkeys(batches, error)
+        requests = [
+            self._net.call_soon_with_future(
+                self._produce, leader, {place: batches[place] for place in places}, deadline
+            )
+            for leader, places in led.items()
+        ]
+        answers: dict[Place, Answer] = dict(unled)
+        for request in requests:
+            answers |= await request
+        return answers
+
+    async def _produce(
+        self, leader: NodeId, batches: Mapping[Place, Batch], deadline: float
+    ) -> dict[Place, Answer]:
+        try:
+            request = produce_request(batches, timeout_s=deadline - time.monotonic())
+            return answers_in(await self._leaders.ask(leader, request, deadline), batches)
+        except kafka_errors.KafkaError as error:
+            return dict.fromkeys(batches, error)
+
+    def _mind(self, failed: AppendFailed) -> None:
+        """Whatever can be mended by trying again may have moved, and needs a moment."""
+        if failed.errors.keys() - failed.refused.keys():
+            self._leaders.doubt()
+            self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE_S
+
+    async def _pause_after_failure(self, deadline: float) -> None:
+        now = time.monotonic()
+        if now < self._not_before:
+            await self._net.sleep(min(self._not_before, max(now, deadline)) - now)
+
+
+class _Call:
+    """One append: its records, its time, and whom to tell, once."""
+
+    __slots__ = ("_done", "deadline", "records")
+
+    def __init__(self, records: Records, done: Callable[[Outcome], None], deadline: float) -> None:
+        self.records = records
+        self.deadline = deadline
+        self._done: Callable[[Outcome], None] | None = done
+
+    def finish(self, outcome: Outcome) -> None:
+        done, self._done = self._done, None
+        if done is None:  # it was told already, that the writer was closed
+            return
+        try:
+            done(outcome)
+        except Exception:
+            log.exception("a callback of append_soon failed; what was appended stays so")
+
+    def fail(self, why: Exception) -> None:
+        failed = AppendFailed(dict.fromkeys(self.records, why))
+        failed.__cause__ = why
+        self.finish(failed if self.records else {})

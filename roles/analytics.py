@@ -1,0 +1,91 @@
+"""Analytics: adds the journal up and reports, now and then and at the end.
+
+It reads `inventory-events` alone; the report is of the partitions that this instance holds, and
+says so when they are not all.
+"""
+
+import logging
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Event
+from typing import Annotated
+
+from campus.runtime.config import AtLeast, Config
+
+from campus.domain.metrics import OrderMetrics, summed
+from campus.domain.report import text_report
+from campus.runtime.addresses import wait_for_listener
+from campus.runtime.role import Health, Pulse
+from campus.stream.follower import Follower
+from campus.stream.group import GroupReader
+from campus.stream.outage import run_through_outages
+
+NAME = "analytics"
+FINISH_S = 2.0
+log = logging.getLogger(NAME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    enabled: bool = True
+    group: str = "analytics-service"
+    report_every_s: Annotated[float, AtLeast(0.1)] = 30.0
+
+
+class Analytics:
+    def __init__(self, settings: Settings, config: Config) -> None:
+        self._settings, self._config = settings, config
+        self._pulse = Pulse()
+        self._report_due_at = time.monotonic() + settings.report_every_s
+
+    def health(self) -> Health:
+        return self._pulse.health()
+
+    def run(self, stop: Event) -> None:
+        kafka = self._config.kafka
+        if not wait_for_listener(kafka.addresses, stop, beat=self._pulse.beat):
+            return
+        with closing(self._joined()) as group:
+            follower = Follower(group, OrderMetrics, records_max=kafka.consumer.max_poll_records)
+            self._pulse.now("running", ready=True)
+            run_through_outages(
+                follower,
+                stop,
+                kafka=kafka,
+                pulse=self._pulse,
+                log=log,
+                after_step=lambda: self._report_if_due(follower),
+            )
+            follower.finish(within_s=FINISH_S)
+            self._print_report(follower, "final report")
+
+    def _joined(self) -> GroupReader:
+        return GroupReader(
+            self._config.kafka,
+            topic=self._config.topics.journal_topic,
+            group=self._settings.group,
+            client_id=NAME,
+        )
+
+    def _report_if_due(self, follower: Follower[OrderMetrics]) -> None:
+        if time.monotonic() >= self._report_due_at:
+            self._report_due_at = time.monotonic() + self._settings.report_every_s
+            self._print_report(follower, "report")
+
+    def _print_report(self, follower: Follower[OrderMetrics], title: str) -> None:
+        """On standard output: it is what the program is run for, not a line of its log."""
+        folds = follower.folds()
+        print(
+            text_report(
+                summed(folds.values()),
+                title=title,
+                partitions=folds.keys(),
+                partitions_all=self._config.topics.partitions,
+            ),
+            flush=True,
+        )
+
+
+def build(settings: Settings, config: Config) -> Analytics:
+    return Analytics(settings, config)

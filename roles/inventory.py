@@ -1,0 +1,89 @@
+"""Inventory: decides every order, and is the only one that writes `inventory-events`.
+
+Several instances share the partitions out; whichever holds an item's partition holds its whole
+stock.
+"""
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Annotated
+
+from campus.runtime.config import AtLeast, Between, Config
+
+from campus.domain.rules import StockRules
+from campus.runtime.addresses import wait_for_listener
+from campus.runtime.role import Health, Pulse
+from campus.stream.group import GroupReader
+from campus.stream.history import HistoryReader
+from campus.stream.outage import run_through_outages
+from campus.stream.owner import Owner
+from campus.stream.writer import Writer
+
+NAME = "inventory"
+log = logging.getLogger(NAME)
+
+
+def _default_stock() -> dict[str, int]:
+    return {"pizza": 100, "burger": 100, "salad": 100, "sandwich": 100}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    enabled: bool = True
+    group: str = "inventory-service"
+    stock: dict[str, int] = field(default_factory=_default_stock)
+    processing_delay_s: Annotated[float, Between(0, 60)] = 0.0
+    window_orders: Annotated[int, AtLeast(1)] = 100_000
+
+
+class Inventory:
+    def __init__(self, settings: Settings, config: Config) -> None:
+        self._settings, self._config = settings, config
+        self._pulse = Pulse()
+
+    def health(self) -> Health:
+        return self._pulse.health()
+
+    def run(self, stop: Event) -> None:
+        kafka = self._config.kafka
+        if not wait_for_listener(kafka.addresses, stop, beat=self._pulse.beat):
+            return
+        with (
+            closing(Writer(kafka, client_id=NAME)) as writer,
+            closing(HistoryReader(kafka, client_id=NAME)) as history,
+            closing(self._joined()) as group,
+        ):
+            owner = Owner(
+                self._rules(),
+                self._config.topics,
+                group=group,
+                history=history,
+                log=writer,
+                records_max=kafka.consumer.max_poll_records,
+                delay_s=self._settings.processing_delay_s,
+                say=log.info,
+            )
+            self._pulse.now("running", ready=True)
+            run_through_outages(owner, stop, kafka=kafka, pulse=self._pulse, log=log)
+            owner.finish()
+
+    def _joined(self) -> GroupReader:
+        return GroupReader(
+            self._config.kafka,
+            topic=self._config.topics.orders_topic,
+            group=self._settings.group,
+            client_id=NAME,
+        )
+
+    def _rules(self) -> StockRules:
+        return StockRules(
+            partitions=self._config.topics.partitions,
+            opening_stock=self._settings.stock,
+            window_orders=self._settings.window_orders,
+        )
+
+
+def build(settings: Settings, config: Config) -> Inventory:
+    return Inventory(settings, config)

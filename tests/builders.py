@@ -1,0 +1,74 @@
+"""Small builders for tests: orders, records as a consumer hands them over, ledgers in a known state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from campus.domain.codec import encode
+from campus.domain.events import Entry, Event, Input, OrderPlaced, OwnerClaimed, StockAdded
+from campus.domain.ledger import SideOutput, StockLedger
+from campus.domain.partitions import item_partition
+
+PARTITIONS = 4
+APPENDED_AT_MS = 1_763_837_495_123
+
+
+@dataclass(frozen=True, slots=True)
+class ARecord:
+    """Has the fields of kafka-python's ConsumerRecord that this program uses."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
+    timestamp: int = APPENDED_AT_MS
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def an_order(order_id: str = "o-1", item: str = "pizza", quantity: int = 1, **fields: Any) -> OrderPlaced:
+    fields = {"user_id": "ana", "placed_at": "2026-01-01T12:00:00.000Z", **fields}
+    return OrderPlaced(order_id=order_id, item=item, quantity=quantity, **fields)
+
+
+def a_restock(event_id: str = "s-1", item: str = "pizza", quantity: int = 10) -> StockAdded:
+    return StockAdded(event_id=event_id, item=item, quantity=quantity, reason="restock")
+
+
+def an_opening(item: str = "pizza", quantity: int = 100) -> StockAdded:
+    return StockAdded(event_id="opening", item=item, quantity=quantity, reason="opening")
+
+
+def a_claim(owner: str = "owner-1", window_orders: int = 100_000) -> OwnerClaimed:
+    return OwnerClaimed(owner=owner, rules=1, window_orders=window_orders)
+
+
+class ALedger:
+    """A ledger of the partition of one item, fed with events; remembers what it decided."""
+
+    def __init__(self, item: str = "pizza", **stock: int) -> None:
+        self.ledger = StockLedger(item_partition(item, PARTITIONS), PARTITIONS)
+        self.entries: list[Entry] = []
+        self.side_outputs: list[SideOutput] = []
+        for name, quantity in stock.items():
+            self.takes(an_opening(name, quantity))
+
+    def takes(self, *inputs: Input | bytes | None | ARecord) -> list[Entry]:
+        """Decide and apply each, as the next records of the partition; the entries of this call."""
+        return [self._take(one) for one in inputs]
+
+    def _take(self, one: Input | bytes | None | ARecord) -> Entry:
+        if isinstance(one, ARecord):
+            record = one
+        else:
+            value = encode(one) if isinstance(one, Event) else one
+            record = ARecord(self.ledger.next_offset, value)
+        entry, side_output = self.ledger.decide(record)
+        self.ledger.apply(entry)
+        self.entries.append(entry)
+        if side_output:
+            self.side_outputs.append(side_output)
+        return entry
+
+
+def a_ledger(**stock: int) -> ALedger:
+    """With the opening stock given by item; all items must share the first one's partition."""
+    return ALedger(next(iter(stock), "pizza"), **stock)

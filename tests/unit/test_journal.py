@@ -1,0 +1,76 @@
+"""The rule of the journal: last claim, next seq; everything else is ignored and counted."""
+
+from campus.domain.codec import encode
+from campus.domain.events import OrderDeadLettered, OwnerClaimed
+from campus.domain.journal import OWNER_HEADER, JournalRule
+from tests.builders import ARecord, a_claim
+
+
+def an_entry(seq):
+    return OrderDeadLettered(seq=seq, source_offset=seq - 1, reason="empty", decided_at="2026")
+
+
+def written(event, owner=None):
+    headers = ((OWNER_HEADER, owner.encode()),) if owner else ()
+    return ARecord(0, encode(event), headers=headers)
+
+
+def counted(*records):
+    rule = JournalRule()
+    events = list(rule.counting(records))
+    return [event.seq for event in events if not isinstance(event, OwnerClaimed)], dict(rule.ignored)
+
+
+def test_entries_of_the_owner_of_the_last_claim_count_in_order():
+    seqs, ignored = counted(
+        written(a_claim("a")), written(an_entry(1), "a"), written(an_entry(2), "a")
+    )
+    assert (seqs, ignored) == ([1, 2], {})
+
+
+def test_before_any_claim_nothing_counts():
+    assert counted(written(an_entry(1), "a")) == ([], {"old_owner": 1})
+
+
+def test_an_old_owner_that_wakes_up_is_ignored():
+    records = [
+        written(a_claim("old")),
+        written(an_entry(1), "old"),
+        written(a_claim("new")),
+        written(an_entry(2), "old"),
+        written(an_entry(2), "new"),
+    ]
+    assert counted(*records) == ([1, 2], {"old_owner": 1})
+
+
+def test_an_entry_that_names_no_owner_is_ignored():
+    assert counted(written(a_claim("a")), written(an_entry(1))) == ([], {"old_owner": 1})
+
+
+def test_a_batch_that_was_written_twice_counts_once():
+    batch = [written(an_entry(1), "a"), written(an_entry(2), "a")]
+    assert counted(written(a_claim("a")), *batch, *batch) == ([1, 2], {"repeat": 2})
+
+
+def test_after_a_gap_nothing_of_that_owner_counts_until_the_gap_is_filled_or_claimed_over():
+    records = [
+        written(a_claim("a")),
+        written(an_entry(1), "a"),
+        written(an_entry(3), "a"),
+        written(an_entry(4), "a"),
+        written(a_claim("b")),
+        written(an_entry(2), "b"),
+    ]
+    assert counted(*records) == ([1, 2], {"after_gap": 2})
+
+
+def test_what_no_owner_can_have_written_is_ignored():
+    records = [
+        ARecord(0, None),
+        ARecord(1, b"hello"),
+        ARecord(2, b'{"event_type":"OrderPlaced"}'),
+        ARecord(3, b"[" * 100_000),
+        written(a_claim("a")),
+        written(an_entry(1), "a"),
+    ]
+    assert counted(*records) == ([1], {"unreadable": 4})
