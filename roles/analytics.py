@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Annotated
 
-from campus.runtime.config import AtLeast, Config
-
 from campus.domain.metrics import OrderMetrics, summed
 from campus.domain.report import text_report
 from campus.runtime.addresses import wait_for_listener
+from campus.runtime.config import AtLeast, Config
 from campus.runtime.role import Health, Pulse
 from campus.stream.follower import Follower
 from campus.stream.group import GroupReader

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated
 
-from campus.runtime.config import AtLeast, Between, Config
-
 from campus.domain.rules import StockRules
 from campus.runtime.addresses import wait_for_listener
+from campus.runtime.config import AtLeast, Between, Config
 from campus.runtime.role import Health, Pulse
 from campus.stream.group import GroupReader
 from campus.stream.history import HistoryReader

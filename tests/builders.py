@@ -51,11 +51,11 @@ class ALedger:
         for name, quantity in stock.items():
             self.takes(an_opening(name, quantity))
 
-    def takes(self, *inputs: Input | bytes | None | ARecord) -> list[Entry]:
+    def takes(self, *inputs: Input | bytes | ARecord | None) -> list[Entry]:
         """Decide and apply each, as the next records of the partition; the entries of this call."""
         return [self._take(one) for one in inputs]
 
-    def _take(self, one: Input | bytes | None | ARecord) -> Entry:
+    def _take(self, one: Input | bytes | ARecord | None) -> Entry:
         if isinstance(one, ARecord):
             record = one
         else:

@@ -54,9 +54,7 @@ def speaks_kafka(address: Address, *, timeout_s: float = 2.0) -> bool:
     Source: the Kafka protocol guide, ApiVersions and the request and response headers v1 and v0.
     """
     client_id = b"campuskafka-probe"
-    body = (
-        struct.pack(">hhih", API_VERSIONS_KEY, 0, PROBE_CORRELATION_ID, len(client_id)) + client_id
-    )
+    body = struct.pack(">hhih", API_VERSIONS_KEY, 0, PROBE_CORRELATION_ID, len(client_id)) + client_id
     try:
         with socket.create_connection((address.host, address.port), timeout=timeout_s) as conn:
             conn.settimeout(timeout_s)

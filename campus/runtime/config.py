@@ -37,9 +37,6 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._text)
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("a Secret is not written anywhere")
-
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
@@ -68,7 +65,10 @@ class Matches:
 
 
 class Complaint(NamedTuple):
-    """Settings that are right one by one and wrong together: the first key is the one to look at."""
+    """Settings that are right one by one and wrong together; the first key is the one to look at.
+
+    A key inside a stanza of the stanza is dotted: `consumer.fetch_max_wait_ms`.
+    """
 
     keys: tuple[str, ...]
     says: str
@@ -90,7 +90,8 @@ class RoleSettings(Protocol):
 
 Timeout = Annotated[float, Between(0.1, 3600)]
 Milliseconds = Annotated[int, Between(1, 3_600_000)]
-Name = Annotated[str, Matches(r"\S(.{0,247}\S)?", "a text of 1 to 249 characters")]
+Text = Annotated[str, Matches(r"(?s).{1,256}", "a text of 1 to 256 characters")]
+Portions = Annotated[int, Between(0, 1_000_000)]
 
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -156,7 +157,7 @@ class ConsumerConfig:
 class KafkaConfig:
     bootstrap_servers: str = "127.0.0.1:9092"
     connect_timeout_s: Timeout = 10.0
-    request_timeout_s: Timeout = 10.0
+    request_timeout_s: Annotated[float, Between(0.1, 300)] = 10.0
     security: SecurityConfig = field(default_factory=SecurityConfig)
     consumer: ConsumerConfig = field(default_factory=ConsumerConfig)
 
@@ -170,6 +171,12 @@ class KafkaConfig:
         except ValueError as error:
             yield Complaint(
                 ("bootstrap_servers",), f'{error}; write "host:9092", several with commas between'
+            )
+        if self.consumer.fetch_max_wait_ms >= self.request_timeout_s * 1000:
+            yield Complaint(
+                ("request_timeout_s", "consumer.fetch_max_wait_ms"),
+                f"{self.request_timeout_s:g} is not allowed: more than consumer.fetch_max_wait_ms, "
+                f"which is {self.consumer.fetch_max_wait_ms}",
             )
 
 

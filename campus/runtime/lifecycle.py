@@ -1,5 +1,4 @@
-"""The life of a supervised child as data: its states and their moves, when it is restarted, what
-is seen of it.
+"""The life of a supervised child as data: its states, its legal moves, when it is restarted.
 
 Nothing here runs a thread, reads a clock or writes a line, so every rule is tested by a call.
 """

@@ -73,7 +73,7 @@ def summary(error: BaseException) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`18:51:35 inventory   INFO     claimed partition 0`; a traceback only if `tracebacks`, else its summary."""
+    """`18:51:35 inventory   INFO     claimed partition 0`; an exception as its summary, or as traceback."""
 
     def __init__(self, *, tracebacks: bool, colour: bool) -> None:
         super().__init__()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from random import Random
-from threading import Event, Thread
 from types import FrameType
 
 from campus.runtime.errors import CampusError
@@ -27,7 +26,7 @@ from campus.runtime.lifecycle import (
     State,
 )
 from campus.runtime.logs import printable, summary
-from campus.runtime.role import Role
+from campus.runtime.worker import Life, Worker
 
 __all__ = [
     "Child",
@@ -41,12 +40,9 @@ __all__ = [
 ]
 
 STOP = "stop"  # a signal came
-LOOK = "look"  # something happened; what, the supervisor sees for itself
 
 READY_EVERY_S = 0.05  # between looks while a child starts or closes
 LOOK_EVERY_S = 1.0  # between looks otherwise; and Windows hears Ctrl-C only between two waits
-LOOK_SILENCE_MOST_S = 2 * LOOK_EVERY_S
-START_NOTICE_S = 5.0  # a wait for the child before is worth a line after that long
 
 SETTLED = {State.RUNNING, State.DONE}  # the next child may start
 
@@ -86,7 +82,7 @@ class Supervisor:
         assert len(set(names)) == len(names), f"two children of one name in {names}"
         random = random or Random()  # noqa: S311 (jitter, no secret)
         self._policy, self._shutdown_s, self._words, self._clock = policy, shutdown_s, words, clock
-        self._workers = tuple(_Worker(child, Crashes(policy, random), clock()) for child in children)
+        self._workers = tuple(Worker(child, Crashes(policy, random), clock()) for child in children)
         self._stops_heard = 0
         self._publish()
 
@@ -139,7 +135,7 @@ class Supervisor:
             return Ending(0, "all is done")
         return None
 
-    def _look_at(self, worker: "_Worker") -> Ending | None:
+    def _look_at(self, worker: Worker) -> Ending | None:
         life, now_s = worker.life, self._clock()
         if life is None:
             return None
@@ -166,9 +162,10 @@ class Supervisor:
         silent_most_s = self._policy.stuck_s if running else self._policy.start_stuck_s
         if silent_s <= silent_most_s:
             return None
-        return self._stuck(worker, f"is stuck: no progress for {silent_s:.0f} s ({worker.doing})")
+        what = f"is stuck: no progress for {silent_s:.0f} s ({worker.doing})"
+        return self._stuck(worker, f"{what}. The process ends, since a thread cannot be killed")
 
-    def _after(self, worker: "_Worker", life: "_Life") -> Ending | None:
+    def _after(self, worker: Worker, life: Life) -> Ending | None:
         """A thread has ended unasked: done, or a restart, or the end."""
         child, now_s = worker.child, self._clock()
         error = life.error or worker.health_error
@@ -186,11 +183,11 @@ class Supervisor:
         pause_s = worker.crashes.add(now_s)
         if pause_s is None:
             worker.move(State.GIVEN_UP, f"crashed ({why})", now_s)
+            policy = self._policy
             return self._fault(
                 1,
-                f"{child.name} crashed once more than the {self._policy.max_restarts} restarts that it "
-                f"has within {self._policy.period_s:g} s ({why}). "
-                "For the traceback run again with --set logging.level=DEBUG",
+                f"{child.name} crashed ({why}), and its {policy.max_restarts} restarts within "
+                f"{policy.period_s:g} s are used up. --set logging.level=DEBUG shows the traceback",
             )
         log.warning("%s crashed (%s); again in %.1f s", child.name, why, pause_s)
         worker.due_at_s = now_s + pause_s
@@ -198,7 +195,7 @@ class Supervisor:
         return None
 
     def _start_what_is_due(self) -> None:
-        before: _Worker | None = None
+        before: Worker | None = None
         for worker in self._workers:
             now_s = self._clock()
             if worker.state is State.BACKOFF and now_s >= worker.due_at_s:
@@ -232,7 +229,7 @@ class Supervisor:
             faults.insert(0, ending.reason)
         return Ending(ending.exit_code or 1, "; ".join(faults))
 
-    def _stop(self, worker: "_Worker", deadline_s: float) -> Ending | None:
+    def _stop(self, worker: Worker, deadline_s: float) -> Ending | None:
         life, name, asked_at_s = worker.life, worker.child.name, self._clock()
         if life is None or worker.state is State.STUCK:
             if State.STOPPED in MOVES[worker.state]:
@@ -256,7 +253,7 @@ class Supervisor:
 
     # Faults, and what others see.
 
-    def _stuck(self, worker: "_Worker", what: str) -> Ending:
+    def _stuck(self, worker: Worker, what: str) -> Ending:
         worker.tell_to_stop()
         worker.move(State.STUCK, worker.doing, self._clock())
         return self._fault(1, f"{worker.child.name} {what}")
@@ -269,90 +266,5 @@ class Supervisor:
         self._states = tuple(worker.snapshot() for worker in self._workers)
 
 
-class _SecondSignal(Exception):  # noqa: N818 (no error: it unwinds whatever waits)
+class _SecondSignal(Exception):
     """The user does not want to wait any longer."""
-
-
-class _Worker:
-    """What the supervisor knows of one child. Touched by the supervisor's thread alone."""
-
-    def __init__(self, child: Child, crashes: Crashes, now_s: float) -> None:
-        self.child, self.crashes = child, crashes
-        self.state, self.doing, self.since_s = State.WAITING, "waiting", now_s
-        self.ready = False
-        self.restarts = 0
-        self.life: _Life | None = None
-        self.health_error: Exception | None = None
-        self.due_at_s = now_s  # the restart in BACKOFF, the end of patience in CLOSING
-        self._beat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
-        self._told_wait = False
-
-    def move(self, state: State, doing: str, now_s: float) -> None:
-        assert state in MOVES[self.state], f"{self.child.name}: {self.state} to {state}"
-        self.state, self.doing, self.since_s = state, doing, now_s
-
-    def start(self, words: SimpleQueue[str], now_s: float) -> None:
-        self.move(State.STARTING, "starting", now_s)
-        self.ready = False
-        self._beat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
-        self.life = _Life(self.child, words)
-        self.life.begin()
-
-    def wait_for(self, other: "_Worker", now_s: float) -> None:
-        self.doing = f"waiting for {other.child.name}"
-        slow = other.state is State.STARTING and now_s - other.since_s >= START_NOTICE_S
-        if slow and not self._told_wait:
-            self._told_wait = True
-            log.info("%s waits for %s (%s)", self.child.name, other.child.name, other.doing)
-
-    def look(self, life: "_Life", now_s: float) -> float:
-        """Read the role's health, which may raise; returns for how long it has made no progress.
-
-        Silence is added up look by look and bounded for each: after the whole process was paused
-        (SIGSTOP, a closed lid), roles have not been silent, they have been asleep with us.
-        """
-        slept_s, self._looked_at_s = now_s - self._looked_at_s, now_s
-        self._silent_s += min(slept_s, LOOK_SILENCE_MOST_S)
-        if life.role is None:  # being built
-            return self._silent_s
-        health = life.role.health()
-        if health.beat_at_s != self._beat_at_s:
-            self._beat_at_s, self._silent_s = health.beat_at_s, 0.0
-        self.ready, self.doing = health.ready, health.doing
-        return self._silent_s
-
-    def tell_to_stop(self) -> None:
-        if self.life:
-            self.life.stop.set()
-
-    def snapshot(self) -> ChildState:
-        return ChildState(self.child.name, self.state, self.doing, self.restarts, self.since_s)
-
-
-class _Life:
-    """One start of a child: a thread, a stop event, a role. Its thread writes it, the supervisor reads."""
-
-    def __init__(self, child: Child, words: SimpleQueue[str]) -> None:
-        self._child, self._words = child, words
-        self.stop = Event()
-        self.role: Role | None = None
-        self.error: BaseException | None = None
-        self.ended = False
-
-    def begin(self) -> None:
-        # A daemon: the interpreter waits for no thread that cannot be killed.
-        thread = Thread(target=self._live, name=self._child.name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system has no more threads: a crash like any other
-            self.error, self.ended = error, True
-
-    def _live(self) -> None:
-        try:
-            self.role = self._child.build()
-            self.role.run(self.stop)
-        except BaseException as error:  # noqa: BLE001 (SystemExit too: threading drops it unseen)
-            self.error = error
-        finally:
-            self.ended = True  # before the word, and after everything the role did
-            self._words.put(LOOK)

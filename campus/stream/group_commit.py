@@ -28,6 +28,8 @@ from campus.stream.writer import (
 
 # Of a whole round, so that none of its places has more, and each takes one batch in one produce request.
 ROUND_BYTES_MAX = BATCH_BYTES_MAX
+# So that a broker that hangs leaves time for another try, at the leader that comes after it.
+ROUND_SHARE_OF_DEADLINE = 0.5
 
 T = TypeVar("T")
 
@@ -98,12 +100,14 @@ class GroupCommit(Generic[T]):
         waiting_max: int,
         waiting_bytes_max: int,
         deadline_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self._report = report
         self._waiting_max = waiting_max
         self._waiting_bytes_max = waiting_bytes_max
         self._deadline_s = deadline_s
+        self._clock = clock
         self._lock = threading.Lock()  # of everything below
         self._waiting: deque[_Order[T]] = deque()
         self._out: list[_Order[T]] = []
@@ -123,17 +127,16 @@ class GroupCommit(Generic[T]):
                 raise GroupClosed
             if self._count >= self._waiting_max or self._bytes + size > self._waiting_bytes_max:
                 raise Overrun(self._count, self._bytes)
-            deadline = time.monotonic() + self._deadline_s
+            deadline = self._clock() + self._deadline_s
             self._waiting.append(_Order(place, record, token, size, deadline))
             self._count += 1
             self._bytes += size
-            if self._sending:
-                return
-            self._sending = True
             set_timer, self._timer_is_set = not self._timer_is_set, True
+            send, self._sending = not self._sending, True
         if set_timer:
             self._set_timer(self._deadline_s)
-        self._send()
+        if send:
+            self._send()
 
     def waiting(self) -> tuple[int, int]:
         """How many orders, and bytes, are taken and not yet answered."""
@@ -158,8 +161,11 @@ class GroupCommit(Generic[T]):
             for order in self._out:
                 records.setdefault(order.place, []).append(order.record)
         try:
-            self._writer.append_soon(records, self._round_ended, timeout_s=self._deadline_s)
+            timeout_s = self._deadline_s * ROUND_SHARE_OF_DEADLINE
+            self._writer.append_soon(records, self._round_ended, timeout_s=timeout_s)
         except WriterClosed as closed:
+            with self._lock:
+                self._closed = True
             self._give_up("before the writer was closed", closed)
 
     def _next_round(self) -> list[_Order[T]]:
@@ -189,6 +195,7 @@ class GroupCommit(Generic[T]):
                     again.append(order)
                     continue
                 self._answer(order)
+            self._out = []
             self._waiting.extendleft(reversed(again))
             self._last_failure = outcome if isinstance(outcome, AppendFailed) else None
         self._send()
@@ -210,7 +217,7 @@ class GroupCommit(Generic[T]):
 
     def _time_is_over(self) -> None:
         """Answer those whose time is over, also of the round that is out, and wait for the next."""
-        now = time.monotonic()
+        now = self._clock()
         self._give_up(f"within {self._deadline_s:g} s", self._last_failure, until=now)
         with self._lock:
             left = chain(self._out, self._waiting)

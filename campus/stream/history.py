@@ -88,6 +88,14 @@ class HistoryReader:
                 places = ", ".join(f"{topic}-{partition}" for topic, partition in pending)
                 raise BrokerAway(self._kafka, f"nothing came from {places}")
 
+    def follow(self, place: Place, start: int) -> Iterator[Sequence[Any]]:
+        """The records of one partition from `start` on, in batches as they come, without an end; an empty
+        batch now and then, so that the caller can look at the time. Raises BrokerAway, HistoryMissing."""
+        self._consumer.assign([TopicPartition(*place)])
+        self._consumer.seek(TopicPartition(*place), start)
+        while True:
+            yield self._poll().get(place, ())
+
     def close(self) -> None:
         self._consumer.close(timeout_ms=1000)
 

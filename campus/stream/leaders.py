@@ -16,7 +16,7 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest
 
-from campus.stream.rounds import Place
+from campus.stream.rounds import Place, error_for
 
 NO_LEADER = -1
 THROTTLE_LOOK_S = 0.01  # how often a connection that the broker throttles is looked at
@@ -87,10 +87,10 @@ class Leaders:
         return None if leader == NO_LEADER else leader
 
     def _why_unled(self, place: Place) -> Exception:
+        error: Exception = kafka_errors.UnknownTopicOrPartitionError(f"{place} does not exist")
         if self._manager.cluster.leader_for_partition(place) == NO_LEADER:
-            return kafka_errors.LeaderNotAvailableError(f"{place} has no leader")  # type: ignore[no-any-return]
-        unknown = kafka_errors.UnknownTopicOrPartitionError(f"{place} does not exist")
-        return self._topic_errors.get(place.topic, unknown)
+            error = kafka_errors.LeaderNotAvailableError(f"{place} has no leader")
+        return self._topic_errors.get(place.topic, error)
 
     async def _refresh(self, deadline: float) -> None:
         """Ask the brokers in turn, each once and for its share of the time, until one answers."""
@@ -106,6 +106,8 @@ class Leaders:
                 continue
             if response.brokers:
                 self._learn(response)
+                if self._manager.cluster.is_bootstrap(node_id):
+                    self._manager.close(node_id)  # from now on it is known by the number it has itself
                 return
             error = kafka_errors.MetadataEmptyBrokerList("a broker that knows of no brokers")
         assert error is not None, "there is always a candidate"
@@ -134,9 +136,7 @@ class Leaders:
     def _learn(self, response: Any) -> None:
         self._manager.cluster.update_metadata(response)
         self._topic_errors = {
-            topic.name: kafka_errors.for_code(topic.error_code)(f"topic {topic.name}")
-            for topic in response.topics
-            if topic.error_code
+            topic.name: error_for(topic.error_code, None) for topic in response.topics if topic.error_code
         }
         self._doubtful = False
 

@@ -47,12 +47,21 @@ class Landed:
     end: int
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Batch:
     data: bytearray
     count: int
 
 
 Answer: TypeAlias = int | Exception  # the offset of a batch's first record, or why it has none
+
+
+class WriterClosed(CampusError):
+    def __init__(self) -> None:
+        super().__init__(
+            "this writer is closed and appends nothing. Probably its role is stopping: make a new one"
+        )
+
 
 # A round that failed so may be sent again; anything else is refused for good.
 RETRIABLE: tuple[type[Exception], ...] = (
@@ -63,13 +72,15 @@ RETRIABLE: tuple[type[Exception], ...] = (
     # Nobody answered in time: the broker hangs, or its followers do.
     kafka_errors.KafkaTimeoutError,
     kafka_errors.RequestTimedOutError,
-    # Between two attempts to connect; a broker that went while we asked it; one that closed an idle connection.
+    # Between two attempts to connect; a broker that has just started; a connection that idled too long.
     kafka_errors.NodeNotReadyError,
     kafka_errors.MetadataEmptyBrokerList,
     kafka_errors.Cancelled,
     # Too few followers are there: they come back.
     kafka_errors.NotEnoughReplicasError,
     kafka_errors.NotEnoughReplicasAfterAppendError,
+    # Nobody's refusal: what was in flight then may have landed, and a new writer can try again.
+    WriterClosed,
     # The checksum broke on the way: the bytes that we have are right.
     kafka_errors.CorruptRecordError,
 )
@@ -188,9 +199,12 @@ def answers_in(response: Any, asked: Mapping[Place, Batch]) -> dict[Place, Answe
     }
     for topic in response.responses:
         for partition in topic.partition_responses:
-            answers[Place(topic.name, partition.index)] = (
-                kafka_errors.for_code(partition.error_code)(partition.error_message)
-                if partition.error_code
-                else partition.base_offset
-            )
+            error = partition.error_code and error_for(partition.error_code, partition.error_message)
+            answers[Place(topic.name, partition.index)] = error or partition.base_offset
     return answers
+
+
+def error_for(code: int, told: str | None) -> Exception:
+    error = kafka_errors.for_code(code)
+    explained: Exception = error(told or error.description)
+    return explained

@@ -20,7 +20,6 @@ from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 
 from campus.runtime.config import KafkaConfig
-from campus.runtime.errors import CampusError
 from campus.stream.clients import kafka_settings
 from campus.stream.leaders import Leaders, NodeId
 from campus.stream.rounds import (
@@ -32,6 +31,7 @@ from campus.stream.rounds import (
     Outgoing,
     Place,
     Remaining,
+    WriterClosed,
     answers_in,
     produce_request,
     size_most,
@@ -56,13 +56,6 @@ Records: TypeAlias = Mapping[Place, Sequence[Outgoing]]
 Outcome: TypeAlias = dict[Place, Landed] | AppendFailed
 
 log = logging.getLogger("writer")
-
-
-class WriterClosed(CampusError):
-    def __init__(self) -> None:
-        super().__init__(
-            "this writer is closed and appends nothing any more. Probably its role is stopping; make a new one"
-        )
 
 
 class Writer:
@@ -190,7 +183,7 @@ class Writer:
         try:
             led, unled = await self._leaders.of(batches, deadline)
         except kafka_errors.KafkaError as error:
-            return dict.fromkeys(batches, error)
+            return _all_failed(batches, error)
         requests = [
             self._net.call_soon_with_future(
                 self._produce, leader, {place: batches[place] for place in places}, deadline
@@ -209,7 +202,7 @@ class Writer:
             request = produce_request(batches, timeout_s=deadline - time.monotonic())
             return answers_in(await self._leaders.ask(leader, request, deadline), batches)
         except kafka_errors.KafkaError as error:
-            return dict.fromkeys(batches, error)
+            return _all_failed(batches, error)
 
     def _mind(self, failed: AppendFailed) -> None:
         """Whatever can be mended by trying again may have moved, and needs a moment."""
@@ -246,3 +239,8 @@ class _Call:
         failed = AppendFailed(dict.fromkeys(self.records, why))
         failed.__cause__ = why
         self.finish(failed if self.records else {})
+
+
+def _all_failed(batches: Mapping[Place, Batch], error: Exception) -> dict[Place, Answer]:
+    # Without its traceback, which holds a socket that did not connect open for as long as the error is kept.
+    return dict.fromkeys(batches, error.with_traceback(None))

@@ -22,9 +22,7 @@ def counted(*records):
 
 
 def test_entries_of_the_owner_of_the_last_claim_count_in_order():
-    seqs, ignored = counted(
-        written(a_claim("a")), written(an_entry(1), "a"), written(an_entry(2), "a")
-    )
+    seqs, ignored = counted(written(a_claim("a")), written(an_entry(1), "a"), written(an_entry(2), "a"))
     assert (seqs, ignored) == ([1, 2], {})
 
 

@@ -1,0 +1,85 @@
+"""What Kafka is told: one KRaft node, as small and as quick as it gets, and all in one folder.
+
+Every path is relative to the folder that Kafka runs in, since a properties file is Latin-1, and a
+comma in `log.dirs` begins another folder.
+"""
+
+from campus.broker.java import Java
+from campus.runtime.addresses import Address
+
+NODE_ID = 1
+LOG_DIR = "kafka"
+LOG_FILE = "broker.log"
+LOG_SETTINGS_FILE = "log4j2.properties"
+HEAP_FIRST_MIB = 128
+
+# A broker that was killed cannot register anew before its old registration lapses: 9 s by default.
+SESSION_TIMEOUT_MS = 2000
+HEARTBEAT_INTERVAL_MS = 400
+assert HEARTBEAT_INTERVAL_MS * 3 < SESSION_TIMEOUT_MS
+
+LOG_SETTINGS = f"""\
+rootLogger.level = WARN
+rootLogger.appenderRef.file.ref = file
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {LOG_FILE}
+appender.file.filePattern = {LOG_FILE}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{yyyy-MM-dd HH:mm:ss}} %p %m (%c{{1}})%n
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 1
+"""
+
+
+def broker_settings(address: Address, controller: Address, *, log_dir: str = LOG_DIR) -> str:
+    """The controller's port may be another one at each start: the broker tells the quorum, which is itself."""
+    return f"""\
+process.roles = broker,controller
+node.id = {NODE_ID}
+listeners = CLIENT://{address},CONTROLLER://{controller}
+advertised.listeners = CLIENT://{address}
+inter.broker.listener.name = CLIENT
+controller.listener.names = CONTROLLER
+listener.security.protocol.map = CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.quorum.bootstrap.servers = {controller}
+log.dirs = {log_dir}
+auto.create.topics.enable = false
+broker.session.timeout.ms = {SESSION_TIMEOUT_MS}
+broker.heartbeat.interval.ms = {HEARTBEAT_INTERVAL_MS}
+# There is one node to replicate to, and a partition of an internal topic costs files.
+offsets.topic.replication.factor = 1
+offsets.topic.num.partitions = 1
+transaction.state.log.replication.factor = 1
+transaction.state.log.min.isr = 1
+transaction.state.log.num.partitions = 1
+share.coordinator.state.topic.replication.factor = 1
+share.coordinator.state.topic.min.isr = 1
+share.coordinator.state.topic.num.partitions = 1
+group.initial.rebalance.delay.ms = 0
+# 128 MiB by default, half of the heap.
+log.cleaner.dedupe.buffer.size = 2097152
+"""
+
+
+def java_options(java: Java, heap: str) -> list[str]:
+    options = [
+        f"-Xms{min(HEAP_FIRST_MIB, _mebibytes(heap))}m",
+        f"-Xmx{heap}",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",  # up a second sooner, and quick enough for one machine
+        "-XX:+ExitOnOutOfMemoryError",  # half dead is worse than started again
+        "-XX:-UsePerfData",
+        "-XX:ErrorFile=java-crash.log",
+        f"-Dlog4j2.configurationFile={LOG_SETTINGS_FILE}",
+    ]
+    if java.version >= 24:
+        options.append("--sun-misc-unsafe-memory-access=allow")  # else Kafka's libraries are warned about
+    return options
+
+
+def _mebibytes(heap: str) -> int:
+    return int(heap[:-1]) * {"m": 1, "g": 1024}[heap[-1]]

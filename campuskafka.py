@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""CampusKafka's command line: read it, load the config, build what was asked for, run it, say how it ended.
+
+Exit codes: 0 stopped as asked, or the command did what it was asked; 1 the supervisor gave up (which
+role, and why), or the command failed; 2 the command line or the config is wrong; 3 no broker; 130
+stopped at once by a second signal.
+"""
+
+import sys
+
+try:
+    import kafka  # noqa: F401  (the first of the libraries that may be missing)
+except ModuleNotFoundError:
+    sys.exit(
+        f"campuskafka: the libraries are not installed for {sys.executable}. "
+        "Run `make setup` and use .venv/bin/python, or `pip install -e .`"
+    )
+
+import argparse
+import importlib
+import os
+import pkgutil
+import shlex
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from roles.broker import Broker
+
+import campus.commands
+import roles
+from campus.commands import Context
+from campus.runtime import logs
+from campus.runtime.config import Config
+from campus.runtime.config_file import load
+from campus.runtime.errors import CampusError
+from campus.runtime.role import Health, Pulse
+from campus.runtime.supervisor import Child, Ending, Restart, RestartPolicy, Supervisor, install_signals
+from roles.topics import Topics
+from roles.welcome import Welcome
+
+VERSION = "0.1.0"
+CONFIG_FILE = Path(__file__).resolve().parent / "config.yaml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    role_modules, command_modules = _role_modules(), _modules_of(campus.commands)
+    args = _parser(role_modules, command_modules).parse_args(argv)
+    try:
+        config = load(
+            args.config,
+            roles={name: module.Settings for name, module in role_modules.items()},
+            overrides=args.set,
+            environ=os.environ,
+        )
+        return int(args.does(args, config, role_modules))
+    except CampusError as error:
+        print(f"campuskafka: {error}", file=sys.stderr)
+        return error.exit_code or 1
+    except KeyboardInterrupt:
+        return 130
+
+
+# The command line
+
+
+def _parser(role_modules: Mapping[str, Any], command_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="campuskafka.py",
+        description="A campus food-ordering system on Apache Kafka: producer → inventory → analytics.",
+        epilog="Exit codes: 0 stopped as asked · 1 gave up, or a command failed · 2 wrong command line or config "
+        "· 3 no broker · 130 stopped by a second signal.",
+    )
+    parser.add_argument("--version", action="version", version=f"CampusKafka {VERSION}")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="run every role, whatever config.yaml enables")
+    which.add_argument(
+        "--role",
+        action="append",
+        choices=sorted(role_modules),
+        metavar="NAME",
+        help=f"run one role; repeat it for more ({', '.join(sorted(role_modules))})",
+    )
+    _add_config_options(parser, config=CONFIG_FILE, overrides=[])
+    parser.set_defaults(does=_run_roles)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", description="without one, the roles run until Ctrl-C"
+    )
+    broker = commands.add_parser(
+        "broker", help="run only the embedded broker, for several processes to share"
+    )
+    broker.set_defaults(does=_run_broker)
+    _add_config_options(broker)
+    for name, module in command_modules.items():
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.add_arguments(command)
+        _add_config_options(command)
+        command.set_defaults(does=partial(_run_command, module))
+    return parser
+
+
+def _add_config_options(
+    parser: argparse.ArgumentParser, config: Any = argparse.SUPPRESS, overrides: Any = argparse.SUPPRESS
+) -> None:
+    """The same before and after the command's name; a default there would undo what stood before it."""
+    parser.add_argument(
+        "--config", type=Path, default=config, metavar="FILE", help="default: config.yaml beside the program"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=overrides,
+        metavar="KEY=VALUE",
+        help="override any setting, e.g. --set roles.producer.port=9000; repeat it for more",
+    )
+
+
+def _modules_of(package: Any) -> dict[str, Any]:
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+
+
+def _role_modules() -> dict[str, Any]:
+    """The roles that can be asked for, in the order they start: the sinks first, the door last."""
+    found = {name: module for name, module in _modules_of(roles).items() if hasattr(module, "Settings")}
+    return dict(sorted(found.items(), key=lambda role: role[1].START_ORDER))
+
+
+# What each way of calling it does
+
+
+def _run_roles(args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]) -> int:
+    names = [
+        name
+        for name in role_modules
+        if args.all or (name in args.role if args.role else config.roles[name].enabled)
+    ]
+    logs.set_up(config.logging.level, config.logging.format)
+    children = _system(config, names, role_modules)
+    welcome = Child("welcome", partial(Welcome, config, names, _this_program()), Restart.ONCE)
+    return _supervised([*children, welcome], config)
+
+
+def _run_broker(args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]) -> int:
+    logs.set_up(config.logging.level, config.logging.format)
+    only_ours = replace(config, broker=replace(config.broker, mode="embedded"))
+    return _supervised([Child("broker", partial(Broker, only_ours))], config)
+
+
+def _run_command(
+    module: Any, args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]
+) -> int:
+    logs.set_up("WARNING" if config.logging.level == "INFO" else config.logging.level, config.logging.format)
+    system = partial(_running, _system(config, [*role_modules], role_modules), config)
+    return int(module.run(args, Context(config=config, system=system)))
+
+
+def _this_program() -> str:
+    """How to call this program from where we are, to be copied from the screen."""
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else Path("python")
+    return shlex.join([str(shown), os.path.relpath(__file__)])
+
+
+# Building and running
+
+
+def _system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]) -> list[Child]:
+    """The broker, the topics, then the roles; each starts when the one before it is ready."""
+    shutdown_s = config.supervisor.shutdown_s
+    helpers = [
+        Child("broker", partial(Broker, config), shutdown_s=shutdown_s),
+        Child("topics", partial(Topics, config), Restart.ONCE),
+    ]
+    return helpers + [
+        Child(name, partial(role_modules[name].build, config.roles[name], config), shutdown_s=shutdown_s)
+        for name in names
+    ]
+
+
+def _supervisor(children: Sequence[Child], config: Config, words: SimpleQueue[str]) -> Supervisor:
+    settings = config.supervisor
+    policy = RestartPolicy(
+        max_restarts=settings.max_restarts,
+        period_s=settings.period_s,
+        backoff_first_s=settings.backoff_first_s,
+        backoff_most_s=settings.backoff_most_s,
+        stuck_s=settings.stuck_s,
+    )
+    return Supervisor(children, policy, shutdown_s=settings.shutdown_s, words=words)
+
+
+def _supervised(children: Sequence[Child], config: Config) -> int:
+    """Run the children until a signal or a fault ends them."""
+    words: SimpleQueue[str] = SimpleQueue()
+    install_signals(words)
+    ending = _supervisor(children, config, words).run()
+    if ending.exit_code != 0:
+        # A thread that could not be stopped must not keep the process, nor crash in its last moments.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ending.exit_code)
+    return 0
+
+
+@contextmanager
+def _running(children: Sequence[Child], config: Config) -> Iterator[None]:
+    """The whole system in the background, for as long as the block lasts. Raises why it did not start."""
+    words: SimpleQueue[str] = SimpleQueue()
+    up = threading.Event()
+    endings: list[Ending] = []
+    supervisor = _supervisor([*children, Child("up", partial(_Up, up), Restart.ONCE)], config, words)
+    thread = threading.Thread(target=lambda: endings.append(supervisor.run()), name="supervisor", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive() and not up.wait(0.1):
+            pass
+        if endings:
+            raise SystemDidNotStart(endings[0])
+        yield
+    finally:
+        words.put("stop")
+        thread.join()
+
+
+class _Up:
+    """The last child, started when all before it are ready: says so."""
+
+    def __init__(self, up: threading.Event) -> None:
+        self._up = up
+        self._pulse = Pulse()
+
+    def health(self) -> Health:
+        return self._pulse.health()
+
+    def run(self, _stop: threading.Event) -> None:
+        self._up.set()
+
+
+class SystemDidNotStart(CampusError):
+    def __init__(self, ending: Ending) -> None:
+        self.exit_code = ending.exit_code
+        super().__init__(ending.reason)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Kafka in a dictionary: the log, the group and the history that the owner's loop needs, and no thread.
+
+It keeps Kafka's promises and nothing more: an append lands whole or not at all, or lands and its
+acknowledgement is lost; offsets grow by one; a group hands out what is assigned at each poll.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from kafka.errors import KafkaConnectionError
+
+from campus.domain.events import JournalEvent
+from campus.domain.journal import JournalRule
+from campus.runtime.config import TopicsConfig
+from campus.stream.group import Fenced, Polled
+from campus.stream.history import Bounds
+from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
+from tests.builders import APPENDED_AT_MS, ARecord
+
+TOPICS = TopicsConfig(partitions=4)
+
+
+class MemoryLog:
+    """All topics. `lose_next`: the next append never arrives, or arrives and is not acknowledged."""
+
+    def __init__(self) -> None:
+        self.records: dict[Place, list[ARecord]] = {}
+        self.lose_next: str | None = None
+        self.appends: list[dict[Place, int]] = []
+
+    def append(self, records: Mapping[Place, Sequence[Outgoing]], **_: Any) -> dict[Place, Landed]:
+        lost, self.lose_next = self.lose_next, None
+        if lost == "before":
+            raise AppendFailed({place: KafkaConnectionError("lost") for place in records}, {})
+        landed = {place: self._land(place, batch) for place, batch in records.items()}
+        self.appends.append({place: len(batch) for place, batch in records.items()})
+        if lost == "after":
+            raise AppendFailed({place: KafkaConnectionError("lost") for place in records}, {})
+        return landed
+
+    def at(self, topic: str, partition: int) -> list[ARecord]:
+        return self.records.setdefault(Place(topic, partition), [])
+
+    def counting(self, partition: int) -> list[JournalEvent]:
+        """What of a partition of the journal counts, claims among it."""
+        return list(JournalRule().counting(self.at(TOPICS.journal_topic, partition)))
+
+    def _land(self, place: Place, batch: Sequence[Outgoing]) -> Landed:
+        records = self.at(*place)
+        first = len(records)
+        for offset, (key, value, headers) in enumerate(batch, first):
+            records.append(ARecord(offset, value, key, APPENDED_AT_MS + offset, tuple(headers)))
+        return Landed(first, len(records))
+
+
+class MemoryGroup:
+    """A member of a group. Set `assigned`, `lost` and `is_fenced` to make a rebalance."""
+
+    def __init__(self, log: MemoryLog, topic: str, assigned: Collection[int]) -> None:
+        self._log, self._topic = log, topic
+        self.assigned = frozenset(assigned)
+        self.lost: frozenset[int] = frozenset()
+        self.is_fenced = False
+        self.redeliver = 0  # that many records of the past come again in the next poll
+        self.positions_now: dict[int, int] = {}
+        self.committed: dict[int, int] = {}
+
+    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+        lost, self.lost = self.lost, frozenset()
+        batches = {}
+        for partition in sorted(self.assigned):
+            position = max(0, self.positions_now.get(partition, 0) - self.redeliver)
+            records = self._log.at(self._topic, partition)[position : position + records_max]
+            if records:
+                batches[partition] = records
+                self.positions_now[partition] = records[-1].offset + 1
+        self.redeliver = 0
+        return Polled(self.assigned, lost, batches)
+
+    def seek(self, partition: int, offset: int) -> None:
+        self.positions_now[partition] = offset
+
+    def commit(self, partitions: Collection[int]) -> None:
+        if self.is_fenced:
+            raise Fenced("the group goes on without this member")
+        self.committed.update({p: self.positions_now[p] for p in partitions})
+
+
+class MemoryHistory:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.trimmed_to: dict[Place, int] = {}
+
+    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
+        return {p: Bounds(self.trimmed_to.get(p, 0), len(self._log.at(*p))) for p in places}
+
+    def read(
+        self, spans: Mapping[Place, Bounds], stop: Any = None
+    ) -> Iterator[tuple[Place, Sequence[ARecord]]]:
+        for place, span in spans.items():
+            yield place, self._log.at(*place)[span.start : span.end]

@@ -1,0 +1,341 @@
+"""Orders that gather go together; every order taken is answered once, in its time."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from kafka import errors as kafka_errors
+
+from campus.runtime.errors import CampusError
+from campus.stream.group_commit import ROUND_BYTES_MAX, GroupClosed, GroupCommit, Late, Overrun
+from campus.stream.writer import (
+    AppendFailed,
+    Landed,
+    Outcome,
+    Outgoing,
+    Place,
+    Records,
+    WriterClosed,
+    size_most,
+)
+
+A, B = Place("orders", 0), Place("orders", 1)
+
+
+@dataclass
+class FakeWriter:
+    """Keeps what it is given; the test says when a round ends, and how, and moves the clock."""
+
+    now_s: float = 100.0
+    rounds: list[Records] = field(default_factory=list)
+    out: list[Callable[[Outcome], None]] = field(default_factory=list)
+    timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    timeouts_s: list[float | None] = field(default_factory=list)
+    closed: bool = False
+
+    def append_soon(
+        self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
+    ) -> None:
+        if self.closed:
+            raise WriterClosed
+        assert not self.out, "two rounds at once"
+        self.rounds.append(records)
+        self.timeouts_s.append(timeout_s)
+        self.out.append(done)
+
+    def after(self, pause_s: float, callback: Callable[[], None]) -> None:
+        if self.closed:
+            raise WriterClosed
+        self.timers.append((self.now_s + pause_s, callback))
+
+    def land(self) -> None:
+        self.out.pop()({place: Landed(0, len(records)) for place, records in self.rounds[-1].items()})
+
+    def fail(self, errors: dict[Place, Exception]) -> None:
+        places = self.rounds[-1].keys()
+        self.out.pop()(AppendFailed(errors, {p: Landed(0, 1) for p in places if p not in errors}))
+
+    def fail_all(self, error: Exception) -> None:
+        self.fail(dict.fromkeys(self.rounds[-1], error))
+
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+        due = [timer for timer in self.timers if timer[0] <= self.now_s]
+        self.timers = [timer for timer in self.timers if timer not in due]
+        for _, callback in due:
+            callback()
+
+    def values(self, index: int = -1) -> dict[Place, list[bytes | None]]:
+        return {place: [value for _, value, _ in those] for place, those in self.rounds[index].items()}
+
+
+@dataclass
+class Reports:
+    all: list[tuple[list[str], list[tuple[str, CampusError]]]] = field(default_factory=list)
+    at_each: Callable[[], None] = lambda: None
+
+    def __call__(self, landed: Sequence[str], failed: Sequence[tuple[str, CampusError]]) -> None:
+        self.at_each()
+        self.all.append((list(landed), list(failed)))
+
+    @property
+    def landed(self) -> list[str]:
+        return [token for landed, _ in self.all for token in landed]
+
+    @property
+    def failed(self) -> dict[str, CampusError]:
+        return {token: error for _, failed in self.all for token, error in failed}
+
+
+def an_order(name: str, *, size: int = 0) -> Outgoing:
+    return (b"pizza", name.encode().ljust(size, b"."), ())
+
+
+class Shop:
+    """A group commit over a fake writer, with what it has reported."""
+
+    def __init__(self, *, orders_max: int = 100, bytes_max: int = 1 << 24, deadline_s: float = 10) -> None:
+        self.writer = FakeWriter()
+        self.reports = Reports()
+        self.group = GroupCommit[str](
+            self.writer,
+            self.reports,
+            waiting_max=orders_max,
+            waiting_bytes_max=bytes_max,
+            deadline_s=deadline_s,
+            clock=lambda: self.writer.now_s,
+        )
+
+    def takes(self, *names: str, place: Place = A, size: int = 0) -> "Shop":
+        for name in names:
+            self.group.submit(place, an_order(name, size=size), name)
+        return self
+
+
+AWAY = kafka_errors.KafkaConnectionError("gone")
+TOO_LARGE = kafka_errors.MessageSizeTooLargeError("too large")
+
+
+def test_alone_an_order_goes_at_once() -> None:
+    shop = Shop().takes("one")
+    assert shop.writer.values() == {A: [b"one"]}
+    assert shop.reports.all == []
+    shop.writer.land()
+    assert shop.reports.all == [(["one"], [])]
+
+
+def test_what_comes_while_a_round_is_out_goes_together_in_the_next() -> None:
+    shop = Shop().takes("one").takes("two", "three").takes("four", place=B)
+    assert len(shop.writer.rounds) == 1
+    shop.writer.land()
+    assert shop.writer.values() == {A: [b"two", b"three"], B: [b"four"]}
+    shop.writer.land()
+    assert shop.reports.all == [(["one"], []), (["two", "three", "four"], [])]
+    assert not shop.writer.out
+
+
+def test_the_next_round_is_sent_before_the_last_is_reported() -> None:
+    shop = Shop().takes("one", "two")
+    rounds_out: list[int] = []
+    shop.reports.at_each = lambda: rounds_out.append(len(shop.writer.out))
+    shop.writer.land()
+    assert rounds_out == [1]
+
+
+def test_a_round_is_no_larger_than_a_batch() -> None:
+    shop = Shop().takes("first").takes(*"abcdefgh", size=200_000)
+    sizes = []
+    while shop.writer.out:
+        sizes.append(sum(size_most(r) for those in shop.writer.rounds[-1].values() for r in those))
+        shop.writer.land()
+    assert len(sizes) == 5
+    assert max(sizes) <= ROUND_BYTES_MAX
+    assert shop.reports.landed == ["first", *"abcdefgh"]
+
+
+def test_an_order_larger_than_a_round_goes_alone() -> None:
+    shop = Shop().takes("first", "a").takes("huge", size=ROUND_BYTES_MAX + 1).takes("b")
+    for _ in range(4):
+        shop.writer.land()
+    assert [len(those) for round_ in shop.writer.rounds for those in round_.values()] == [1, 1, 1, 1]
+
+
+def test_too_many_orders_are_an_overrun_and_nothing_is_taken() -> None:
+    shop = Shop(orders_max=3).takes("one", "two", "three")
+    with pytest.raises(Overrun, match="3 orders"):
+        shop.takes("four")
+    shop.writer.land()
+    shop.takes("five")
+    shop.writer.land()
+    shop.writer.land()
+    assert shop.reports.landed == ["one", "two", "three", "five"]
+    assert shop.group.waiting() == (0, 0)
+
+
+def test_too_many_bytes_are_an_overrun() -> None:
+    shop = Shop(bytes_max=2500).takes("one", "two", size=1000)
+    with pytest.raises(Overrun):
+        shop.takes("three", size=1000)
+    shop.takes("small")
+    assert shop.group.waiting()[0] == 3
+
+
+def test_a_round_that_failed_is_sent_again_with_what_came_since() -> None:
+    shop = Shop().takes("one").takes("two")
+    shop.writer.fail_all(AWAY)
+    assert shop.writer.values() == {A: [b"one", b"two"]}
+    assert shop.reports.all == []
+    shop.writer.land()
+    assert shop.reports.all == [(["one", "two"], [])]
+
+
+def test_only_the_place_that_failed_is_sent_again() -> None:
+    shop = Shop().takes("first").takes("a").takes("b", place=B)
+    shop.writer.land()
+    shop.writer.fail({A: AWAY})
+    assert shop.reports.landed == ["first", "b"]
+    assert shop.writer.values() == {A: [b"a"]}
+    shop.writer.land()
+    assert shop.reports.landed == ["first", "b", "a"]
+
+
+def test_a_refused_place_fails_its_orders_and_no_others() -> None:
+    shop = Shop().takes("first").takes("a", "c").takes("b", place=B)
+    shop.writer.land()
+    shop.writer.fail({A: TOO_LARGE})
+    assert shop.reports.all[-1][0] == ["b"]
+    assert set(shop.reports.failed) == {"a", "c"}
+    assert isinstance(shop.reports.failed["a"], AppendFailed)
+    assert not shop.writer.out
+
+
+def test_refused_landed_and_to_be_sent_again_in_one_round_are_one_report() -> None:
+    other = Place("orders", 2)
+    shop = Shop().takes("first").takes("a").takes("b", place=B).takes("c", place=other)
+    shop.writer.land()
+    shop.writer.fail({A: TOO_LARGE, B: AWAY})
+    assert len(shop.reports.all) == 2
+    assert shop.reports.all[-1][0] == ["c"]
+    assert [token for token, _ in shop.reports.all[-1][1]] == ["a"]
+    assert shop.writer.values() == {B: [b"b"]}
+
+
+def test_an_order_is_answered_late_when_its_own_time_is_over() -> None:
+    shop = Shop(deadline_s=10).takes("one")
+    shop.writer.wait(4)
+    shop.takes("two")
+    shop.writer.wait(5.9)
+    assert shop.reports.all == []
+    shop.writer.wait(0.1)
+    assert set(shop.reports.failed) == {"one"}
+    assert isinstance(shop.reports.failed["one"], Late)
+    assert "may still land" in str(shop.reports.failed["one"])
+    shop.writer.wait(4)
+    assert set(shop.reports.failed) == {"one", "two"}
+    assert shop.group.waiting() == (0, 0)
+
+
+def test_an_order_answered_late_is_not_answered_again_nor_sent_again() -> None:
+    shop = Shop(deadline_s=10).takes("one", "two")
+    shop.writer.wait(10)
+    assert set(shop.reports.failed) == {"one", "two"}
+    shop.writer.land()
+    assert shop.reports.landed == []
+    assert not shop.writer.out
+    shop.takes("three")
+    shop.writer.wait(10)
+    shop.writer.fail_all(AWAY)
+    assert not shop.writer.out
+    assert len(shop.reports.all) == 2
+
+
+def test_a_late_answer_says_what_went_wrong_last() -> None:
+    shop = Shop(deadline_s=10).takes("one")
+    shop.writer.fail_all(AWAY)
+    shop.writer.wait(10)
+    assert "gone" in str(shop.reports.failed["one"])
+
+
+def test_an_order_taken_while_all_others_are_late_has_its_own_time() -> None:
+    shop = Shop(deadline_s=10).takes("one")
+    shop.writer.wait(10)
+    shop.takes("two")  # the round of "one" still hangs
+    shop.writer.wait(10)
+    assert set(shop.reports.failed) == {"one", "two"}
+
+
+def test_a_broker_that_hangs_leaves_time_for_another_try() -> None:
+    shop = Shop(deadline_s=10).takes("one")
+    assert shop.writer.timeouts_s == [5]
+
+
+def test_no_timer_is_left_when_nothing_waits() -> None:
+    shop = Shop(deadline_s=10)
+    for n in range(20):
+        shop.takes(str(n))
+        shop.writer.land()
+    assert len(shop.writer.timers) == 1
+    shop.writer.wait(10)
+    assert shop.writer.timers == []
+
+
+def test_close_waits_for_what_was_taken() -> None:
+    shop = Shop().takes("one", "two")
+    closing = threading.Thread(target=shop.group.close, kwargs={"timeout_s": 10})
+    closing.start()
+    shop.writer.land()
+    assert closing.is_alive()
+    shop.writer.land()
+    closing.join(5)
+    assert not closing.is_alive()
+    assert shop.reports.landed == ["one", "two"]
+
+
+def test_close_answers_the_rest_as_late_and_takes_no_more() -> None:
+    shop = Shop().takes("one", "two")
+    shop.group.close(timeout_s=0)
+    assert set(shop.reports.failed) == {"one", "two"}
+    with pytest.raises(GroupClosed):
+        shop.takes("three")
+    shop.writer.land()
+    assert shop.reports.landed == []
+    assert not shop.writer.out
+
+
+def test_close_with_nothing_taken_is_at_once() -> None:
+    Shop().group.close(timeout_s=10)
+
+
+def test_a_writer_closed_under_it_ends_what_waits() -> None:
+    shop = Shop().takes("one", "two")
+    shop.writer.closed = True
+    shop.writer.fail_all(WriterClosed())
+    assert set(shop.reports.failed) == {"one", "two"}
+    assert all(isinstance(error, Late) for error in shop.reports.failed.values())
+    with pytest.raises(GroupClosed):
+        shop.takes("three")
+
+
+def test_a_closed_writer_answers_the_order_that_finds_it_closed() -> None:
+    shop = Shop()
+    shop.writer.closed = True
+    shop.takes("one")
+    assert set(shop.reports.failed) == {"one"}
+
+
+def test_every_order_of_several_threads_is_answered_once() -> None:
+    """The writer is a thread of its own here, and fails every third round."""
+    shop = Shop(orders_max=100_000)
+    names = [[f"{thread}-{n}" for n in range(2000)] for thread in range(3)]
+    threads = [threading.Thread(target=shop.takes, args=those) for those in names]
+    for thread in threads:
+        thread.start()
+    ended = 0
+    while any(thread.is_alive() for thread in threads) or shop.writer.out:
+        if shop.writer.out:
+            ended += 1
+            shop.writer.fail_all(AWAY) if ended % 3 == 0 else shop.writer.land()
+    assert sorted(shop.reports.landed) == sorted(name for those in names for name in those)
+    assert shop.reports.failed == {}
+    assert shop.group.waiting() == (0, 0)
