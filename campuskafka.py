@@ -128,7 +128,7 @@ def _modules_of(package: Any) -> dict[str, Any]:
 def _role_modules() -> dict[str, Any]:
     """The roles that can be asked for, in the order they start: the sinks first, the door last."""
     found = {name: module for name, module in _modules_of(roles).items() if hasattr(module, "Settings")}
-    return dict(sorted(found.items(), key=lambda role: role[1].START_ORDER))
+    return dict(sorted(found.items(), key=lambda role: getattr(role[1], "START_ORDER", 50)))
 
 
 # What each way of calling it does

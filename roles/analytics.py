@@ -18,10 +18,16 @@ from campus.runtime.config import AtLeast, Config
 from campus.runtime.role import Health, Pulse
 from campus.stream.follower import Follower
 from campus.stream.group import GroupReader
+from campus.stream.history import HistoryReader
 from campus.stream.outage import run_through_outages
+from campus.stream.restore import Folds
+from campus.stream.snapshots import Snapshots
+from campus.stream.writer import Writer
 
 NAME = "analytics"
+START_ORDER = 10  # before inventory, so that it stops after it: the final report has what was decided last
 FINISH_S = 2.0
+FOLDS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 log = logging.getLogger(NAME)
 
 
@@ -30,6 +36,8 @@ class Settings:
     enabled: bool = True
     group: str = "analytics-service"
     report_every_s: Annotated[float, AtLeast(0.1)] = 30.0
+    snapshot_every_entries: Annotated[int, AtLeast(1)] = 20_000
+    snapshot_every_s: Annotated[float, AtLeast(0.1)] = 60.0
 
 
 class Analytics:
@@ -45,8 +53,19 @@ class Analytics:
         kafka = self._config.kafka
         if not wait_for_listener(kafka.addresses, stop, beat=self._pulse.beat):
             return
-        with closing(self._joined()) as group:
-            follower = Follower(group, OrderMetrics, records_max=kafka.consumer.max_poll_records)
+        with (
+            closing(Writer(kafka, client_id=NAME)) as writer,
+            closing(HistoryReader(kafka, client_id=NAME)) as history,
+            closing(self._joined()) as group,
+        ):
+            follower = Follower(
+                FOLDS,
+                self._config.topics,
+                group=group,
+                history=history,
+                snapshots=self._snapshots(writer),
+                records_max=kafka.consumer.max_poll_records,
+            )
             self._pulse.now("running", ready=True)
             run_through_outages(
                 follower,
@@ -58,6 +77,15 @@ class Analytics:
             )
             follower.finish(within_s=FINISH_S)
             self._print_report(follower, "final report")
+
+    def _snapshots(self, writer: Writer) -> Snapshots:
+        return Snapshots(
+            writer,
+            self._config.topics.analytics_snapshots_topic,
+            every_events=self._settings.snapshot_every_entries,
+            every_s=self._settings.snapshot_every_s,
+            clock=time.monotonic,
+        )
 
     def _joined(self) -> GroupReader:
         return GroupReader(

@@ -5,12 +5,14 @@ stock.
 """
 
 import logging
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated
 
 from campus.domain.rules import StockRules
+from campus.domain.window import WINDOW_ORDERS_MAX
 from campus.runtime.addresses import wait_for_listener
 from campus.runtime.config import AtLeast, Between, Config
 from campus.runtime.role import Health, Pulse
@@ -18,9 +20,11 @@ from campus.stream.group import GroupReader
 from campus.stream.history import HistoryReader
 from campus.stream.outage import run_through_outages
 from campus.stream.owner import Owner
+from campus.stream.snapshots import Snapshots
 from campus.stream.writer import Writer
 
 NAME = "inventory"
+START_ORDER = 20
 log = logging.getLogger(NAME)
 
 
@@ -34,7 +38,9 @@ class Settings:
     group: str = "inventory-service"
     stock: dict[str, int] = field(default_factory=_default_stock)
     processing_delay_s: Annotated[float, Between(0, 60)] = 0.0
-    window_orders: Annotated[int, AtLeast(1)] = 100_000
+    window_orders: Annotated[int, Between(1, WINDOW_ORDERS_MAX)] = 100_000
+    snapshot_every_orders: Annotated[int, AtLeast(1)] = 20_000
+    snapshot_every_s: Annotated[float, AtLeast(0.1)] = 60.0
 
 
 class Inventory:
@@ -60,6 +66,7 @@ class Inventory:
                 group=group,
                 history=history,
                 log=writer,
+                snapshots=self._snapshots(writer),
                 records_max=kafka.consumer.max_poll_records,
                 delay_s=self._settings.processing_delay_s,
                 say=log.info,
@@ -74,6 +81,15 @@ class Inventory:
             topic=self._config.topics.orders_topic,
             group=self._settings.group,
             client_id=NAME,
+        )
+
+    def _snapshots(self, writer: Writer) -> Snapshots:
+        return Snapshots(
+            writer,
+            self._config.topics.inventory_snapshots_topic,
+            every_events=self._settings.snapshot_every_orders,
+            every_s=self._settings.snapshot_every_s,
+            clock=time.monotonic,
         )
 
     def _rules(self) -> StockRules:

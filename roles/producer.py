@@ -7,7 +7,6 @@ in stock is not known here. An order that no broker has is never answered 202 (u
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -26,11 +25,11 @@ from campus.domain.times import iso_utc
 from campus.runtime.addresses import Address
 from campus.runtime.config import AtLeast, Between, Config
 from campus.runtime.errors import CampusError
+from campus.runtime.failures import Failures
 from campus.runtime.http.adapter import DEFERRED, Deferred
 from campus.runtime.http.forms import Form, require_json
 from campus.runtime.http.guard import Limits
 from campus.runtime.http.problems import (
-    PROBLEM_JSON,
     Refused,
     Response,
     json_response,
@@ -49,8 +48,8 @@ RETRY_AFTER = (("retry-after", "2"),)
 BACKSTOP_S = 1.0  # after ack_timeout_s, in case the one who should say so is stuck himself
 DRAIN_SHARE = 0.3  # of the process's shutdown time, for answering what was taken
 CLOSE_SHARE = 0.1  # and for what nobody waits for any more
-CALM_S = 1.0  # without a failure, until it is said that orders go through again
 
+START_ORDER = 90  # the door opens last, and is closed first
 log = logging.getLogger(NAME)
 
 
@@ -81,7 +80,7 @@ class Accepted(Struct, frozen=True, kw_only=True):
     user_id: str
     item: str
     quantity: int
-    placed_at: str
+    placed_at: str | None
 
 
 # What the group commit gives back in its report: the order's id, and the response that waits for it.
@@ -127,7 +126,7 @@ class Producer:
         self._open_commit = open_commit
         self._form = Form(OrderForm, thing="order")
         self._server = HttpServer(self._app(), self._limits(), each_tick=self._tick)
-        self._failures = Failures()
+        self._failures = Failures("orders", log)
         self._dead: GroupClosed | None = None
         self._pulse = Pulse()
         self._where = "not listening yet"
@@ -173,7 +172,7 @@ class Producer:
 
     # In the event loop.
 
-    def _place_order(self) -> Any:
+    def _place_order(self) -> bytes:
         environ = bottle.request.environ
         try:
             require_json(environ.get("CONTENT_TYPE", ""), environ.get("HTTP_CONTENT_ENCODING", ""))
@@ -196,7 +195,7 @@ class Producer:
             raise Refused(TOO_MANY_WAITING) from overrun
         except GroupClosed as closed:
             self._dead = closed
-            raise Refused(OUT_OF_ORDER) from closed
+            raise Refused(STARTING_ANEW) from closed
         return deferred
 
     def _settle(self, landed: Sequence[Token], failed: Sequence[tuple[Token, CampusError]]) -> None:
@@ -220,48 +219,9 @@ class Producer:
             why = failed[0][1]
             self._failures.note(len(failed), why.last or why if isinstance(why, Late) else why)
         if landed:
-            self._failures.note_landed()
+            self._failures.note_through()
         # One wake-up of the event loop for the whole round.
         self._server.call_soon(self._settle, landed, failed)
-
-
-class Failures:
-    """Says when orders began to fail and when they go through again, and nothing in between."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()  # of everything below: two threads note, one tells
-        self._count = 0
-        self._why: CampusError | None = None
-        self._first_s = self._last_s = self._landed_s = 0.0
-        self._told = False
-
-    def note(self, count: int, why: CampusError) -> None:
-        with self._lock:
-            self._last_s = self._clock()
-            if not self._count:
-                self._first_s, self._why = self._last_s, why
-            self._count += count
-
-    def note_landed(self) -> None:
-        with self._lock:
-            self._landed_s = self._clock()
-
-    def tell(self) -> bool:
-        """Whether orders fail. Call it now and then."""
-        with self._lock:
-            if self._count and not self._told:
-                self._told = True
-                log.warning("orders fail: %s", self._why)
-            elif self._told and self._landed_s > self._last_s and self._clock() - self._last_s >= CALM_S:
-                lasted_s = self._last_s - self._first_s
-                log.info("orders go through again; %d failed, in %.1f s", self._count, lasted_s)
-                self._count, self._told = 0, False
-            return self._told
-
-    def close(self) -> None:
-        if self._count:
-            log.warning("%d orders failed; why: %s", self._count, self._why)
 
 
 def _order(form: OrderForm, *, now_ms: int) -> OrderPlaced:
@@ -314,17 +274,20 @@ TOO_MANY_WAITING = problem(
     "The broker is away, or slower than what comes in. This order was not placed: try again in a moment",
     headers=RETRY_AFTER,
 )
-OUT_OF_ORDER = problem(
+STARTING_ANEW = problem(
     503,
-    "out-of-order",
+    "starting-anew",
     "No orders are taken right now",
     "The service is starting anew. This order was not placed: try again in a moment",
     headers=RETRY_AFTER,
 )
 
 
-def _reply(response: Response) -> Any:
-    return bottle.HTTPResponse(response.body, response.status, dict(response.headers))
+def _reply(response: Response) -> bytes:
+    bottle.response.status = response.status
+    for name, value in response.headers:
+        bottle.response.set_header(name, value)
+    return response.body
 
 
 def _problem_of(error: Any) -> bytes:
@@ -333,5 +296,4 @@ def _problem_of(error: Any) -> bytes:
         detail = f"{bottle.request.path} takes {error.get_header('Allow')}"
     else:
         detail = f"Orders go to POST {ORDER_PATH}"
-    bottle.response.content_type = PROBLEM_JSON
-    return plain_problem(error.status_code, detail).body
+    return _reply(plain_problem(error.status_code, detail))

@@ -144,7 +144,10 @@ class FakeCluster:
         try:
             with conn, conn.makefile("rb") as stream:
                 while head := stream.read(4):
-                    frame = stream.read(struct.unpack(">i", head)[0])
+                    size = struct.unpack(">i", head)[0]
+                    frame = stream.read(size)
+                    if len(frame) < size:  # cut off, or not Kafka's protocol at all
+                        return
                     while self.silent.is_set() and not self._let_go.wait(0.01):
                         pass
                     conn.sendall(self._answer(node, frame))

@@ -16,7 +16,7 @@ from random import Random
 from threading import Condition, Event
 
 from campus.runtime.role import Health
-from campus.runtime.supervisor import Child, Ending, Restart, RestartPolicy, State, Supervisor
+from campus.runtime.supervisor import Child, ChildState, Ending, Restart, RestartPolicy, State, Supervisor
 
 PATIENCE_S = 20.0  # of a test with a thread that does not do what the script says: it has failed
 START_S = 1_000.0
@@ -38,7 +38,9 @@ class Habits:
 class World:
     """Children, a script of what happens when, and a record of what did: `events` and `seen`."""
 
-    def __init__(self, policy: RestartPolicy | None = None, *, shutdown_s: float = 10.0, seed: int = 1) -> None:
+    def __init__(
+        self, policy: RestartPolicy | None = None, *, shutdown_s: float = 10.0, seed: int = 1
+    ) -> None:
         self.now_s = START_S
         self.policy, self.shutdown_s, self.random = policy or RestartPolicy(), shutdown_s, Random(seed)
         self.events: list[tuple[float, str, str]] = []  # when, what, who: start, end, crash
@@ -87,9 +89,12 @@ class World:
 
     # What came of it
 
-    def states(self) -> dict[str, State]:
+    def snapshot(self) -> tuple[ChildState, ...]:
         assert self.supervisor
-        return {child.name: child.state for child in self.supervisor.states()}
+        return self.supervisor.states()
+
+    def states(self) -> dict[str, State]:
+        return {child.name: child.state for child in self.snapshot()}
 
     def names(self, what: str) -> list[str]:
         return [who for _, happened, who in self.events if happened == what]
@@ -177,10 +182,8 @@ class World:
 
     def _await_started_threads(self) -> None:
         """Until each child that was started has built its role and runs, or has failed to."""
-        if not self.supervisor:
-            return
         with self.changed:
-            for child in self.supervisor.states():
+            for child in self.snapshot():
                 started = child.restarts + 1 if child.state is State.STARTING else 0
                 arrived = self.changed.wait_for(lambda: self._entered[child.name] >= started, PATIENCE_S)  # noqa: B023
                 assert arrived, f"start {started} of {child.name} has no thread"

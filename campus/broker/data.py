@@ -45,8 +45,8 @@ class DataInUse(NoBroker):
     def __init__(self, folder: Path, who: str) -> None:
         self.folder = folder
         super().__init__(
-            f"{folder} is in use by {who}. Use that one (kafka.bootstrap_servers, broker.mode: auto), stop it, "
-            f"or choose another folder with {SETTING}"
+            f"{folder} is in use by {who}. Use that one (kafka.bootstrap_servers, broker.mode: auto), "
+            f"stop it, or choose another folder with {SETTING}"
         )
 
 

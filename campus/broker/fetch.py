@@ -4,7 +4,6 @@ A download has its own folder until its SHA-256 was compared, and only then take
 interruption leaves behind is never used, and is cleared away by the next fetch.
 """
 
-import os
 import shutil
 import sys
 import threading
@@ -23,7 +22,7 @@ from campus.broker.errors import NoBroker
 from campus.broker.jars import KAFKA_VERSION, Jar, JarWrong, sha256_of
 
 AT_A_TIME = 8
-TIMEOUT_S = 20  # of a connection, and of a silence in the middle of a file
+TIMEOUT_S = 10  # of a connection, and of a silence in the middle of a file
 PAUSES_S = (0.5, 2.0)  # between the tries of one jar
 LOOK_EVERY_S = 0.2
 
@@ -32,8 +31,9 @@ class JarUnreachable(NoBroker):
     def __init__(self, jar: Jar, why: str) -> None:
         self.jar = jar
         super().__init__(
-            f"{jar} cannot be fetched ({why}). Probably there is no network, or a proxy is not set. Try again (what has "
-            "arrived is kept), or copy the jars of campus/broker/jars.txt into a folder and set broker.jars to it"
+            f"{jar} cannot be fetched ({why}). Probably there is no network, or a proxy is not set. Try "
+            "again (what has arrived is kept), or put the jars of campus/broker/jars.txt into a folder and "
+            "set broker.jars to it"
         )
 
 
@@ -47,19 +47,22 @@ def fetch(jars: Sequence[Jar], folder: Path, *, say: Callable[[str], None], stop
     fetching = folder / "fetching"
     shutil.rmtree(fetching, ignore_errors=True)
     called_off = Event()
-    with _bar(len(jars)) as bar, ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="fetch") as pool:
-        download = _Download(fetching, called_off, bar.got_bytes)
-        left = {pool.submit(download.into, folder, jar) for jar in jars}
-        try:
+    pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="fetch")
+    try:
+        with _bar(len(jars)) as bar:
+            download = _Download(fetching, called_off, bar.got_bytes)
+            left = {pool.submit(download.into, folder, jar) for jar in jars}
             while left and not stop.is_set():
                 done, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
                     bar.got_jar()
-        finally:
-            called_off.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-    shutil.rmtree(fetching, ignore_errors=True)
+    finally:
+        # Not waited for: a download looks at `called_off` only when something arrives.
+        called_off.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+    if not left:
+        shutil.rmtree(fetching, ignore_errors=True)
 
 
 class _Download:
@@ -88,7 +91,7 @@ class _Download:
         if sha256 != jar.sha256:
             raise JarWrong(jar, "the repository", sha256)
         with writing(folder, "broker.cache_dir"):
-            os.replace(path, folder / jar.file_name)
+            path.replace(folder / jar.file_name)
 
     def _resolve(self, jar: Jar, own: Path) -> Path:
         context = MavenContext(

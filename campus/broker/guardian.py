@@ -1,4 +1,4 @@
-"""Keeps one program from outliving whoever started it. Run as a script of its own: nothing of ours is imported.
+"""Keeps one program from outliving whoever started it. A script of its own, of the standard library alone.
 
     python -I -S guardian.py STOP_S PROGRAM ARGUMENT…
 

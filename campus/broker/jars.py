@@ -62,8 +62,8 @@ class JarMissing(NoBroker):
         self.folder, self.missing = folder, tuple(missing)
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         super().__init__(
-            f"broker.jars: {folder} lacks {missing[0].file_name}{more}. Put every jar of campus/broker/jars.txt "
-            "there, or leave broker.jars out to have them fetched"
+            f"broker.jars: {folder} lacks {missing[0].file_name}{more}. Put every jar of "
+            "campus/broker/jars.txt there, or leave broker.jars out to have them fetched"
         )
 
 

@@ -25,15 +25,18 @@ class GuardedProcess:
         self, command: Sequence[str], *, folder: Path, output: Path, stop_s: float, environ: Mapping[str, str]
     ) -> None:
         with output.open("wb") as out:
-            self._guardian = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(GUARDIAN), str(stop_s), *command],
-                cwd=folder,
-                env=environ,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=out,
-                start_new_session=True,  # so that Ctrl-C at the terminal is ours alone to hear
-            )
+            try:
+                self._guardian = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(GUARDIAN), str(stop_s), *command],
+                    cwd=folder,
+                    env=environ,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=out,
+                    start_new_session=True,  # so that Ctrl-C at the terminal is ours alone to hear
+                )
+            except OSError as error:  # too many processes, most likely
+                raise BrokerDied(f"no process can be started for Kafka: {error.strerror}") from error
         assert self._guardian.stdout is not None
         told = self._guardian.stdout.readline()
         if not told:

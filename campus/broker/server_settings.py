@@ -36,7 +36,7 @@ appender.file.strategy.max = 1
 
 
 def broker_settings(address: Address, controller: Address, *, log_dir: str = LOG_DIR) -> str:
-    """The controller's port may be another one at each start: the broker tells the quorum, which is itself."""
+    """The controller's port may differ at each start: the node tells the quorum, which is itself."""
     return f"""\
 process.roles = broker,controller
 node.id = {NODE_ID}

@@ -20,17 +20,22 @@ class JournalRecord(Protocol):
     """A record as a Kafka consumer hands it over."""
 
     @property
+    def offset(self) -> int: ...
+    @property
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class JournalRule:
-    """What has counted so far in one partition of the journal."""
+    """What has counted so far in one partition of the journal.
 
-    def __init__(self) -> None:
-        self.owner: str | None = None
-        self.seq = 0
+    `owner`, `seq` and `offset` are those of the last record that counted; at the beginning there is
+    none, and `offset` is -1.
+    """
+
+    def __init__(self, owner: str | None = None, seq: int = 0, offset: int = -1) -> None:
+        self.owner, self.seq, self.offset = owner, seq, offset
         self.ignored: Counter[str] = Counter()
 
     def counts(self, event: JournalEvent, owner: str | None) -> bool:
@@ -54,7 +59,17 @@ class JournalRule:
             if event is None:
                 self.ignored["unreadable"] += 1
             elif self.counts(event, owner_of(record)):
+                self.offset = record.offset
                 yield event
+
+    def is_of(self, record: JournalRecord) -> bool:
+        """Whether the record at our offset is the one that we counted last: else it is another journal."""
+        event = decode_journal(record.value)
+        if record.offset != self.offset or event is None:
+            return False
+        if isinstance(event, OwnerClaimed):
+            return event.owner == self.owner
+        return owner_of(record) == self.owner and event.seq == self.seq
 
 
 def owner_of(record: JournalRecord) -> str | None:

@@ -5,9 +5,13 @@ of what stands in the log and nothing else (no clock, no chance, no I/O), so tha
 records again gives the same entries, byte for byte.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
+from msgspec import Struct
 
 from campus.domain.codec import Unfit, decode_input
 from campus.domain.events import (
@@ -27,8 +31,8 @@ from campus.domain.events import (
     type_and_id,
 )
 from campus.domain.partitions import item_partition
-from campus.domain.times import iso_utc
-from campus.domain.window import WINDOW_ORDERS_DEFAULT, DecidedWindow
+from campus.domain.times import iso_utc, ms_of
+from campus.domain.window import WINDOW_ORDERS_DEFAULT, DecidedWindow, WindowState
 
 DEAD_LETTER_BYTES_MAX = 64 * 1024
 ORIGIN_HEADER = "origin-partition-offset"
@@ -73,6 +77,15 @@ class DeadLetter:
 SideOutput = Reroute | DeadLetter
 
 
+class LedgerState(Struct, frozen=True):
+    partitions: int
+    seq: int
+    next_offset: int
+    stock: dict[str, int]
+    opened: list[str]
+    window: WindowState
+
+
 class StockLedger:
     def __init__(self, partition: int, partitions: int) -> None:
         self.partition, self.partitions = partition, partitions
@@ -81,6 +94,34 @@ class StockLedger:
         self.stock: dict[str, int] = {}
         self.opened: set[str] = set()
         self.window = DecidedWindow(WINDOW_ORDERS_DEFAULT)
+
+    def state(self) -> bytes:
+        """All that the next decision stands on, to be written down."""
+        return msgspec.msgpack.encode(
+            LedgerState(
+                self.partitions,
+                self.seq,
+                self.next_offset,
+                self.stock,
+                sorted(self.opened),
+                self.window.state(),
+            )
+        )
+
+    @classmethod
+    def from_state(cls, partition: int, partitions: int, state: bytes) -> "StockLedger":
+        """Raises ValueError for what no ledger of such a partition has written."""
+        try:
+            read = msgspec.msgpack.decode(state, type=LedgerState)
+            window = DecidedWindow.from_state(read.window)
+        except (msgspec.MsgspecError, zlib.error) as fault:
+            raise ValueError(str(fault)) from fault
+        if read.partitions != partitions:
+            raise ValueError(f"it is of {read.partitions} partitions, not of {partitions}")
+        ledger = cls(partition, partitions)
+        ledger.seq, ledger.next_offset = read.seq, read.next_offset
+        ledger.stock, ledger.opened, ledger.window = read.stock, set(read.opened), window
+        return ledger
 
     def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]:
         """The one entry for the next record, and what must be on record elsewhere before it."""
@@ -107,15 +148,15 @@ class StockLedger:
         self.next_offset = event.source_offset + 1
         if isinstance(event, InventoryReserved):
             self.stock[event.item] = event.remaining
-            self.window.remember_order(event.order_id, event.decided_at)
+            self.window.remember_order(event.order_id, ms_of(event.decided_at))
         elif isinstance(event, InventoryFailed):
-            self.window.remember_order(event.order_id, event.decided_at)
+            self.window.remember_order(event.order_id, ms_of(event.decided_at))
         elif isinstance(event, StockChanged):
             self.stock[event.item] = event.remaining
             if event.reason == "opening":
                 self.opened.add(event.item)
             else:
-                self.window.remember_restock(event.event_id, event.decided_at)
+                self.window.remember_restock(event.event_id, ms_of(event.decided_at))
 
     def _was_decided(self, event: Input) -> bool:
         if isinstance(event, OrderPlaced):
@@ -156,8 +197,8 @@ class StockLedger:
         self, record: InputRecord, order: OrderPlaced, in_stock: int | None
     ) -> FailReason | None:
         # A rerouted order from before the window's memory may have been decided and forgotten.
-        origin_time = _origin_time(record)
-        if origin_time is not None and self.window.has_forgotten(origin_time):
+        origin_ms = _origin_ms(record)
+        if origin_ms is not None and self.window.has_forgotten(origin_ms):
             return "too_old"
         if in_stock is None:
             return "unknown_item"
@@ -234,9 +275,9 @@ def openings(opening_stock: Mapping[str, int]) -> list[StockAdded]:
     ]
 
 
-def _origin_time(record: InputRecord) -> str | None:
+def _origin_ms(record: InputRecord) -> int | None:
     """When a rerouted record was first appended; None for one that came straight."""
     for name, value in record.headers:
         if name == ORIGIN_TIME_HEADER:
-            return iso_utc(int(value)) if value.isdigit() and len(value) <= 13 else None
+            return int(value) if value.isdigit() and len(value) <= 13 else None
     return None

@@ -4,9 +4,10 @@ A fold like the ledger: each partition has its own `OrderMetrics`, and a sum of 
 Minutes are of the entries' own times, so that folding again gives the same buckets.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import msgspec
 
 from campus.domain.events import InventoryFailed, InventoryReserved, JournalEvent
 
@@ -32,7 +33,7 @@ class OrderMetrics:
     successful: int = 0
     failed: int = 0
     items: dict[str, ItemMetrics] = field(default_factory=dict)
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, int] = field(default_factory=dict)
     minutes: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -51,7 +52,7 @@ class OrderMetrics:
             item.portions += event.quantity
         elif isinstance(event, InventoryFailed):
             self.failed += 1
-            self.reasons[event.reason] += 1
+            self.reasons[event.reason] = self.reasons.get(event.reason, 0) + 1
             if event.remaining is not None:
                 self._item(event.item).failed += 1
         else:
@@ -61,7 +62,8 @@ class OrderMetrics:
     def add(self, other: "OrderMetrics") -> None:
         self.successful += other.successful
         self.failed += other.failed
-        self.reasons.update(other.reasons)
+        for reason, orders in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + orders
         for name, theirs in other.items.items():
             ours = self._item(name)
             ours.reserved += theirs.reserved
@@ -69,6 +71,18 @@ class OrderMetrics:
             ours.portions += theirs.portions
         for minute in sorted(other.minutes):
             self._count_minute(minute, other.minutes[minute])
+
+    def state(self) -> bytes:
+        """All of it, to be written down; the same bytes for the same metrics."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @classmethod
+    def from_state(cls, state: bytes) -> "OrderMetrics":
+        """Raises ValueError for what no metrics have written."""
+        try:
+            return msgspec.json.decode(state, type=cls)
+        except msgspec.MsgspecError as fault:
+            raise ValueError(str(fault)) from fault
 
     def _item(self, name: str) -> ItemMetrics:
         return self.items.setdefault(name, ItemMetrics())

@@ -20,6 +20,10 @@ class StockRules:
         """The state before anything happened."""
         return StockLedger(partition, self.partitions)
 
+    def fold_of(self, partition: int, state: bytes) -> StockLedger:
+        """The state that was written down. Raises ValueError."""
+        return StockLedger.from_state(partition, self.partitions, state)
+
     def claim(self, owner: str) -> OwnerClaimed:
         return OwnerClaimed(owner=owner, rules=RULES_VERSION, window_orders=self.window_orders)
 

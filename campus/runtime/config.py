@@ -199,6 +199,8 @@ class TopicsConfig:
     orders: str = "order-events"
     journal: str = "inventory-events"
     dead_letters: str = "order-events.dlq"
+    inventory_snapshots: str = "inventory-snapshots"
+    analytics_snapshots: str = "analytics-snapshots"
     partitions: Annotated[int, Between(1, 1000)] = 4
     replication: Annotated[int, Between(1, 100)] = 1
 
@@ -214,10 +216,18 @@ class TopicsConfig:
     def dead_letters_topic(self) -> str:
         return self.prefix + self.dead_letters
 
+    @property
+    def inventory_snapshots_topic(self) -> str:
+        return self.prefix + self.inventory_snapshots
+
+    @property
+    def analytics_snapshots_topic(self) -> str:
+        return self.prefix + self.analytics_snapshots
+
     def complaints(self) -> Iterator[Complaint]:
         # Kafka takes "." and "_" for the same in its metrics, and refuses a second such topic.
         seen: dict[str, str] = {}
-        for key in ("orders", "journal", "dead_letters"):
+        for key in ("orders", "journal", "dead_letters", "inventory_snapshots", "analytics_snapshots"):
             topic = self.prefix + getattr(self, key)
             if not TOPIC_NAME.fullmatch(topic) or topic in (".", ".."):
                 yield Complaint(

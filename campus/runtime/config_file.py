@@ -112,7 +112,7 @@ def _tree_of(path: Path | None) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise _about(path, f"the file must be keys with values, such as topics: {{…}}")
+        raise _about(path, "the file must be keys with values, such as topics: {…}")
     return tree
 
 

@@ -111,7 +111,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(told).replace("\x7f", "\\u007f")  # DEL is the one that json lets through
 
 
-class _OurHandler(logging.StreamHandler[TextIO]):
+class _OurHandler(logging.StreamHandler):  # type: ignore[type-arg]  # takes its argument from 3.11 on
     """A class of its own, so that setting up again finds what to replace and leaves others' handlers."""
 
 

@@ -17,7 +17,7 @@ _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 # 18 digits: Python refuses to read an int of thousands, and no setting has more than these.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})?(\.[0-9]{0,30})?([eE][-+]?[0-9]{1,3})?")
+_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]{0,17})(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
 
 
 class YamlFaults(ValueError):
@@ -52,7 +52,7 @@ def scalar(text: str) -> bool | int | float | str | None:
         return text.lower() == "true"
     if _INT.fullmatch(text):
         return int(text)
-    if _FLOAT.fullmatch(text) and any(character.isdigit() for character in text):
+    if _FLOAT.fullmatch(text):
         return float(text)
     return text
 

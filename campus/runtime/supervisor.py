@@ -44,6 +44,10 @@ STOP = "stop"  # a signal came
 READY_EVERY_S = 0.05  # between looks while a child starts or closes
 LOOK_EVERY_S = 1.0  # between looks otherwise; and Windows hears Ctrl-C only between two waits
 
+# Of the time to stop, kept for the first child however the others hang: it is the broker, a process of
+# its own, and would outlive us if it were not told.
+FIRST_CHILD_SHARE = 0.1
+
 SETTLED = {State.RUNNING, State.DONE}  # the next child may start
 
 log = logging.getLogger("supervisor")
@@ -238,6 +242,8 @@ class Supervisor:
         log.debug("stopping %s", name)
         worker.move(State.STOPPING, worker.doing, asked_at_s)
         worker.tell_to_stop()
+        if worker is not self._workers[0]:
+            deadline_s -= self._shutdown_s * FIRST_CHILD_SHARE
         until_s = min(asked_at_s + worker.child.shutdown_s, deadline_s)
         while not life.ended and (left_s := until_s - self._clock()) > 0:
             self._hear(min(left_s, LOOK_EVERY_S))

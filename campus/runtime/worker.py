@@ -35,17 +35,22 @@ class Life:
         try:
             thread.start()
         except RuntimeError as error:  # the system has no more threads: a crash like any other
-            self.error, self.ended = error, True
+            self._end(error)
 
     def _live(self) -> None:
         try:
             self.role = self._child.build()
             self.role.run(self.stop)
         except BaseException as error:  # noqa: BLE001 (SystemExit too: threading drops it unseen)
-            self.error = error
-        finally:
-            self.ended = True  # before the word, and after everything the role did
-            self._words.put(LOOK)
+            self._end(error)
+        else:
+            self._end(None)
+
+    def _end(self, error: BaseException | None) -> None:
+        """After everything that the role did; the word comes last, so that who hears it sees the rest."""
+        self.error = error
+        self.ended = True
+        self._words.put(LOOK)
 
 
 class Worker:

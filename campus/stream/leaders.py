@@ -33,9 +33,16 @@ def left_s(deadline: float) -> float:
 
 
 class Leaders:
-    def __init__(self, net: NetworkSelector, **settings: Any) -> None:
+    def __init__(self, net: NetworkSelector, *, connect_timeout_s: float, **settings: Any) -> None:
         self._net = net
-        self._manager = KafkaConnectionManager(net, **settings)
+        self._connect_timeout_s = connect_timeout_s
+        connect_ms = round(connect_timeout_s * 1000)
+        self._manager = KafkaConnectionManager(
+            net,
+            socket_connection_setup_timeout_ms=connect_ms,
+            socket_connection_setup_timeout_max_ms=connect_ms,
+            **settings,
+        )
         self._topics: set[str] = set()
         self._topic_errors: dict[str, Exception] = {}
         self._doubtful = False
@@ -148,6 +155,7 @@ class Leaders:
             node_id, refresh_metadata_on_err=False, reset_backoff_on_connect=False
         )
         if not conn.connected:
+            self._limit_connecting(conn)
             try:
                 await self._within(deadline, conn.init_future)
             except kafka_errors.KafkaError:
@@ -158,6 +166,16 @@ class Leaders:
                 raise
             self._manager.reset_backoff(node_id)
         return conn
+
+    def _limit_connecting(self, conn: Any) -> None:
+        """kafka-python sets no limit to a TLS handshake, and while it hangs there is no other connection."""
+        limit_s = self._connect_timeout_s
+
+        def give_up() -> None:
+            conn.close(kafka_errors.KafkaConnectionError(f"not connected within {limit_s:g} s"))
+
+        timer = self._net.call_later(limit_s, give_up)
+        conn.init_future.add_both(lambda _: self._net.cancel(timer))
 
     async def _within(self, deadline: float, future: Any) -> Any:
         return await self._manager.wait_for(future, left_s(deadline) * 1000)

@@ -6,19 +6,21 @@ arrives late belongs to an owner whose claim is over. It knows no orders: the fo
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event as StopEvent
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from campus.domain.codec import encode, keyed_record
 from campus.domain.events import Entry, Input, JournalEvent, OwnerClaimed
-from campus.domain.journal import OWNER_HEADER, JournalRule
+from campus.domain.journal import OWNER_HEADER
 from campus.domain.ledger import InputRecord, Reroute, SideOutput
 from campus.runtime.config import TopicsConfig
 from campus.stream.group import Polled
 from campus.stream.history import Bounds, HistoryMissing
+from campus.stream.restore import Folded, Folds, History, Restorer
+from campus.stream.snapshots import Snapshots
 from campus.stream.writer import Landed, Outgoing, Place
 
 POLL_S = 0.2
@@ -33,6 +35,7 @@ class Fold(Protocol):
     def next_offset(self) -> int: ...
     def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]: ...
     def apply(self, event: JournalEvent) -> None: ...
+    def state(self) -> bytes: ...
 
 
 F = TypeVar("F", bound=Fold)
@@ -40,6 +43,7 @@ F = TypeVar("F", bound=Fold)
 
 class Rules(Protocol[F]):
     def fold(self, partition: int) -> F: ...
+    def fold_of(self, partition: int, state: bytes) -> F: ...
     def claim(self, owner: str) -> OwnerClaimed: ...
     def missing_inputs(self, fold: F) -> Sequence[Input]: ...
 
@@ -52,25 +56,16 @@ class Group(Protocol):
     def commit(self, partitions: Collection[int]) -> None: ...
 
 
-class History(Protocol):
-    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]: ...
-    def read(
-        self, spans: Mapping[Place, Bounds], stop: StopEvent | None = None
-    ) -> Iterator[tuple[Place, Sequence[Any]]]: ...
-
-
 class Log(Protocol):
     def append(self, records: Mapping[Place, Sequence[Outgoing]]) -> dict[Place, Landed]: ...
 
 
 @dataclass(slots=True)
-class Owned(Generic[F]):
+class Owned(Folded[F]):
     """A partition that we claimed. `inputs_known_at`: once the fold has come that far, it knows
     which inputs nobody ever wrote; None when that is settled."""
 
-    fold: F
     owner_header: Sequence[tuple[str, bytes]]
-    journal_end: int
     inputs_known_at: int | None
 
 
@@ -83,6 +78,7 @@ class Owner(Generic[F]):
         group: Group,
         history: History,
         log: Log,
+        snapshots: Snapshots,
         records_max: int,
         delay_s: float = 0.0,
         say: Callable[[str], None],
@@ -91,7 +87,13 @@ class Owner(Generic[F]):
     ) -> None:
         """`delay_s` slows every record down, to be watched or to be overtaken."""
         self._rules, self._topics = rules, topics
-        self._group, self._history, self._log = group, history, log
+        self._group, self._history, self._log, self._snapshots = group, history, log, snapshots
+        self._restorer = Restorer(
+            Folds(rules.fold, rules.fold_of),
+            history,
+            journal=topics.journal_topic,
+            snapshots=topics.inventory_snapshots_topic,
+        )
         self._delay_s = delay_s
         self._records_max = max(1, min(records_max, int(PACED_ROUND_S / delay_s))) if delay_s else records_max
         self._say, self._clock, self._new_owner_id = say, clock, new_owner_id
@@ -102,19 +104,24 @@ class Owner(Generic[F]):
     def partitions(self) -> frozenset[int]:
         return frozenset(self._owned)
 
+    def fold(self, partition: int) -> F:
+        """Of a partition that is ours."""
+        return self._owned[partition].fold
+
     def step(self, stop: StopEvent) -> bool:
         """One round; says whether the group has confirmed us. After an error: `start_anew`.
 
         Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
         """
         polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
-        self._forget(polled.lost | (self._owned.keys() - polled.assigned))
+        self._release(polled.lost | (self._owned.keys() - polled.assigned))
         if new := polled.assigned - self._owned.keys():
             self._claim_and_restore(new, stop)
             self._seek_all()  # which also throws away what was polled
         else:
             self._decide_and_write(polled, stop)
         self._write_missing_inputs()
+        self._snapshots.write_due(self._owned)
         return self._commit_if_due()
 
     def start_anew(self) -> None:
@@ -122,14 +129,16 @@ class Owner(Generic[F]):
         self._owned.clear()
 
     def finish(self) -> None:
-        """At a clean stop: publish how far we have decided."""
+        """At a clean stop: write down and publish how far we have decided."""
         if self._owned:
+            self._snapshots.write(self._owned)
             self._seek_all()
             self._group.commit(self._owned.keys())
 
-    def _forget(self, partitions: Collection[int]) -> None:
-        for partition in partitions:
-            self._owned.pop(partition, None)
+    def _release(self, partitions: Collection[int]) -> None:
+        """They were taken away. What we have of them is still true, and spares the next owner work."""
+        released = {p: self._owned.pop(p) for p in partitions if p in self._owned}
+        self._snapshots.write(released)
 
     def _seek_all(self) -> None:
         for partition, owned in self._owned.items():
@@ -144,41 +153,24 @@ class Owner(Generic[F]):
         landed = self._log.append(
             {self._journal(partition): [(None, encode(c), ())] for partition, c in claims.items()}
         )
-        folds = self._folded({p: landed[self._journal(p)].first for p in claims}, stop)
+        claimed_at = {place.partition: at.first for place, at in landed.items()}
+        folded = self._restorer.restored(claimed_at, stop)
         inputs = self._history.bounds([self._orders(partition) for partition in claims])
         if stop.is_set():
             return
         for partition, claim in claims.items():
-            fold, bounds = folds[partition], inputs[self._orders(partition)]
-            fold.apply(claim)
-            self._check_next_input(partition, fold, bounds)
-            self._owned[partition] = Owned(
-                fold,
-                owner_header=((OWNER_HEADER, claim.owner.encode()),),
-                journal_end=landed[self._journal(partition)].end,
-                inputs_known_at=bounds.end,
+            fold, rule, bounds = (
+                folded[partition].fold,
+                folded[partition].rule,
+                inputs[self._orders(partition)],
             )
-        self._say_claimed(partitions, folds, self._clock() - started_at)
-
-    def _folded(self, ends: Mapping[int, int], stop: StopEvent) -> dict[int, F]:
-        """The partitions' folds of all that counts in the journal before the given offsets."""
-        spans = {self._journal(partition): Bounds(0, end) for partition, end in ends.items()}
-        self._check_journal_is_whole(spans.keys())
-        rules = {partition: JournalRule() for partition in ends}
-        folds = {partition: self._rules.fold(partition) for partition in ends}
-        for place, records in self._history.read(spans, stop):
-            for event in rules[place.partition].counting(records):
-                folds[place.partition].apply(event)
-        return folds
-
-    def _check_journal_is_whole(self, places: Collection[Place]) -> None:
-        for place, bounds in self._history.bounds(places).items():
-            if bounds.start > 0:
-                raise HistoryMissing(
-                    f"{place.topic}-{place.partition} begins at offset {bounds.start}: the state "
-                    "cannot be restored from it. Probably the topic has a retention limit; "
-                    "it must keep everything (retention.ms=-1)."
-                )
+            self._check_next_input(partition, fold, bounds)
+            self._snapshots.count_from(partition, folded[partition])
+            fold.apply(claim)
+            rule.owner, rule.offset = claim.owner, claimed_at[partition]
+            header = ((OWNER_HEADER, claim.owner.encode()),)
+            self._owned[partition] = Owned(rule, fold, header, inputs_known_at=bounds.end)
+        self._say_claimed(partitions, self._clock() - started_at)
 
     def _check_next_input(self, partition: int, fold: F, bounds: Bounds) -> None:
         if bounds.start <= fold.next_offset <= bounds.end:
@@ -190,10 +182,10 @@ class Owner(Generic[F]):
             "or trimmed. Restore it, or start with a new topics.prefix."
         )
 
-    def _say_claimed(self, partitions: Collection[int], folds: Mapping[int, F], s: float) -> None:
+    def _say_claimed(self, partitions: Collection[int], took_s: float) -> None:
         listed = ", ".join(map(str, sorted(partitions)))
-        inputs = sum(fold.next_offset for fold in folds.values())
-        self._say(f"claimed {_plural(len(partitions))} {listed} after {inputs:,} records, {s:.1f} s")
+        inputs = sum(self._owned[partition].fold.next_offset for partition in partitions)
+        self._say(f"claimed {_plural(len(partitions))} {listed} after {inputs:,} records, {took_s:.1f} s")
 
     # Deciding and writing
 
@@ -233,14 +225,15 @@ class Owner(Generic[F]):
         stranger's record: then the group knows whether the partition is still ours."""
         overtaken = []
         for place, at in landed.items():
-            owned = self._owned[place.partition]
-            if at.first != owned.journal_end or at.end != at.first + len(entries[place]):
+            rule, count = self._owned[place.partition].rule, len(entries[place])
+            if at.first != rule.offset + 1 or at.end != at.first + count:
                 overtaken.append(place.partition)
-            owned.journal_end = at.end
+            rule.seq, rule.offset = rule.seq + count, at.end - 1
         if overtaken:
             self._group.commit(self._owned.keys())
             self._say(f"somebody else wrote to the journal of {_plural(len(overtaken))} {overtaken}")
-            self._forget(overtaken)
+            for partition in overtaken:
+                del self._owned[partition]
 
     def _write_missing_inputs(self) -> None:
         """Ask for what the rules miss, once all that stood there at the claim was decided."""

@@ -16,6 +16,7 @@ from campus.domain.partitions import item_partition
 from campus.runtime.config import KafkaConfig, TopicsConfig
 from campus.runtime.errors import CampusError
 from campus.stream.clients import admin
+from campus.stream.snapshots import SNAPSHOT_BYTES_MAX
 from campus.stream.writer import Outgoing, Place, Writer
 
 # The journal is the state and order-events what it is proved by: neither may lose its beginning,
@@ -25,6 +26,16 @@ KEPT_FOR_GOOD = {
     "retention.ms": "-1",
     "retention.bytes": "-1",
     "message.timestamp.type": "LogAppendTime",
+}
+
+
+# Only the newest snapshots matter; small segments, since only what is not in the last one is compacted.
+KEPT_COMPACT = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": str(SNAPSHOT_BYTES_MAX),
+    "segment.bytes": str(4 * SNAPSHOT_BYTES_MAX),
+    "segment.ms": str(10 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
 }
 
 
@@ -47,8 +58,15 @@ class TopicNotMade(CampusError):
         super().__init__(f"{topic} cannot be made: {fact}")
 
 
-def wanted_topics(topics: TopicsConfig) -> tuple[str, ...]:
-    return (topics.orders_topic, topics.journal_topic, topics.dead_letters_topic)
+def wanted_topics(topics: TopicsConfig) -> dict[str, dict[str, str]]:
+    """The names of all topics, each with its settings."""
+    return {
+        topics.orders_topic: KEPT_FOR_GOOD,
+        topics.journal_topic: KEPT_FOR_GOOD,
+        topics.dead_letters_topic: KEPT_FOR_GOOD,
+        topics.inventory_snapshots_topic: KEPT_COMPACT,
+        topics.analytics_snapshots_topic: KEPT_COMPACT,
+    }
 
 
 def ensure_topics(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mapping[str, int]) -> list[str]:
@@ -80,13 +98,13 @@ def partition_counts(client: KafkaAdminClient, names: Iterable[str]) -> dict[str
 
 def settings_that_differ(client: KafkaAdminClient, topics: TopicsConfig) -> list[str]:
     """For people: what of the topics is set otherwise than this program needs it."""
-    kept = (topics.orders_topic, topics.journal_topic)
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, [*KEPT_FOR_GOOD]) for name in kept]
+    wanted = wanted_topics(topics)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, [*wanted[name]]) for name in wanted]
     described = client.describe_configs(resources, config_filter="all")["topic"]
     return [
         f"{name}: {key} is {described[name][key]['value']}, should be {value}"
-        for name in kept
-        for key, value in KEPT_FOR_GOOD.items()
+        for name, settings in wanted.items()
+        for key, value in settings.items()
         if described[name][key]["value"] != value
     ]
 
@@ -96,7 +114,7 @@ def _make(client: KafkaAdminClient, topic: str, topics: TopicsConfig) -> bool:
     wanted = {
         "num_partitions": topics.partitions,
         "replication_factor": topics.replication,
-        "configs": KEPT_FOR_GOOD,
+        "configs": wanted_topics(topics)[topic],
     }
     try:
         client.create_topics({topic: wanted})

@@ -63,13 +63,11 @@ class Writer:
 
     def __init__(self, kafka: KafkaConfig, *, client_id: str) -> None:
         self._timeout_s = kafka.request_timeout_s
-        connect_ms = round(kafka.connect_timeout_s * 1000)
         self._net = NetworkSelector(client_id=client_id)
         self._leaders = Leaders(
             self._net,
             client_id=client_id,
-            socket_connection_setup_timeout_ms=connect_ms,
-            socket_connection_setup_timeout_max_ms=connect_ms,
+            connect_timeout_s=kafka.connect_timeout_s,
             **kafka_settings(kafka),
         )
         self._line: deque[_Call] = deque()
@@ -184,15 +182,16 @@ class Writer:
             led, unled = await self._leaders.of(batches, deadline)
         except kafka_errors.KafkaError as error:
             return _all_failed(batches, error)
-        requests = [
-            self._net.call_soon_with_future(
-                self._produce, leader, {place: batches[place] for place in places}, deadline
-            )
-            for leader, places in led.items()
+        asked = [(leader, {place: batches[place] for place in led[leader]}) for leader in led]
+        beside = [
+            self._net.call_soon_with_future(self._produce, leader, part, deadline)
+            for leader, part in asked[1:]
         ]
         answers: dict[Place, Answer] = dict(unled)
-        for request in requests:
-            answers |= await request
+        for leader, part in asked[:1]:  # mostly there is but one, and a task of its own would cost a wake-up
+            answers |= await self._produce(leader, part, deadline)
+        for others in beside:
+            answers |= await others
         return answers
 
     async def _produce(

@@ -90,6 +90,7 @@ class MemoryHistory:
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
         self.trimmed_to: dict[Place, int] = {}
+        self.read_from: dict[Place, int] = {}
 
     def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
         return {p: Bounds(self.trimmed_to.get(p, 0), len(self._log.at(*p))) for p in places}
@@ -98,4 +99,5 @@ class MemoryHistory:
         self, spans: Mapping[Place, Bounds], stop: Any = None
     ) -> Iterator[tuple[Place, Sequence[ARecord]]]:
         for place, span in spans.items():
+            self.read_from[place] = span.start
             yield place, self._log.at(*place)[span.start : span.end]

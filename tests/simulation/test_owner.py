@@ -1,5 +1,6 @@
 """The owner's loop, step by step over a log in memory: claims, restores, lost acknowledgements, rivals."""
 
+from dataclasses import replace
 from itertools import count
 from threading import Event
 
@@ -20,6 +21,7 @@ from campus.domain.rules import StockRules
 from campus.stream.group import Fenced
 from campus.stream.history import HistoryMissing
 from campus.stream.owner import Owner
+from campus.stream.snapshots import Snapshots
 from campus.stream.writer import AppendFailed, Place
 from tests.builders import PARTITIONS, an_order
 from tests.simulation.memory_log import TOPICS, MemoryGroup, MemoryHistory, MemoryLog
@@ -31,7 +33,7 @@ OWNER_IDS = count(1)
 class AnInventory:
     """One instance of the role on a shared log, stepped by hand."""
 
-    def __init__(self, log, assigned=range(PARTITIONS), stock=None, window_orders=100):
+    def __init__(self, log, assigned=range(PARTITIONS), stock=None, window_orders=100, snapshot_every_orders=1000):
         self.log, self.clock_s = log, 0.0
         self.group = MemoryGroup(log, TOPICS.orders_topic, assigned)
         self.history = MemoryHistory(log)
@@ -45,6 +47,13 @@ class AnInventory:
             group=self.group,
             history=self.history,
             log=log,
+            snapshots=Snapshots(
+                log,
+                TOPICS.inventory_snapshots_topic,
+                every_events=snapshot_every_orders,
+                every_s=60,
+                clock=lambda: self.clock_s,
+            ),
             records_max=1000,
             say=lambda _: None,
             clock=lambda: self.clock_s,
@@ -265,7 +274,7 @@ def test_a_journal_that_lost_its_beginning_is_an_error_and_not_an_empty_state():
     log, _ = an_open_shop()
     inventory = AnInventory(log)
     inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 1}
-    with pytest.raises(HistoryMissing, match=f"inventory-events-{PIZZA} begins at offset 1"):
+    with pytest.raises(HistoryMissing, match="has lost its records 0 to 0"):
         inventory.steps()
 
 
@@ -283,6 +292,140 @@ def test_order_events_that_were_made_anew_under_an_old_journal_are_an_error():
     log.records[Place(TOPICS.orders_topic, PIZZA)].clear()
     with pytest.raises(HistoryMissing, match="says that 1 comes next"):
         AnInventory(log).steps()
+
+
+def snapshots_of(log, partition=PIZZA):
+    return log.at(TOPICS.inventory_snapshots_topic, partition)
+
+
+def a_shop_with_a_snapshot(orders=5):
+    """A snapshot, and after it the journal's tail: one more order."""
+    log, inventory = an_open_shop()
+    order(log, *(an_order(f"o-{n}") for n in range(orders)))
+    inventory.steps()
+    inventory.owner.finish()
+    order(log, an_order("tail"))
+    inventory.steps()
+    return log
+
+
+def restored_state(log):
+    inventory = AnInventory(log).steps()
+    return inventory.owner.fold(PIZZA).state()
+
+
+def test_a_clean_stop_writes_a_snapshot_and_another_one_only_if_something_happened():
+    log, inventory = an_open_shop()
+    inventory.owner.finish()
+    inventory.owner.finish()
+    assert len(snapshots_of(log)) == 1
+
+
+def test_a_snapshot_is_due_after_so_many_orders_since_the_last_one():
+    log = MemoryLog()
+    inventory = AnInventory(log, snapshot_every_orders=3).steps(2)
+    for n in range(6):
+        order(log, an_order(f"o-{n}"))
+        inventory.steps()
+    assert len(snapshots_of(log)) == 2
+
+
+def test_a_snapshot_is_due_after_a_time_with_any_orders():
+    log, inventory = an_open_shop()
+    inventory.clock_s += 61
+    inventory.steps()
+    assert len(snapshots_of(log)) == 1
+    inventory.clock_s += 61
+    inventory.steps()
+    assert len(snapshots_of(log)) == 1
+
+
+def test_from_a_snapshot_and_the_tail_comes_the_same_state_as_from_the_beginning():
+    log = a_shop_with_a_snapshot()
+    with_snapshot = restored_state(log)
+    assert snapshots_of(log)
+    snapshots_of(log).clear()
+    assert restored_state(log) == with_snapshot
+
+
+def test_with_a_snapshot_only_the_tail_of_the_journal_is_read():
+    log = a_shop_with_a_snapshot(orders=50)
+    inventory = AnInventory(log).steps()
+    assert inventory.history.read_from[Place(TOPICS.journal_topic, PIZZA)] > 50
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", None, "flipped", "cut"])
+def test_an_unreadable_snapshot_is_passed_over_with_a_warning(damage, caplog):
+    log = a_shop_with_a_snapshot()
+    right = restored_state(log)
+    (record,) = snapshots_of(log)
+    if damage == "flipped":
+        damage = record.value[:-1] + bytes([record.value[-1] ^ 1])
+    elif damage == "cut":
+        damage = record.value[:-10]
+    snapshots_of(log)[0] = replace(record, value=damage)
+    caplog.clear()
+    assert restored_state(log) == right
+    assert "passing over the snapshot" in caplog.text
+
+
+def test_when_the_newest_snapshot_is_unreadable_the_older_one_is_taken():
+    log = a_shop_with_a_snapshot()
+    AnInventory(log).steps(2).owner.finish()
+    order(log, an_order("more"))
+    inventory = AnInventory(log).steps(2)
+    inventory.owner.finish()
+    right = restored_state(log)
+    snapshots = snapshots_of(log)
+    snapshots[-1] = replace(snapshots[-1], value=b"rubbish")
+    second = AnInventory(log).steps()
+    assert second.history.read_from[Place(TOPICS.journal_topic, PIZZA)] > 0
+    assert second.owner.fold(PIZZA).state() == right
+
+
+def test_a_snapshot_of_another_journal_is_passed_over(caplog):
+    other = a_shop_with_a_snapshot()
+    log = a_shop_with_a_snapshot()
+    right = restored_state(log)
+    snapshots_of(log)[:] = snapshots_of(other)
+    assert restored_state(log) == right
+    assert "it is of another journal" in caplog.text
+
+
+def test_a_snapshot_stands_in_for_a_beginning_that_was_trimmed():
+    log = a_shop_with_a_snapshot()
+    right = restored_state(log)
+    inventory = AnInventory(log)
+    inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 3}
+    inventory.steps()
+    assert inventory.owner.fold(PIZZA).state() == right
+
+
+def test_a_partition_that_is_taken_away_is_written_down_for_the_next_owner():
+    log, inventory = an_open_shop()
+    inventory.group.assigned = frozenset(range(PARTITIONS)) - {PIZZA}
+    inventory.steps()
+    assert len(snapshots_of(log)) == 1
+
+
+def test_what_was_not_acknowledged_is_in_no_snapshot():
+    log, inventory = an_open_shop()
+    order(log, an_order("A"))
+    log.lose_next = "after"
+    with pytest.raises(AppendFailed):
+        inventory.steps()
+    inventory.owner.start_anew()
+    inventory.owner.finish()
+    assert snapshots_of(log) == []
+
+
+def test_a_state_that_somebody_overtook_is_in_no_snapshot():
+    log, inventory = an_open_shop()
+    log.append({Place(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
+    order(log, an_order("A"))
+    inventory.clock_s += 61
+    inventory.steps()
+    assert snapshots_of(log) == []
 
 
 def test_a_stop_while_restoring_takes_no_partition():

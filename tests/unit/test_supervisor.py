@@ -4,16 +4,20 @@ import logging
 import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from random import Random
+from threading import Event
 
 import pytest
 
 from campus.runtime.errors import CampusError
 from campus.runtime.lifecycle import MOVES, Crashes
+from campus.runtime.role import Health
 from campus.runtime.supervisor import (
     Child,
+    ChildState,
     Ending,
     Restart,
     RestartPolicy,
@@ -188,6 +192,26 @@ def test_a_child_whose_health_failed_and_that_does_not_stop_ends_the_process():
     assert ending == Ending(1, "inventory did not stop in 4 s after its health failed")
 
 
+def test_a_health_that_raised_is_forgotten_after_the_restart():
+    world = World().child("topics", restart=ONCE).at(3, "sick", "topics", ZeroDivisionError("no beats"))
+    assert world.at(9, "return", "topics").run() == Ending(0, "all is done")
+    assert len(world.times("start", "topics")) == 2
+
+
+def test_while_it_is_built_anew_a_child_is_neither_ready_nor_silent_as_its_last_life_was():
+    words: SimpleQueue[str] = SimpleQueue()
+    go_on = Event()
+    worker = Worker(
+        Child("http", lambda: pytest.fail(str(go_on.wait(20)))), Crashes(RestartPolicy(), Random(1)), 0.0
+    )
+    worker.state, worker.ready = State.BACKOFF, True
+    worker.start(words, 100.0)
+    assert worker.life and worker.look(worker.life, 101.0) == 1.0
+    assert not worker.ready
+    go_on.set()
+    assert words.get(timeout=20) == "look"
+
+
 # Restart intensity and backoff
 
 
@@ -328,12 +352,27 @@ def test_a_child_that_does_not_stop_in_its_time_is_named_and_the_others_still_st
 
 
 def test_all_children_share_one_budget():
-    world = World(shutdown_s=10.0).child("broker", stop_takes_s=4.0)
-    world.child("inventory", stop_takes_s=math.inf, shutdown_s=8.0).child("http", stop_takes_s=3.0)
+    world = World(shutdown_s=10.0).child("broker").child("inventory", stop_takes_s=9.0)
+    world.child("analytics", stop_takes_s=math.inf, shutdown_s=3.0).child("http", stop_takes_s=2.0)
     ending = world.at(9, "stop").run()
-    assert ending.reason == "inventory did not stop within 7.0 s; broker did not stop within 0.0 s"
+    assert ending.reason == "analytics did not stop within 3.0 s; inventory did not stop within 4.0 s"
+    assert world.now_s == 1_018.0
+
+
+def test_however_the_others_hang_the_first_child_is_left_a_tenth_of_the_budget():
+    world = World(shutdown_s=10.0).child("broker", stop_takes_s=0.9)
+    world.child("inventory", stop_takes_s=math.inf).child("http", stop_takes_s=math.inf)
+    ending = world.at(9, "stop").run()
+    assert ending.reason == "http did not stop within 9.0 s; inventory did not stop within 0.0 s"
+    assert world.names("end") == ["broker"]
+    assert world.now_s == pytest.approx(1_018.9)
+
+
+def test_no_child_makes_the_stop_longer_than_the_budget():
+    world = World(shutdown_s=10.0).child("broker", stop_takes_s=math.inf).child("http", stop_takes_s=math.inf)
+    assert world.at(9, "stop").run().exit_code == 1
     assert world.now_s == 1_019.0
-    assert world.roles["broker"].stop.is_set()
+    assert all(role.stop.is_set() for role in world.roles.values())
 
 
 def test_a_fault_keeps_its_exit_code_when_another_child_does_not_stop():
@@ -378,6 +417,7 @@ def test_a_second_signal_ends_it_at_once(second_at_s: float, ended: list[str]):
     assert ending == Ending(130, "stopped at once by a second signal")
     assert world.now_s == 1_000 + second_at_s
     assert world.names("end") == ended
+    assert all(role.stop.is_set() for role in world.roles.values())
 
 
 def test_the_first_signal_during_an_end_by_fault_does_not_cut_it_short():
@@ -399,28 +439,23 @@ def test_nothing_is_looked_at_more_often_than_needed():
 def test_states_are_a_snapshot_in_start_order():
     world = World().child("broker", ready_after_s=2.0).child("http")
     world.at(5, "crash", "http", ValueError("boom")).at(9, "stop")
-    seen = {}
-
-    def look() -> None:
-        assert world.supervisor
-        seen.setdefault(world.now_s - 1_000, world.supervisor.states())
-
-    world.each_look = look
+    seen: list[tuple[ChildState, ...]] = []
+    world.each_look = lambda: seen.append(world.snapshot())
     world.run()
-    assert [(s.name, s.state, s.doing) for s in seen[0.0]] == [
+    assert [(s.name, s.state, s.doing) for s in seen[1]] == [
         ("broker", State.STARTING, "starting"),
         ("http", State.WAITING, "waiting for broker"),
     ]
-    crashed = next(http for _, http in seen.values() if http.state is State.BACKOFF)
+    crashed = next(http for _, http in seen if http.state is State.BACKOFF)
     assert (crashed.state, crashed.doing) == (State.BACKOFF, "crashed (ValueError: boom)")
     assert (crashed.restarts, crashed.since_s) == (0, 1_005.0)
-    last = next(http for _, http in seen.values() if http.state is State.STOPPING)
+    last = next(http for _, http in seen if http.state is State.STOPPING)
     assert (last.state, last.doing, last.restarts) == (State.STOPPING, "working", 1)
 
 
 def test_an_illegal_move_is_refused():
     worker = Worker(Child("http", lambda: pytest.fail("never")), Crashes(RestartPolicy(), Random(1)), 0.0)
-    with pytest.raises(AssertionError, match="http: State.WAITING to State.RUNNING"):
+    with pytest.raises(AssertionError, match=r"http: State\.WAITING to State\.RUNNING"):
         worker.move(State.RUNNING, "", 0.0)
 
 
@@ -433,6 +468,23 @@ def test_two_children_of_one_name_are_refused():
     child = Child("http", lambda: pytest.fail("never"))
     with pytest.raises(AssertionError, match="two children of one name"):
         Supervisor([child, child], RestartPolicy(), shutdown_s=1.0, words=SimpleQueue())
+
+
+def test_with_the_real_queue_and_clock_it_runs_and_stops():
+    words: SimpleQueue[str] = SimpleQueue()
+    stopped = []
+
+    class AsksToStop:
+        def run(self, stop: Event) -> None:
+            words.put("stop")
+            stopped.append(stop.wait(20))
+
+        def health(self) -> Health:
+            return Health(ready=True, doing="working", beat_at_s=time.monotonic())
+
+    supervisor = Supervisor([Child("http", AsksToStop)], RestartPolicy(), shutdown_s=20.0, words=words)
+    assert supervisor.run() == Ending(0, "stopped as asked")
+    assert stopped == [True]
 
 
 # Signals

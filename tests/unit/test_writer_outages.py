@@ -5,6 +5,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -13,6 +15,7 @@ import pytest
 from kafka import errors as kafka_errors
 
 from campus.runtime.addresses import wait_until
+from campus.runtime.config import SecurityConfig
 from campus.stream.writer import AppendFailed, Landed, Outcome, Place, Writer, WriterClosed
 from tests.fake_cluster import Cut, FakeCluster, Produced, held_by
 
@@ -156,6 +159,16 @@ def test_a_broker_that_accepts_and_never_greets_fails_the_call_when_its_time_is_
     cluster.silent.clear()
     assert writer.append(RECORDS) == {A: Landed(0, 1)}
     assert cluster.nodes[1].accepted <= 2
+
+
+def test_a_tls_handshake_that_hangs_is_given_up_and_tried_anew(cluster: FakeCluster) -> None:
+    cluster.silent.set()
+    tls = replace(cluster.kafka, connect_timeout_s=0.2, security=SecurityConfig(protocol="SSL"))
+    with closing(Writer(tls, client_id="test")) as writer:
+        for attempt in (1, 2):
+            with pytest.raises(AppendFailed, match=r"not connected within 0\.2 s"):
+                writer.append(RECORDS, timeout_s=5)
+            assert cluster.nodes[1].accepted == attempt
 
 
 def test_a_call_whose_time_is_over_in_line_is_not_sent(cluster: FakeCluster, writer: Writer) -> None:

@@ -85,6 +85,8 @@ class Form(Generic[F]):
 
 def require_json(content_type: str, content_encoding: str) -> None:
     """Raises Refused (415) unless the body says that it is JSON, in UTF-8 and not compressed."""
+    if content_type == JSON and not content_encoding:  # as nearly always
+        return
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     charsets = [p.partition("=")[2].strip('" ') for p in parameters if p.startswith("charset=")]
     if (

@@ -6,18 +6,20 @@ request on the same connection: the client would take it for that answer.
 """
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from campus.runtime.http.problems import Response, plain_problem
 
 LOOK_AGAIN_S = 0.1  # whether the answers before a refusal are out
 # Of a message as it is sent: chunks of one byte are six, and of a body that is refused some is taken.
 WIRE_BYTES_PER_BODY_BYTE = 16
+PIPELINED_MAX = 100  # uvicorn would take any number, and keeps some kilobytes for each
 RETRY_AFTER_S = 2
 
 
@@ -48,6 +50,7 @@ MALFORMED = plain_problem(400, "This is no HTTP that is understood here")
 HEAD_LATE = plain_problem(408, "The head of the request did not come in time")
 BODY_LATE = plain_problem(408, "The body did not come in time")
 URL_TOO_LONG = plain_problem(414, "The URL is too long")
+TOO_MANY_AT_ONCE = plain_problem(429, f"More than {PIPELINED_MAX} requests wait on this connection")
 HEAD_TOO_LARGE = plain_problem(431, "The headers are too many or too long")
 BODY_TOO_LARGE = plain_problem(413, "The body is too large")
 TOO_MANY_CONNECTIONS = plain_problem(
@@ -61,6 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._owed = Owed.HEAD
+        self._unanswered: deque[RequestResponseCycle] = deque()
         self._message = 0  # which one on this connection
         self._wire_bytes = 0  # of this message, without the first piece it came in
         self._header_count = 0
@@ -85,6 +89,8 @@ class GuardedProtocol(HttpToolsProtocol):
         for timer in (self._timer, self._write_timer):
             if timer:
                 timer.cancel()
+        for cycle in self._unanswered:  # uvicorn tells the newest only, and the others would still write
+            cycle.disconnected = True
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -140,14 +146,21 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if len(self._unanswered) >= PIPELINED_MAX:
+            self._stop_parsing(TOO_MANY_AT_ONCE)
         super().on_headers_complete()
         self._owed = Owed.BODY
+        self._unanswered.append(self.cycle)
         if self.parser.should_upgrade():  # which is declined, and the parser will not go on after it
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._owed = Owed.NOTHING
+
+    def on_response_complete(self) -> None:
+        self._unanswered.popleft()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._why)
@@ -210,10 +223,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _answers_are_due(self) -> bool:
-        """To requests before the one that is refused; that one may itself be in line behind them."""
-        if self._owed is Owed.BODY:
-            return bool(self.pipeline)
-        return self.cycle is not None and not self.cycle.response_complete
+        """To requests before the one that is refused, which is itself unanswered if its head is whole."""
+        return len(self._unanswered) > (1 if self._owed is Owed.BODY else 0)
 
     def _answer_has_begun(self) -> bool:
         return self._owed is Owed.BODY and self.cycle.response_started

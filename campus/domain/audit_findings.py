@@ -1,0 +1,113 @@
+"""What an audit has found: figures, the journal's own totals, and each violation with its coordinates.
+
+The count of violations is complete, the list is cut; a verdict is drawn from these and nothing else.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, TypeAlias
+
+VIOLATIONS_LISTED_MAX = 100
+SHARED_IDS_LISTED_MAX = 10
+
+Verdict: TypeAlias = Literal["clean", "violated", "empty"]
+
+
+class Kind(str, Enum):
+    """What can be wrong; each is what it would mean to whoever ordered."""
+
+    # One record in, one entry out.
+    SEQ_GAP = "seq_gap"  # entries are lost: what its own owner wrote after them does not count
+    RECORD_WITHOUT_ENTRY = "record_without_entry"  # an order was passed over
+    ENTRY_WITHOUT_RECORD = "entry_without_record"  # nobody ordered this
+    OFFSET_NOT_GROWING = "offset_not_growing"  # a record was decided a second time
+    # The entry is of its record.
+    DIFFERS_FROM_RECORD = "differs_from_record"  # not what was ordered
+    WRONG_TYPE = "wrong_type"  # not an outcome that such a record can have in this partition
+    # Stock: opening + added - reserved = remaining, and never below zero.
+    STOCK_BELOW_ZERO = "stock_below_zero"
+    WRONG_REMAINING = "wrong_remaining"
+    OPENING_TWICE = "opening_twice"
+    # Once for each id, and for a true reason.
+    RESERVED_TWICE = "reserved_twice"
+    DECIDED_TWICE = "decided_twice"  # while the owner still remembered the id
+    DECIDED_TOO_LATE = "decided_too_late"  # a rerouted order that may have been decided and forgotten
+    IGNORED_UNDECIDED = "ignored_undecided"  # called a duplicate, and is none: an order was lost
+    FALSE_REASON = "false_reason"
+    # What had to be on record elsewhere.
+    DEAD_LETTER_MISSING = "dead_letter_missing"
+    REROUTE_MISSING = "reroute_missing"
+    EXPECTED_MISSING = "expected_missing"  # somebody was told that it was taken
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """`offset` is that of the record of order-events that it is about, `seq` that of its entry."""
+
+    kind: Kind
+    what: str
+    partition: int | None = None
+    offset: int | None = None
+    seq: int | None = None
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the entries of one partition that count add up to."""
+
+    seq: int = 0
+    reserved: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    portions: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def orders(self) -> int:
+        return self.reserved + self.failed.total()
+
+
+@dataclass(slots=True)
+class Findings:
+    """`undecided`: records after the last decided one. `repeated`: side outputs that a crash wrote again."""
+
+    records: int = 0
+    undecided: int = 0
+    decisions: int = 0
+    claims: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    reroutes: int = 0
+    repeated: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    totals: dict[int, Totals] = field(default_factory=dict)
+    shared_ids: int = 0
+    shared_ids_listed: list[str] = field(default_factory=list)
+    violations: int = 0
+    violations_listed: list[Violation] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Nothing decided is nothing proved."""
+        if self.violations:
+            return "violated"
+        return "clean" if self.decisions else "empty"
+
+    def accuse(self, violation: Violation) -> None:
+        self.violations += 1
+        if len(self.violations_listed) < VIOLATIONS_LISTED_MAX:
+            self.violations_listed.append(violation)
+
+    def note_shared(self, order_id: str) -> None:
+        """An id that items of several partitions were ordered by: those are several orders."""
+        self.shared_ids += 1
+        if len(self.shared_ids_listed) < SHARED_IDS_LISTED_MAX:
+            self.shared_ids_listed.append(order_id)
+
+    def summed_totals(self) -> Totals:
+        total = Totals()
+        for part in self.totals.values():
+            total.seq += part.seq
+            total.reserved += part.reserved
+            total.failed.update(part.failed)
+            total.portions.update(part.portions)
+        return total

@@ -1,0 +1,148 @@
+"""Restoring folds of the journal: from the newest snapshot that fits, and the journal's tail after it.
+
+The result is the same as folding the journal from its beginning. A snapshot is believed only if it can be
+read and if the record that it says it goes up to stands in the journal at its offset; else an older one is
+taken, or the beginning.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event as StopEvent
+from typing import Any, Generic, Protocol, TypeVar
+
+from campus.domain.events import JournalEvent
+from campus.domain.journal import JournalRule
+from campus.domain.snapshot import Snapshot, SnapshotUnreadable, unpacked
+from campus.stream.history import Bounds, HistoryMissing
+from campus.stream.writer import Place
+
+SNAPSHOTS_LOOKED_AT = 2  # compaction keeps two: campus/stream/snapshots.py
+
+log = logging.getLogger("snapshots")
+
+
+class Foldable(Protocol):
+    def apply(self, event: JournalEvent) -> None: ...
+    def state(self) -> bytes: ...
+
+
+A = TypeVar("A", bound=Foldable)
+
+
+class History(Protocol):
+    """What is needed of a HistoryReader; the simulation has its own."""
+
+    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]: ...
+    def read(
+        self, spans: Mapping[Place, Bounds], stop: StopEvent | None = None
+    ) -> Iterator[tuple[Place, Sequence[Any]]]: ...
+
+
+@dataclass(slots=True)
+class Folded(Generic[A]):
+    """A partition's fold, and the rule that says up to where it holds all that counts."""
+
+    rule: JournalRule
+    fold: A
+
+
+@dataclass(frozen=True, slots=True)
+class Folds(Generic[A]):
+    """How a partition's fold is made: new, or of the state that was written down (or ValueError)."""
+
+    new: Callable[[int], A]
+    of_state: Callable[[int, bytes], A]
+
+
+class Restorer(Generic[A]):
+    def __init__(self, folds: Folds[A], history: History, *, journal: str, snapshots: str) -> None:
+        """`journal`, `snapshots`: the topics; partition p's snapshots are in partition p."""
+        self._folds, self._history = folds, history
+        self._journal, self._snapshots = journal, snapshots
+
+    def restored(self, ends: Mapping[int, int], stop: StopEvent) -> dict[int, Folded[A]]:
+        """The folds of all that counts before the given offsets; not to be used if `stop` was set.
+
+        Raises BrokerAway, HistoryMissing.
+        """
+        starts = self._starts(ends.keys())
+        beginnings = self._beginnings(ends, starts, stop)
+        folded: dict[int, Folded[A]] = {}
+        while len(folded) < len(ends) and not stop.is_set():
+            tried = {p: beginnings[p].pop(0) for p in ends if p not in folded}
+            false = self._fold_tails(tried, ends, stop)
+            folded.update({p: one for p, one in tried.items() if p not in false})
+        return folded
+
+    def _starts(self, partitions: Collection[int]) -> dict[int, int]:
+        bounds = self._history.bounds([Place(self._journal, partition) for partition in partitions])
+        return {place.partition: at.start for place, at in bounds.items()}
+
+    def _beginnings(
+        self, ends: Mapping[int, int], starts: Mapping[int, int], stop: StopEvent
+    ) -> dict[int, list[Folded[A]]]:
+        """Where each fold may begin: at the snapshots that can be read, newest first; at the beginning."""
+        beginnings: dict[int, list[Folded[A]]] = {partition: [] for partition in ends}
+        for partition, snapshot in self._last_snapshots(ends.keys(), stop):
+            if starts[partition] <= snapshot.offset < ends[partition]:
+                beginnings[partition] += self._of_snapshot(partition, snapshot)
+        for partition, found in beginnings.items():
+            found.sort(key=lambda folded: folded.rule.offset, reverse=True)
+            if starts[partition] == 0:
+                found.append(Folded(JournalRule(), self._folds.new(partition)))
+            if not found:
+                raise JournalTrimmed(Place(self._journal, partition), starts[partition])
+        return beginnings
+
+    def _last_snapshots(self, partitions: Collection[int], stop: StopEvent) -> Iterator[tuple[int, Snapshot]]:
+        bounds = self._history.bounds([Place(self._snapshots, partition) for partition in partitions])
+        spans = {
+            place: Bounds(max(at.start, at.end - SNAPSHOTS_LOOKED_AT), at.end) for place, at in bounds.items()
+        }
+        for place, records in self._history.read(spans, stop):
+            for record in records:
+                try:
+                    yield place.partition, unpacked(record.value)
+                except SnapshotUnreadable as fault:
+                    log.warning("passing over the snapshot at %s offset %d: %s", place, record.offset, fault)
+
+    def _of_snapshot(self, partition: int, snapshot: Snapshot) -> list[Folded[A]]:
+        rule = JournalRule(snapshot.owner, snapshot.seq, snapshot.offset)
+        try:
+            return [Folded(rule, self._folds.of_state(partition, snapshot.state))]
+        except ValueError as fault:
+            log.warning("passing over a snapshot of partition %d: %s", partition, fault)
+            return []
+
+    def _fold_tails(
+        self, tried: Mapping[int, Folded[A]], ends: Mapping[int, int], stop: StopEvent
+    ) -> set[int]:
+        """Fold the journal on from where each fold begins; those whose beginning is another journal's."""
+        spans = {
+            Place(self._journal, partition): Bounds(max(0, folded.rule.offset), ends[partition])
+            for partition, folded in tried.items()
+        }
+        unconfirmed = {partition for partition, folded in tried.items() if folded.rule.offset >= 0}
+        false: set[int] = set()
+        for place, records in self._history.read(spans, stop):
+            partition, folded = place.partition, tried[place.partition]
+            if partition in unconfirmed and records:
+                unconfirmed.remove(partition)
+                if not folded.rule.is_of(records[0]):
+                    false.add(partition)
+                    log.warning("passing over a snapshot for %s: it is of another journal", place)
+                records = records[1:]
+            if partition not in false:
+                for event in folded.rule.counting(records):
+                    folded.fold.apply(event)
+        return false
+
+
+class JournalTrimmed(HistoryMissing):
+    def __init__(self, place: Place, start: int) -> None:
+        super().__init__(
+            f"{place} has lost its records 0 to {start - 1}, and no snapshot stands in for them. Probably the "
+            "topic had a retention limit; it must keep everything (retention.ms=-1). Restore the topic, or "
+            "start with a new topics.prefix"
+        )

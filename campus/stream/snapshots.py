@@ -1,0 +1,83 @@
+"""Writing folds down now and then, so that a restart reads a snapshot and the journal's tail.
+
+Only what is acknowledged and contiguous may be handed in: then a snapshot is true whoever wrote it and
+whenever it lands. Without one everything still works, only slower, so a snapshot that Kafka refuses is
+warned of and given up.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from campus.domain.snapshot import packed
+from campus.domain.window import WINDOW_ORDER_BYTES, WINDOW_ORDERS_MAX
+from campus.stream.restore import Foldable, Folded
+from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
+
+SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024  # what the topics are told to take
+assert WINDOW_ORDERS_MAX * WINDOW_ORDER_BYTES < SNAPSHOT_BYTES_MAX - 1024 * 1024
+
+# By turns: compaction keeps the newest of each key, and so an older snapshot beside the newest.
+KEYS = (b"even", b"odd")
+
+log = logging.getLogger("snapshots")
+
+
+class Log(Protocol):
+    def append(self, records: Mapping[Place, Sequence[Outgoing]]) -> dict[Place, Landed]: ...
+
+
+A = TypeVar("A", bound=Foldable)
+
+
+class _Written:
+    """What was last written of a partition."""
+
+    def __init__(self, seq: int, at_s: float) -> None:
+        self.seq, self.at_s = seq, at_s
+        self.turn = 0
+
+
+class Snapshots:
+    def __init__(
+        self, log: Log, topic: str, *, every_events: int, every_s: float, clock: Callable[[], float]
+    ) -> None:
+        """Due after so many events of a partition, or so much time with any, since the last one."""
+        self._log, self._topic = log, topic
+        self._every_events, self._every_s, self._clock = every_events, every_s, clock
+        self._written: dict[int, _Written] = {}
+
+    def count_from(self, partition: int, folded: Folded[A]) -> None:
+        """The partition was restored to this, so this much is written down or soon read again."""
+        self._written[partition] = _Written(folded.rule.seq, self._clock())
+
+    def write_due(self, folds: Mapping[int, Folded[A]]) -> None:
+        """Raises AppendFailed if trying again can help; then nothing is known of the broker."""
+        self.write(
+            {partition: folded for partition, folded in folds.items() if self._is_due(partition, folded)}
+        )
+
+    def write(self, folds: Mapping[int, Folded[A]]) -> None:
+        """Write down those that have anything new, due or not. Raises as `write_due`."""
+        changed = {p: folded for p, folded in folds.items() if folded.rule.seq > self._written[p].seq}
+        if not changed:
+            return
+        try:
+            self._log.append({Place(self._topic, p): [self._record(p, one)] for p, one in changed.items()})
+        except AppendFailed as failed:
+            if failed.retriable:
+                raise
+            log.warning("a snapshot was refused, the next start takes longer: %s", failed)
+        for partition, folded in changed.items():
+            written = self._written[partition]
+            written.seq, written.at_s, written.turn = folded.rule.seq, self._clock(), 1 - written.turn
+
+    def _is_due(self, partition: int, folded: Folded[A]) -> bool:
+        written = self._written[partition]
+        return (
+            folded.rule.seq - written.seq >= self._every_events
+            or self._clock() - written.at_s >= self._every_s
+        )
+
+    def _record(self, partition: int, folded: Folded[A]) -> Outgoing:
+        return KEYS[self._written[partition].turn], packed(folded.rule, folded.fold), ()

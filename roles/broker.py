@@ -1,0 +1,64 @@
+"""Keeps a Kafka there for the other roles: somebody else's, or one that this process runs and watches.
+
+If the one that it runs ends, the role crashes with the reason, and the supervisor starts it anew on the
+same data.
+"""
+
+import logging
+from dataclasses import replace
+from threading import Event
+
+from campus.broker.embedded import EmbeddedBroker
+from campus.broker.errors import BrokerDied
+from campus.broker.settle import settle
+from campus.runtime.config import BrokerConfig, Config
+from campus.runtime.role import Health, Pulse
+
+WATCH_EVERY_S = 0.1
+STOP_S = 5.0  # of the shutdown time; half a second is usual
+
+log = logging.getLogger("broker")
+
+
+class Broker:
+    def __init__(self, config: Config) -> None:
+        self._kafka = config.kafka
+        self._config = _reachable(config)
+        self._pulse = Pulse("looking for a Kafka")
+
+    def health(self) -> Health:
+        return self._pulse.health()
+
+    def run(self, stop: Event) -> None:
+        broker = settle(self._config, self._kafka.addresses, say=self._say, stop=stop)
+        if broker is None:
+            self._stand_by(stop)
+        else:
+            self._watch(broker, stop)
+
+    def _stand_by(self, stop: Event) -> None:
+        """It is somebody else's: the roles notice for themselves when it is away, and when it is back."""
+        self._pulse.now("using a Kafka that runs elsewhere", ready=not stop.is_set())
+        while not stop.wait(1.0):
+            self._pulse.beat()
+
+    def _watch(self, broker: EmbeddedBroker, stop: Event) -> None:
+        try:
+            self._pulse.now(f"running Kafka (process {broker.pid})", ready=True)
+            while not stop.wait(WATCH_EVERY_S):
+                self._pulse.beat()
+                if (reason := broker.died()) is not None:
+                    raise BrokerDied(reason)
+        finally:
+            broker.stop(timeout_s=STOP_S)
+
+    def _say(self, line: str) -> None:
+        self._pulse.now(line)
+        log.info(line)
+
+
+def _reachable(config: Config) -> BrokerConfig:
+    """The embedded Kafka is for plain clients: those with TLS or a password mean somebody else's."""
+    if config.kafka.security.protocol != "PLAINTEXT" and config.broker.mode == "auto":
+        return replace(config.broker, mode="external")
+    return config.broker

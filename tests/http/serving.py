@@ -1,0 +1,223 @@
+"""Servers under test, each in a thread of its own on a port that was free, and clients on bare sockets.
+
+`a_producer` runs the role with a commit that does what the test says; `a_server` serves any WSGI app.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from campus.runtime.addresses import Address, wait_until
+from campus.runtime.config import Config, SupervisorConfig, TopicsConfig
+from campus.runtime.errors import CampusError
+from campus.runtime.http.guard import Limits
+from campus.runtime.http.server import HttpServer, listen
+from roles.producer import Producer, Settings
+
+SOON_S = 5.0  # no test waits that long unless it fails
+
+AN_ORDER = {"user_id": "ana", "item": "pizza", "quantity": 2}
+
+
+def soon(predicate) -> None:
+    assert wait_until(predicate, threading.Event(), timeout_s=SOON_S, every_s=0.005), "it never came true"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Client:
+    """One connection, on which requests are written as bytes and answers are read one by one.
+
+    Not http.client: it reads ahead, and loses what it read when the next answer is asked for.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=SOON_S)
+        self._file = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> "Client":
+        self.socket.sendall(data)
+        return self
+
+    def answer(self, method: str = "POST") -> Answer:
+        status_line = self._file.readline()
+        assert status_line, "closed without an answer"
+        version, status = status_line.split()[:2]
+        assert version == b"HTTP/1.1"
+        headers = {}
+        while line := self._file.readline().strip():
+            name, _, value = line.decode().partition(":")
+            assert name not in headers, f"{name} stands twice"
+            headers[name] = value.strip()
+        has_body = method != "HEAD" and status != b"100"
+        text = self._file.read(int(headers["content-length"])) if has_body else b""
+        return Answer(int(status), headers, text)
+
+    def is_closed(self) -> bool:
+        """Whether the server closes it, and sends nothing before; waits for that."""
+        try:
+            return self._file.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def has_nothing(self) -> bool:
+        self.socket.setblocking(False)
+        try:
+            return self._file.peek(1) == b""
+        finally:
+            self.socket.settimeout(SOON_S)
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+
+def a_request(
+    body: bytes | str | dict[str, Any] = AN_ORDER,
+    *,
+    method: str = "POST",
+    path: str = "/order",
+    headers: Sequence[str] = ("Content-Type: application/json",),
+) -> bytes:
+    content = json.dumps(body).encode() if isinstance(body, dict) else body
+    content = content.encode() if isinstance(content, str) else content
+    lines = [f"{method} {path} HTTP/1.1", "Host: here", *headers]
+    if not any(line.lower().startswith(("content-length", "transfer-encoding")) for line in headers):
+        lines.append(f"Content-Length: {len(content)}")
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+@dataclass
+class FakeCommit:
+    """A group commit that holds what it takes until it is told what has become of it."""
+
+    report: Any = None
+    at_once: bool = True  # acknowledge each order as it comes
+    refuses: CampusError | None = None
+    taken: list[tuple[Any, Any]] = field(default_factory=list)
+    tokens: list[Any] = field(default_factory=list)
+    closed: bool = False
+
+    def submit(self, place, record, token) -> None:
+        if self.refuses:
+            raise self.refuses
+        self.taken.append((place, record))
+        self.tokens.append(token)
+        if self.at_once:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        tokens, self.tokens = self.tokens, []
+        self.report(tokens, [])
+
+    def fail(self, why: CampusError) -> None:
+        tokens, self.tokens = self.tokens, []
+        self.report([], [(token, why) for token in tokens])
+
+    @contextmanager
+    def opened(self, report) -> Iterator["FakeCommit"]:
+        self.report = report
+        try:
+            yield self
+        finally:
+            self.closed = True
+
+
+class Running:
+    """Something whose `run` has a thread, until the block ends."""
+
+    def __init__(self, run, *args) -> None:
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+        self._clients: list[Client] = []
+        self._thread = threading.Thread(target=self._run, args=(run, *args), daemon=True)
+        self.port = 0
+
+    def client(self) -> Client:
+        client = Client(self.port)
+        self._clients.append(client)
+        return client
+
+    def ask(self, request: bytes, method: str = "POST") -> Answer:
+        return self.client().send(request).answer(method)
+
+    def order(self, body: Any = AN_ORDER, **options: Any) -> Answer:
+        return self.ask(a_request(body, **options))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def ends(self) -> None:
+        self._thread.join(SOON_S)
+        assert not self._thread.is_alive(), "it does not stop"
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+        self.stop.set()
+        self.ends()
+
+    def _run(self, run, *args) -> None:
+        try:
+            run(*args, self.stop)
+        except BaseException as error:
+            self.error = error
+
+
+class RunningProducer(Running):
+    def __init__(self, commit: FakeCommit, config: Config, settings: Settings) -> None:
+        self.commit = commit
+        self.role = Producer(settings, config, commit.opened)
+        super().__init__(self.role.run)
+
+    def start(self) -> None:
+        super().start()
+        soon(lambda: self.role.health().ready or not self.is_running())
+        self.port = self.role.port or 0
+
+
+def a_config(*, shutdown_s: float = 10.0, prefix: str = "") -> Config:
+    return Config(supervisor=SupervisorConfig(shutdown_s=shutdown_s), topics=TopicsConfig(prefix=prefix))
+
+
+@contextmanager
+def a_producer(
+    *, commit: FakeCommit | None = None, config: Config | None = None, **settings: Any
+) -> Iterator[RunningProducer]:
+    running = RunningProducer(
+        commit or FakeCommit(), config or a_config(), Settings(**{"port": 0, **settings})
+    )
+    running.start()
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@contextmanager
+def a_server(app, **limits: Any) -> Iterator[Running]:
+    listener = listen(Address("127.0.0.1", 0), next_step="")
+    running = Running(HttpServer(app, Limits(**limits)).run, listener)
+    running.port = listener.getsockname()[1]
+    running.start()
+    try:
+        yield running
+    finally:
+        running.close()
+        listener.close()

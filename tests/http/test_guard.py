@@ -1,0 +1,265 @@
+"""What a client may not do: be slow, be large, be many, or pass one thing for another."""
+
+import json
+import select
+import socket
+from contextlib import suppress
+
+import pytest
+
+from campus.runtime.http.guard import PIPELINED_MAX
+from tests.http.serving import SOON_S, Client, a_request, a_server, soon
+
+
+def echo(environ, start_response):
+    """Says what it was asked, in JSON."""
+    told = {name: value for name, value in environ.items() if isinstance(value, str)}
+    told["body"] = environ["wsgi.input"].read().decode("latin-1")
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(told).encode()]
+
+
+@pytest.fixture(scope="module")
+def patient():
+    with a_server(echo, body_bytes_max=1000, head_bytes_max=4096, headers_max=20) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hasty():
+    with a_server(echo, head_timeout_s=0.2, body_timeout_s=0.2, keep_alive_s=1) as running:
+        yield running
+
+
+HALF_A_HEAD = b"POST / HTTP/1.1\r\nHost: here\r\nX-"
+HALF_A_BODY = a_request(b"half", headers=("Content-Length: 8",))
+
+
+# Time.
+
+
+@pytest.mark.parametrize("half", [HALF_A_HEAD, HALF_A_BODY, b"P"])
+def test_half_a_request_is_408_and_closed_when_its_time_is_over(hasty, half):
+    client = hasty.client().send(half)
+    answer = client.answer()
+    assert answer.status == 408
+    assert answer.headers["connection"] == "close"
+    assert client.is_closed()
+
+
+def test_half_a_request_after_a_whole_one_is_closed_too(hasty):
+    client = hasty.client().send(a_request() + HALF_A_HEAD)
+    assert [client.answer().status for _ in range(2)] == [200, 408]
+    assert client.is_closed()
+
+
+@pytest.mark.parametrize("endless", [b"x", b"x: y\r\n"])
+def test_to_send_a_little_now_and_then_buys_no_time(hasty, endless):
+    client = hasty.client().send(HALF_A_HEAD)
+    while not select.select([client.socket], [], [], 0.02)[0]:
+        client.send(endless)
+    assert client.answer().status == 408
+
+
+def test_empty_lines_for_ever_are_no_request(hasty):
+    client = hasty.client()
+    while not select.select([client.socket], [], [], 0.02)[0]:
+        client.send(b"\r\n")
+    assert client.answer().status == 408
+
+
+def test_a_connection_that_says_nothing_is_closed_without_a_word(hasty):
+    assert hasty.client().is_closed()
+
+
+def test_an_idle_connection_is_closed_after_its_last_answer(hasty):
+    client = hasty.client().send(a_request())
+    assert client.answer().status == 200
+    assert client.is_closed()
+
+
+def test_slow_clients_do_not_slow_others_down(hasty):
+    slow = [hasty.client().send(HALF_A_BODY) for _ in range(200)]
+    assert hasty.ask(a_request()).status == 200
+    assert {client.answer().status for client in slow} == {408}
+
+
+def test_a_client_that_reads_nothing_is_dropped(hasty):
+    client = hasty.client()
+    with pytest.raises(ConnectionError):
+        while select.select([], [client.socket], [], SOON_S)[1]:
+            client.socket.send(a_request("x" * 60_000))
+
+
+# Size.
+
+
+def test_a_body_at_the_limit_is_read_and_one_byte_more_is_413(patient):
+    assert len(patient.ask(a_request(b"x" * 1000)).json["body"]) == 1000
+    answer = patient.ask(a_request(b"x" * 1001))
+    assert answer.status == 413
+    assert answer.json["type"] == "/problems/body-too-large"
+
+
+def test_a_large_body_is_413_before_any_of_it_is_sent(patient):
+    client = patient.client().send(a_request(headers=("Content-Length: 1001",), body=b""))
+    assert client.answer().status == 413
+
+
+def test_a_client_that_asks_first_is_told_413_instead_of_to_go_on(patient):
+    headers = ("Content-Length: 1001", "Expect: 100-continue")
+    assert patient.ask(a_request(b"", headers=headers)).status == 413
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(patient):
+    client = patient.client().send(a_request(b"", headers=("Content-Length: 2", "Expect: 100-continue")))
+    assert client._file.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert client._file.readline() == b"\r\n"
+    assert client.send(b"hi").answer().json["body"] == "hi"
+
+
+def test_a_client_that_sends_all_of_a_large_body_before_it_reads_sees_the_413(patient):
+    assert patient.ask(a_request(b"x" * 15_000)).status == 413
+
+
+def chunked(*chunks: bytes, trailer: bytes = b"") -> bytes:
+    head = a_request(b"", headers=("Transfer-Encoding: chunked",))
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + b"0\r\n" + trailer + b"\r\n"
+
+
+def test_a_chunked_body_is_read_up_to_the_limit_and_413_beyond_it(patient):
+    told = patient.ask(chunked(*[b"x"] * 1000)).json
+    assert (told["body"], told["CONTENT_LENGTH"]) == ("x" * 1000, "1000")
+    assert patient.ask(chunked(b"x" * 999, b"yy")).status == 413
+    assert patient.ask(chunked(*[b"x" * 100] * 40)).status == 413
+
+
+def test_a_body_without_end_is_cut_off(patient):
+    client = patient.client().send(a_request(b"", headers=("Transfer-Encoding: chunked",)))
+    with pytest.raises(ConnectionError):
+        while select.select([], [client.socket], [], SOON_S)[1]:
+            client.socket.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
+
+
+def test_a_trailer_without_end_is_cut_off(patient):
+    client = patient.client().send(chunked(b"x")[:-2] + b"X-Long: ")
+    with pytest.raises(ConnectionError):
+        while select.select([], [client.socket], [], SOON_S)[1]:
+            client.socket.send(b"x" * 4096)
+
+
+def test_too_many_headers_are_431(patient):
+    ok = patient.ask(a_request(headers=[f"X-{n}: y" for n in range(18)]))
+    assert ok.status == 200
+    assert patient.ask(a_request(headers=[f"X-{n}: y" for n in range(19)])).status == 431
+
+
+def test_headers_that_are_too_large_are_431(patient):
+    assert patient.ask(a_request(headers=["X-Long: " + "y" * 4000])).status == 200
+    assert patient.ask(a_request(headers=["X-Long: " + "y" * 4100])).status == 431
+
+
+def test_a_header_without_end_is_431_before_it_is_whole(patient):
+    client = patient.client().send(HALF_A_HEAD)
+    with suppress(ConnectionError):  # closed on what was still on its way
+        while not select.select([client.socket], [], [], 0.02)[0]:
+            client.send(b"x" * 512)
+    assert client.answer().status == 431
+
+
+def test_a_url_that_is_too_long_is_414(patient):
+    assert patient.ask(a_request(path="/" + "x" * 3000)).status == 200
+    assert patient.ask(a_request(path="/" + "x" * 4096)).status == 414
+
+
+def test_requests_in_small_pieces_are_not_counted_together(patient):
+    client = patient.client()
+    for _ in range(20):
+        client.send(a_request(b"x" * 500)[:-1])
+        assert client.send(b"x").answer().status == 200
+        client.send(b"\r\n")  # allowed between two requests
+
+
+def test_a_request_that_comes_byte_by_byte_is_served(patient):
+    client = patient.client()
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in a_request(b"hello"):
+        client.send(bytes([byte]))
+    assert client.answer().json["body"] == "hello"
+
+
+# Number.
+
+
+def test_one_connection_too_many_is_503_until_another_leaves():
+    with a_server(echo, connections_max=2) as served:
+        first, second = served.client().send(a_request()), served.client().send(a_request())
+        assert [first.answer().status, second.answer().status] == [200, 200]
+        third = served.client()
+        answer = third.answer()
+        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert int(answer.headers["retry-after"]) > 0
+        assert third.is_closed()
+        first.close()
+        soon(lambda: Client(served.port).send(a_request()).answer().status == 200)
+        assert second.send(a_request()).answer().status == 200
+
+
+def test_requests_that_wait_on_one_connection_are_answered_up_to_a_number(patient):
+    client = patient.client().send(a_request() * (PIPELINED_MAX + 1))
+    assert [client.answer().status for _ in range(PIPELINED_MAX + 1)] == [200] * PIPELINED_MAX + [429]
+    assert client.is_closed()
+
+
+# Passing one thing for another.
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : here\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: here\n\n",
+        b"GET http:// HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        a_request(headers=("Content-Length: 5", "Transfer-Encoding: chunked")),
+        a_request(headers=("Content-Length: 5", "Content-Length: 6")),
+        a_request(headers=("Content-Length: -1",)),
+        a_request(headers=("Transfer-Encoding: chunked",), body=b"x\r\n"),
+    ],
+)
+def test_what_is_no_http_is_400_and_closed(patient, bad):
+    client = patient.client().send(bad)
+    answer = client.answer()
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert client.is_closed()
+
+
+def test_a_trailer_cannot_pass_for_a_header(patient):
+    told = patient.ask(chunked(b"x", trailer=b"Content-Type: application/json\r\nX-User: root\r\n")).json
+    assert "CONTENT_TYPE" not in told
+    assert "HTTP_X_USER" not in told
+
+
+def test_a_header_with_an_underscore_cannot_pass_for_one_with_a_dash(patient):
+    told = patient.ask(a_request(headers=("X_User: root", "X-Other: me"))).json
+    assert "HTTP_X_USER" not in told
+    assert told["HTTP_X_OTHER"] == "me"
+
+
+def test_an_upgrade_is_declined_by_an_ordinary_answer_and_the_connection_ends(patient):
+    headers = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    client = patient.client().send(a_request(b"", method="GET", headers=headers))
+    assert client.answer().status == 200
+    assert client.is_closed()
+
+
+def test_the_path_and_the_query_arrive_as_wsgi_has_them(patient):
+    told = patient.ask(a_request(path="/caf%C3%A9/x?q=%20a")).json
+    assert told["PATH_INFO"].encode("latin-1").decode() == "/café/x"
+    assert told["QUERY_STRING"] == "q=%20a"
+    assert told["CONTENT_TYPE"] == "application/json"
+    assert told["SERVER_PROTOCOL"] == "HTTP/1.1"
