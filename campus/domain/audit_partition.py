@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from campus.domain.audit_findings import Findings, Kind, Totals, Violation
 from campus.domain.audit_memory import DecidedIds, Past, SideOutputs
@@ -35,6 +35,8 @@ OWNER_HEADER = "owner"
 DEAD_LETTER_BYTES = 64 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+Getter: TypeAlias = Callable[[Any], Any]
+
 # Which outcomes an event can have, and what each says of it: the same as the event does.
 ORDER = attrgetter("order_id", "user_id", "item", "quantity", "placed_at")
 STOCK = attrgetter("event_id", "item", "quantity", "reason")
@@ -42,7 +44,7 @@ ORDER_NAME = attrgetter("__class__.__name__", "order_id", "item")
 STOCK_NAME = attrgetter("__class__.__name__", "event_id", "item")
 REPEATED_NAME = attrgetter("repeated_type", "repeated_id", "item")
 REROUTED_NAME = attrgetter("rerouted_type", "rerouted_id", "item")
-SAID: dict[tuple[type, type], tuple[attrgetter[Any], attrgetter[Any]]] = {
+SAID: dict[tuple[type, type], tuple[Getter, Getter]] = {
     (OrderPlaced, InventoryReserved): (ORDER, ORDER),
     (OrderPlaced, InventoryFailed): (ORDER, ORDER),
     (OrderPlaced, DuplicateIgnored): (ORDER_NAME, REPEATED_NAME),
@@ -108,16 +110,14 @@ class PartitionAudit:
                 self._accuse_record(head, entry)
                 head = next(sources, None)
             if entry.source_offset <= self.offset:
-                self._accuse(entry, Kind.OFFSET_NOT_GROWING, f"comes after offset {self.offset}")
-                self._judge(entry, None)
-                continue
-            self.offset = entry.source_offset
-            if head and head.record.offset == entry.source_offset:
-                self._judge(entry, head)
-                head = next(sources, None)
-            else:
+                self._accuse(entry, Kind.OFFSET_NOT_GROWING, f"the entry before it is of {self.offset}")
+            elif not head or head.record.offset != entry.source_offset:
                 self._accuse(entry, Kind.ENTRY_WITHOUT_RECORD, "order-events has no record there")
-                self._judge(entry, None)
+            source = head if head and head.record.offset == entry.source_offset else None
+            self._judge(entry, source)
+            self.offset = max(self.offset, entry.source_offset)
+            if source:
+                head = next(sources, None)
         while head:
             self.findings.undecided += 1
             head = next(sources, None)

@@ -46,11 +46,20 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=SOON_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> "Client":
         self.socket.sendall(data)
         return self
+
+    def send_until_closed(self, data: bytes) -> None:
+        """Again and again; fails if that blocks for long, and would never end if nobody minded."""
+        try:
+            while True:
+                self.socket.sendall(data)
+        except ConnectionError:
+            return
 
     def answer(self, method: str = "POST") -> Answer:
         status_line = self._file.readline()

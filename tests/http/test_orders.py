@@ -13,12 +13,11 @@ from campus.runtime import failures
 from campus.runtime.http.server import HttpServer
 from campus.stream.group_commit import GroupClosed, Late, Overrun
 from campus.stream.rounds import AppendFailed, Place
-from kafka.errors import NodeNotReadyError
 from roles import producer
 from roles.producer import new_order_id
 from tests.http.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
 
-LATE = Late("within 10 s", AppendFailed({Place("order-events", 1): NodeNotReadyError("no connection")}))
+LATE = Late("within 10 s", AppendFailed({Place("order-events", 1): ConnectionError("no connection")}))
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +246,8 @@ def test_another_content_type_is_415_and_says_which_is_right(served, headers):
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"']
+    "content_type",
+    ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"'],
 )
 def test_json_may_be_named_in_other_ways(served, content_type):
     assert served.order(headers=(f"Content-Type: {content_type}",)).status == 202

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -165,7 +165,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._why)
 
-    def _stop_parsing(self, why: Response) -> None:
+    def _stop_parsing(self, why: Response) -> NoReturn:
         self._why = why
         raise ValueError("too much")
 

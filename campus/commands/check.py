@@ -1,0 +1,89 @@
+"""Look at the config, the broker, the topics and the port, a line each, and change nothing.
+
+Exits with 0 if the system can start as it is, 2 if the config does not fit what is there, 3 if there is
+no broker. With broker.mode auto, the embedded broker is started for as long as the look takes.
+"""
+
+import argparse
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from campus.broker.errors import NoBroker
+from campus.broker.settle import broker_for
+from campus.commands import Context
+from campus.runtime.config import Config
+from campus.stream.clients import BrokerAway, admin
+from campus.stream.topics import partition_counts, settings_that_differ, wanted_topics
+
+HELP = "look at config, broker, topics and port, and say what is wrong"
+WRONG_CONFIG, NO_BROKER = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`exit_code` 0: all is well, or a word of advice."""
+
+    subject: str
+    says: str
+    exit_code: int = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It takes none of its own."""
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    worst = 0
+    for finding in findings(args, context.config):
+        mark = "ok   " if finding.exit_code == 0 else "wrong"
+        print(f"{finding.subject:<8}{mark}  {finding.says}", flush=True)
+        worst = max(worst, finding.exit_code)
+    return worst
+
+
+def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
+    yield Finding("config", f"{args.config} and what overrides it")
+    yield port(config)
+    said: list[str] = []
+    try:
+        with broker_for(config.broker, config.kafka.addresses, say=said.append), admin(config.kafka) as client:
+            how = "; started for this look" if any("ready" in line for line in said) else ""
+            brokers = len(client.describe_cluster()["brokers"])
+            yield Finding("broker", f"Kafka at {config.kafka.bootstrap_servers}, {brokers} of it{how}")
+            yield from topics(client, config)
+    except (NoBroker, BrokerAway) as away:
+        yield Finding("broker", str(away), NO_BROKER)
+
+
+def topics(client: Any, config: Config) -> Iterator[Finding]:
+    wanted = wanted_topics(config.topics)
+    counts = partition_counts(client, wanted)
+    wrong = {name: found for name, found in counts.items() if found != config.topics.partitions}
+    for name, found in wrong.items():
+        fact = f"{name} has {found} partitions, topics.partitions says {config.topics.partitions}"
+        yield Finding("topics", f"{fact}; a topic's count is fixed when it is made", WRONG_CONFIG)
+    missing = [name for name in wanted if name not in counts]
+    if missing:
+        yield Finding("topics", f"{', '.join(missing)}: not there yet, will be made at the first start")
+    elif not wrong:
+        differing = settings_that_differ(client, config.topics)
+        names = f"{', '.join(wanted)} with {config.topics.partitions} partitions each"
+        yield Finding("topics", "; ".join([names, *differing]), WRONG_CONFIG if differing else 0)
+
+
+def port(config: Config) -> Finding:
+    producer: Any = config.roles["producer"]
+    if not producer.port:
+        return Finding("port", "any free one")
+    where = f"{producer.host}:{producer.port}"
+    family = socket.AF_INET6 if ":" in producer.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((producer.host, producer.port))
+        except OSError as taken:
+            says = f"{where}: {taken.strerror}. Probably a CampusKafka runs already, or set roles.producer.port"
+            return Finding("port", says, WRONG_CONFIG)
+    return Finding("port", f"{where} is free")

@@ -1,0 +1,197 @@
+"""How the server starts, stops, and bears what goes wrong inside."""
+
+import logging
+import signal
+import socket
+import threading
+
+import pytest
+
+from campus.runtime.addresses import Address
+from campus.runtime.errors import CampusError
+from campus.runtime.http.adapter import DEFERRED, Deferred
+from campus.runtime.http.guard import GuardedProtocol, Limits
+from campus.runtime.http.problems import plain_problem
+from campus.runtime.http.server import CannotListen, HttpServer, listen
+from tests.http.serving import (
+    FakeCommit,
+    a_config,
+    a_producer,
+    a_request,
+    a_server,
+    soon,
+)
+
+HALF_A_BODY = a_request(b"half", headers=("Content-Length: 8",))
+
+
+def a_taken_port():
+    taken = socket.create_server(("127.0.0.1", 0))
+    return taken, taken.getsockname()[1]
+
+
+# Starting.
+
+
+def test_port_0_takes_a_free_port_and_tells_which():
+    with a_producer(port=0) as served:
+        assert served.port > 0
+        assert served.order().status == 202
+
+
+def test_a_taken_port_ends_the_role_with_one_line_and_the_exit_code_of_a_wrong_config():
+    taken, port = a_taken_port()
+    with taken, a_producer(port=port) as served:
+        served.ends()
+    assert isinstance(served.error, CampusError)
+    assert served.error.exit_code == 2
+    assert str(served.error) == (
+        f"cannot listen on 127.0.0.1:{port} (Address already in use). Probably another program, or another "
+        "CampusKafka, listens there. Set roles.producer.host and port."
+    )
+    assert served.commit.report is None  # no writer was made for it
+    assert not served.role.health().ready
+
+
+@pytest.mark.parametrize(
+    ("host", "cause"),
+    [("no-such-host.invalid", "the name is misspelt"), ("192.0.2.1", "no interface of this machine")],
+)
+def test_an_address_that_is_not_ours_is_told_with_its_likely_cause(host, cause):
+    with pytest.raises(CannotListen, match=cause):
+        listen(Address(host, 0), next_step="")
+
+
+def test_the_same_port_can_be_taken_again_right_after_a_stop():
+    with a_producer() as served:
+        assert served.order().status == 202
+        port = served.port
+    with a_producer(port=port) as again:
+        assert (again.port, again.order().status) == (port, 202)
+
+
+def test_an_answer_is_sent_at_once_and_not_held_back_for_the_next(monkeypatch):
+    no_delay = []
+
+    def connection_made(protocol, transport):
+        connection = transport.get_extra_info("socket")
+        no_delay.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return made(protocol, transport)
+
+    made = GuardedProtocol.connection_made
+    monkeypatch.setattr(GuardedProtocol, "connection_made", connection_made)
+    with a_server(failing) as served:
+        assert served.ask(a_request()).status == 200
+    assert all(no_delay) and no_delay
+
+
+def test_signals_stay_with_whoever_had_them():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with a_producer() as served:
+        assert served.order().status == 202
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# Stopping.
+
+
+def test_a_stop_answers_the_orders_that_were_taken_and_accepts_no_more():
+    with a_producer(commit=FakeCommit(at_once=False)) as served:
+        waiting = [served.client().send(a_request()) for _ in range(10)]
+        idle = served.client().send(a_request(b"{"))
+        assert idle.answer().status == 400
+        soon(lambda: len(served.commit.tokens) == 10)
+        served.stop.set()
+        assert idle.is_closed()
+        with pytest.raises(ConnectionError):
+            served.client()
+        assert not served.commit.closed
+        served.commit.acknowledge()
+        assert {client.answer().status for client in waiting} == {202}
+        served.ends()
+    assert served.commit.closed
+    assert served.error is None
+
+
+def test_a_stop_that_waits_too_long_answers_503_and_ends():
+    with a_producer(commit=FakeCommit(at_once=False), config=a_config(shutdown_s=0.3)) as served:
+        waiting = served.client().send(a_request())
+        soon(lambda: served.commit.tokens)
+        served.stop.set()
+        answer = waiting.answer()
+        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert answer.json["order_id"]
+        served.ends()
+        served.commit.acknowledge()  # when nobody waits any more
+    assert served.error is None
+
+
+def test_a_stop_refuses_what_has_only_half_arrived():
+    with a_producer() as served:
+        client = served.client()
+        assert client.send(a_request()).answer().status == 202
+        client.send(HALF_A_BODY)
+        assert served.order().status == 202  # so that the half has been read, too
+        served.stop.set()
+        assert client.answer().status == 503
+        assert client.is_closed()
+        served.ends()
+    assert len(served.commit.taken) == 2
+
+
+# What goes wrong inside.
+
+
+def failing(environ, start_response):
+    if environ["PATH_INFO"] == "/bad":
+        raise ValueError("our own fault, with a secret")
+    start_response("200 OK", [])
+    return [b"fine"]
+
+
+def test_an_app_that_raises_is_500_without_a_word_of_why_and_is_logged(caplog):
+    with a_server(failing) as served:
+        answer = served.ask(a_request(path="/bad"))
+        assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
+        assert b"secret" not in answer.text
+        assert served.ask(a_request()).text == b"fine"
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.name == "http"
+    assert isinstance(record.exc_info[1], ValueError)
+
+
+def test_the_libraries_underneath_write_no_lines(caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    with a_server(failing, head_timeout_s=0.1) as served:
+        for request in (a_request(), b"nonsense\r\n\r\n", HALF_A_BODY[:20]):
+            served.ask(request)
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket")
+        served.ask(a_request(b"", method="GET", headers=upgrade))
+    assert [record.name for record in caplog.records if record.name != "asyncio"] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_client_that_pipelines_and_leaves_is_no_error(caplog):
+    def never(environ, start_response):
+        environ[DEFERRED] = deferred = Deferred(lambda: plain_problem(503, "late"))
+        waiting.append(deferred)
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    waiting = []
+    with a_server(never, answer_timeout_s=0.1) as served:
+        client = served.client().send(a_request() * 3)
+        soon(lambda: waiting)
+        client.close()
+        soon(lambda: waiting[0]._answer.done())
+    assert len(waiting) == 1  # what stood behind it was never begun
+    assert not caplog.records
+
+
+def test_a_callback_after_the_end_is_nobodys_loss():
+    server = HttpServer(failing, Limits())
+    stop = threading.Event()
+    stop.set()
+    with listen(Address("127.0.0.1", 0), next_step="") as listener:
+        server.run(listener, stop)
+    server.call_soon(pytest.fail)
