@@ -30,8 +30,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from roles.broker import Broker
-
 import campus.commands
 import roles
 from campus.commands import Context
@@ -41,6 +39,7 @@ from campus.runtime.config_file import load
 from campus.runtime.errors import CampusError
 from campus.runtime.role import Health, Pulse
 from campus.runtime.supervisor import Child, Ending, Restart, RestartPolicy, Supervisor, install_signals
+from roles.broker import Broker
 from roles.topics import Topics
 from roles.welcome import Welcome
 
@@ -73,8 +72,8 @@ def _parser(role_modules: Mapping[str, Any], command_modules: Mapping[str, Any])
     parser = argparse.ArgumentParser(
         prog="campuskafka.py",
         description="A campus food-ordering system on Apache Kafka: producer → inventory → analytics.",
-        epilog="Exit codes: 0 stopped as asked · 1 gave up, or a command failed · 2 wrong command line or config "
-        "· 3 no broker · 130 stopped by a second signal.",
+        epilog="Exit codes: 0 stopped as asked · 1 gave up, or a command failed · 2 wrong command line or "
+        "config · 3 no broker · 130 stopped by a second signal.",
     )
     parser.add_argument("--version", action="version", version=f"CampusKafka {VERSION}")
     which = parser.add_mutually_exclusive_group()
@@ -122,7 +121,7 @@ def _add_config_options(
 
 def _modules_of(package: Any) -> dict[str, Any]:
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+    return {name.replace("_", "-"): importlib.import_module(f"{package.__name__}.{name}") for name in names}
 
 
 def _role_modules() -> dict[str, Any]:

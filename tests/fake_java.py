@@ -26,7 +26,9 @@ def main(version: str, arguments: list[str]) -> int:
     if arguments == ["-version"]:
         print(f'openjdk version "{version}" 2026-01-20', file=sys.stderr)
         return 0
-    settings = dict(line.split(" = ", 1) for line in Path(arguments[-1]).read_text().splitlines() if " = " in line)
+    settings = dict(
+        line.split(" = ", 1) for line in Path(arguments[-1]).read_text().splitlines() if " = " in line
+    )
     if "kafka.tools.StorageTool" in arguments:
         return _format(Path(settings["log.dirs"]), arguments[arguments.index("-t") + 1])
     return _serve(settings)

@@ -166,7 +166,8 @@ class EmbeddedBroker:
             return process.exit_code() is not None or speaks_kafka(self.address)
 
         deadline_s = time.monotonic() + self._config.start_timeout_s
-        quick = wait_until(settled, stop, timeout_s=RECOVERY_NOTICE_S, every_s=ANSWER_EVERY_S)
+        notice_s = min(RECOVERY_NOTICE_S, self._config.start_timeout_s)
+        quick = wait_until(settled, stop, timeout_s=notice_s, every_s=ANSWER_EVERY_S)
         if not quick and recovers and not stop.is_set():
             self._say("Kafka was killed the last time: it recovers its data, a moment more")
         left_s = deadline_s - time.monotonic()

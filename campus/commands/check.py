@@ -48,7 +48,10 @@ def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
     yield port(config)
     said: list[str] = []
     try:
-        with broker_for(config.broker, config.kafka.addresses, say=said.append), admin(config.kafka) as client:
+        with (
+            broker_for(config.broker, config.kafka.addresses, say=said.append),
+            admin(config.kafka) as client,
+        ):
             how = "; started for this look" if any("ready" in line for line in said) else ""
             brokers = len(client.describe_cluster()["brokers"])
             yield Finding("broker", f"Kafka at {config.kafka.bootstrap_servers}, {brokers} of it{how}")
@@ -84,6 +87,8 @@ def port(config: Config) -> Finding:
         try:
             probe.bind((producer.host, producer.port))
         except OSError as taken:
-            says = f"{where}: {taken.strerror}. Probably a CampusKafka runs already, or set roles.producer.port"
+            says = (
+                f"{where}: {taken.strerror}. Probably a CampusKafka runs already, or set roles.producer.port"
+            )
             return Finding("port", says, WRONG_CONFIG)
     return Finding("port", f"{where} is free")

@@ -142,7 +142,8 @@ def as_summary(outcomes: Sequence[Outcome], placed: int, accepted_s: float, deci
     rate = placed / accepted_s if accepted_s else 0.0
     return "\n".join(
         [
-            f"{placed:,} orders accepted in {accepted_s:.2f} s ({rate:,.0f}/s), decided after {decided_s:.2f} s",
+            f"{placed:,} orders accepted in {accepted_s:.2f} s ({rate:,.0f}/s)",
+            f"all decided after {decided_s:.2f} s:" if len(outcomes) == placed else "decided so far:",
             *lines,
         ]
     )

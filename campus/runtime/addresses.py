@@ -67,7 +67,7 @@ def speaks_kafka(address: Address, *, timeout_s: float = 2.0) -> bool:
                 answer += chunk
     except OSError:
         return False
-    return struct.unpack_from(">ii", answer)[1] == PROBE_CORRELATION_ID
+    return bool(struct.unpack_from(">ii", answer)[1] == PROBE_CORRELATION_ID)
 
 
 def wait_until(

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from queue import SimpleQueue
 from threading import Event
@@ -21,19 +21,14 @@ from campus.runtime.errors import CampusError
 from campus.stream.clients import admin, make_consumer
 from campus.stream.group_commit import GroupCommit
 from campus.stream.writer import BATCH_BYTES_MAX, AppendFailed, Landed, Outgoing, Place, Writer
+from tests.broker.support import OneKafka
 
-MakeTopic = Callable[..., str]
 PARTITIONS = 4
 
 
 @pytest.fixture
-def config(kafka: Any) -> KafkaConfig:
-    return KafkaConfig(bootstrap_servers=kafka.bootstrap_servers)
-
-
-@pytest.fixture
-def own_config(own_broker: Any) -> KafkaConfig:
-    return KafkaConfig(bootstrap_servers=own_broker.bootstrap_servers)
+def config(kafka: OneKafka) -> KafkaConfig:
+    return kafka.kafka
 
 
 @pytest.fixture
@@ -192,13 +187,14 @@ def append_until_failure(writer: Writer, place: Place, acknowledged: list[int]) 
     raise AssertionError("the broker never went")
 
 
-def first_success_after(writer: Writer, records: Mapping[Place, list[Outgoing]], own_broker: Any) -> float:
+def first_success_after(
+    writer: Writer, records: Mapping[Place, list[Outgoing]], own_broker: OneKafka
+) -> float:
     """Append over and over; how long after the port opened the first one landed."""
-    address = KafkaConfig(bootstrap_servers=own_broker.bootstrap_servers).addresses[0]
     opened_at: SimpleQueue[float] = SimpleQueue()
 
     def watch() -> None:
-        wait_until(lambda: listens(address), Event(), timeout_s=60, every_s=0.01)
+        wait_until(lambda: listens(own_broker.address), Event(), timeout_s=60, every_s=0.01)
         opened_at.put(time.monotonic())
 
     threading.Thread(target=watch).start()
@@ -221,33 +217,33 @@ def lands(writer: Writer, records: Mapping[Place, list[Outgoing]]) -> bool:
 
 
 def test_a_broker_killed_in_a_round_fails_it_at_once_and_is_found_again(
-    own_broker: Any, own_config: KafkaConfig
+    own_broker: OneKafka,
 ) -> None:
-    topic = make_topic(own_config, partitions=1)
+    topic = make_topic(own_broker.kafka, partitions=1)
     place, acknowledged = Place(topic, 0), list[int]()
-    with closing(Writer(own_config, client_id="test")) as writer:
+    with closing(Writer(own_broker.kafka, client_id="test")) as writer:
         killed_at: SimpleQueue[float] = SimpleQueue()
 
         def kill_under_load() -> None:
             wait_until(lambda: len(acknowledged) > 5000, Event(), timeout_s=30, every_s=0.001)
-            own_broker.kill()
             killed_at.put(time.monotonic())
+            own_broker.kill()
 
         threading.Thread(target=kill_under_load).start()
         failed = append_until_failure(writer, place, acknowledged)
         assert time.monotonic() - killed_at.get(timeout=10) < 1
         assert failed.retriable
         assert first_success_after(writer, {place: numbered(range(1))}, own_broker) < 2
-    read = [number_of(r) for r in everything_in(own_config, topic, partitions=1)[place]]
+    read = [number_of(r) for r in everything_in(own_broker.kafka, topic, partitions=1)[place]]
     assert read[: len(acknowledged)] == acknowledged, "an acknowledged record is lost, or out of order"
 
 
 def test_orders_outlive_a_broker_that_is_killed_and_comes_back(
-    own_broker: Any, own_config: KafkaConfig
+    own_broker: OneKafka,
 ) -> None:
-    topic, count = make_topic(own_config), 10_000
+    topic, count = make_topic(own_broker.kafka), 10_000
     orders = Orders()
-    with closing(Writer(own_config, client_id="test")) as writer:
+    with closing(Writer(own_broker.kafka, client_id="test")) as writer:
         group = GroupCommit(
             writer, orders.report, waiting_max=count, waiting_bytes_max=1 << 26, deadline_s=40
         )
@@ -259,15 +255,15 @@ def test_orders_outlive_a_broker_that_is_killed_and_comes_back(
         group.close(timeout_s=60)
     assert orders.failed == {}
     assert sorted(orders.landed) == list(range(count))
-    read = everything_in(own_config, topic)
+    read = everything_in(own_broker.kafka, topic)
     assert {number_of(r) for records in read.values() for r in records} == set(range(count))
 
 
 def test_a_broker_that_is_paused_fails_the_round_when_its_time_is_over(
-    own_broker: Any, own_config: KafkaConfig
+    own_broker: OneKafka,
 ) -> None:
-    place = Place(make_topic(own_config, partitions=1), 0)
-    with closing(Writer(own_config, client_id="test")) as writer:
+    place = Place(make_topic(own_broker.kafka, partitions=1), 0)
+    with closing(Writer(own_broker.kafka, client_id="test")) as writer:
         assert writer.append({place: numbered(range(1))}) == {place: Landed(0, 1)}
         os.kill(own_broker.pid, signal.SIGSTOP)
         try:  # a round may still land, since a process of many threads does not stop at one moment

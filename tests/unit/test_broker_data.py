@@ -120,16 +120,17 @@ def test_a_kafka_on_the_data_is_seen_by_its_own_lock(data: Data) -> None:
     lock = data.log_dir / ".lock"
     assert not data.has_a_kafka()
     with subprocess.Popen(
-        [sys.executable, "-c", KAFKA_LOCK, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KAFKA_LOCK, str(lock)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None and process.stdout.readline()
         assert data.has_a_kafka()
     assert not data.has_a_kafka()
 
 
-def test_one_process_has_the_claim_and_says_who_it_is(
-    data: Data, another: "subprocess.Popen[str]"
-) -> None:
+def test_one_process_has_the_claim_and_says_who_it_is(data: Data, another: "subprocess.Popen[str]") -> None:
     claim = Claim(data)
     assert not claim.take(HERE)
     owner = claim.owner()
@@ -169,7 +170,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "told"),
-    [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EACCES, NotWritable), (errno.EROFS, NotWritable)],
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EACCES, NotWritable),
+        (errno.EROFS, NotWritable),
+    ],
 )
 def test_what_the_system_refuses_is_told_as_a_fault_of_the_folder(
     tmp_path: Path, number: int, told: type[Exception]

@@ -12,7 +12,9 @@ from campus.runtime.addresses import Address
 
 HERE = Address("127.0.0.1", 9092)
 
-CALM = "2026-11-22 19:17:35 WARN [QuorumController id=1] Performing controller activation. (QuorumController)\n"
+CALM = (
+    "2026-11-22 19:17:35 WARN [QuorumController id=1] Performing controller activation. (QuorumController)\n"
+)
 BAD_NODE = CALM + (
     "2026-11-22 19:17:28 ERROR Exiting Kafka due to fatal exception (Kafka$)\n"
     "java.lang.RuntimeException: Stored node id 7 doesn't match previous node id 1 in /d/meta.properties.\n"
@@ -48,9 +50,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_the_cause_is_the_last_error_by_its_innermost_exception() -> None:
-    assert cause_in(BAD_NODE) == (
-        "Stored node id 7 doesn't match previous node id 1 in /d/meta.properties."
-    )
+    assert cause_in(BAD_NODE) == ("Stored node id 7 doesn't match previous node id 1 in /d/meta.properties.")
     wrapped = CALM + (
         "2026-11-22 19:17:28 FATAL Fatal error during startup. (KafkaRaftServer)\n"
         "java.lang.RuntimeException: outer\n"
@@ -94,7 +94,9 @@ def test_a_kafka_that_dies_of_a_full_disk_says_so(
     log: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.write_text(FULL)
-    assert why_it_ended(1, log, output).startswith("Kafka ended with exit code 1: java.io.IOException: No space")
+    assert why_it_ended(1, log, output).startswith(
+        "Kafka ended with exit code 1: java.io.IOException: No space"
+    )
     # Its log is on that disk too, so there may be nothing in it.
     log.write_text("")
     monkeypatch.setattr(ending, "is_full", lambda _: True)

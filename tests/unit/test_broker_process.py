@@ -113,9 +113,7 @@ def test_it_does_not_outlive_a_killed_parent(
 
 
 @pytest.mark.parametrize("parent", [TELLS], indirect=True)
-def test_ctrl_c_is_the_parents_to_hear(
-    tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]"
-) -> None:
+def test_ctrl_c_is_the_parents_to_hear(tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]") -> None:
     process, pid = parent
     assert is_up(tmp_path)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the parent's group

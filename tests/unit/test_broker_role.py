@@ -82,7 +82,9 @@ def test_it_crashes_when_its_kafka_dies_and_the_next_one_starts_it_again(
     running: Running, config: Config
 ) -> None:
     assert running.is_ready()
-    os.kill(int(running.role.health().doing.removeprefix("running Kafka (process ").rstrip(")")), signal.SIGKILL)
+    os.kill(
+        int(running.role.health().doing.removeprefix("running Kafka (process ").rstrip(")")), signal.SIGKILL
+    )
     assert running.ends()
     assert isinstance(running.error, BrokerDied) and running.error.exit_code is None
     assert "signal 9" in str(running.error)

@@ -39,4 +39,6 @@ def test_the_first_heap_is_never_larger_than_the_whole(heap: str, first: str) ->
 
 @pytest.mark.parametrize(("version", "told"), [(17, False), (23, False), (24, True), (25, True)])
 def test_a_newer_java_is_told_to_be_quiet_about_unsafe(version: int, told: bool) -> None:
-    assert ("--sun-misc-unsafe-memory-access=allow" in java_options(Java(Path("java"), version), "1g")) is told
+    assert (
+        "--sun-misc-unsafe-memory-access=allow" in java_options(Java(Path("java"), version), "1g")
+    ) is told

@@ -326,9 +326,7 @@ def test_stop_ends_a_start(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nothing_is_left(case)
 
 
-def test_a_kafka_that_recovers_says_that_it_takes_longer(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kafka_that_recovers_says_that_it_takes_longer(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.start().stop(timeout_s=5)  # this one leaves no mark of an orderly stop
     monkeypatch.setattr(embedded, "RECOVERY_NOTICE_S", 0.0)
     case.said.clear()

@@ -67,7 +67,9 @@ def test_it_is_one_kraft_node_that_is_its_own_controller(service: Any, settings:
         part.split(":")[0] for part in settings["listener.security.protocol.map"].split(",")
     }
     cluster_id = service["environment"]["CLUSTER_ID"]
-    assert len(base64.urlsafe_b64decode(cluster_id + "==")) == 16
+    decoded = base64.urlsafe_b64decode(cluster_id + "==")
+    assert len(decoded) == 16
+    assert base64.urlsafe_b64encode(decoded).decode() == f"{cluster_id}=="
 
 
 def test_what_both_kafkas_set_is_set_alike(settings: dict[str, str]) -> None:

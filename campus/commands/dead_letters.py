@@ -1,0 +1,219 @@
+"""Look at the records that fit no event, and send those on again that do fit, as they are or corrected.
+
+A letter is sent on only if the codec takes what is sent, so it cannot come back as a dead letter; it is
+sent on once, for that is noted in the dead letters' own log; and what is sent says where it came from.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from campus.broker.settle import broker_for
+from campus.commands import Context
+from campus.domain.codec import Unfit, decode_input, encode
+from campus.domain.ledger import ORIGIN_HEADER
+from campus.domain.partitions import item_partition
+from campus.domain.times import iso_utc
+from campus.runtime.config import Config
+from campus.runtime.errors import CampusError
+from campus.runtime.logs import printable
+from campus.stream.history import HistoryReader
+from campus.stream.writer import Outgoing, Place, Writer
+
+HELP = "list, show or send on again the records that fit no event"
+
+REDRIVEN_FROM_HEADER = "redriven-from"  # on what is sent on
+REDRIVEN_HEADER = "redriven"  # on the note, in the dead letters, that it was
+EXCERPT_CHARS = 60
+
+
+class NoSuchLetter(CampusError):
+    exit_code = 1
+
+
+class NotSentOn(CampusError):
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter; `at` is its own place in the dead letters, as "partition:offset"."""
+
+    at: str
+    died_at: str
+    reason: str
+    detail: str
+    origin: str
+    original_bytes: int
+    value: bytes
+    was_redriven: bool
+
+    @property
+    def is_cut(self) -> bool:
+        return self.original_bytes > len(self.value)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    does = parser.add_subparsers(dest="action", required=True, metavar="list | show | redrive")
+    lists = does.add_parser("list", help="the newest letters, a line each")
+    lists.add_argument("--reason", help="only those that died of it")
+    lists.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
+    show = does.add_parser("show", help="one letter, whole")
+    show.add_argument("letter", metavar="PARTITION:OFFSET")
+    redrive = does.add_parser("redrive", help="send letters on again: shows what it would do, unless --yes")
+    redrive.add_argument(
+        "letters", nargs="*", metavar="PARTITION:OFFSET", help="which (default: all that fit)"
+    )
+    redrive.add_argument("--value", metavar="JSON", help="what to send in place of the one letter named")
+    redrive.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many (default: 100)")
+    redrive.add_argument("--yes", action="store_true", help="do it")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    config = context.config
+    with broker_for(config.broker, config.kafka.addresses, say=lambda _: None):
+        letters = list(read_letters(config))
+        if args.action == "list":
+            return list_letters(letters, args.reason, args.limit)
+        if args.action == "show":
+            return show_letter(_letter(letters, args.letter))
+        return redrive(config, _to_redrive(letters, args), args)
+
+
+def read_letters(config: Config) -> Iterator[Letter]:
+    """All letters, by partition and then by age; the notes of what was sent on are taken into account."""
+    topics = config.topics
+    places = [Place(topics.dead_letters_topic, partition) for partition in range(topics.partitions)]
+    records: list[tuple[str, Any]] = []
+    with closing(HistoryReader(config.kafka, client_id="dead-letters")) as history:
+        for place, batch in history.read(history.bounds(places)):
+            records += [(f"{place.partition}:{record.offset}", record) for record in batch]
+    redriven = {
+        value.decode() for _, record in records for name, value in record.headers if name == REDRIVEN_HEADER
+    }
+    for at, record in sorted(records, key=lambda one: tuple(map(int, one[0].split(":")))):
+        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+        if REDRIVEN_HEADER not in headers:
+            yield Letter(
+                at=at,
+                died_at=iso_utc(record.timestamp),
+                reason=headers.get("reason", "?"),
+                detail=headers.get("detail", ""),
+                origin=headers.get(ORIGIN_HEADER, "?"),
+                original_bytes=int(headers.get("original-bytes", "0")),
+                value=record.value or b"",
+                was_redriven=at in redriven,
+            )
+
+
+# Looking
+
+
+def list_letters(letters: Sequence[Letter], reason: str | None, limit: int) -> int:
+    chosen = [letter for letter in letters if reason in (None, letter.reason)]
+    newest = sorted(chosen, key=lambda letter: letter.died_at, reverse=True)[:limit]
+    if newest:
+        print(f"{'letter':<10} {'died at':<25} {'reason':<13} {'origin':<10} {'bytes':>7}  begins")
+    for letter in newest:
+        begins = printable(letter.value[:EXCERPT_CHARS].decode("utf-8", "replace"))
+        sent_on = "  (sent on)" if letter.was_redriven else ""
+        print(
+            f"{letter.at:<10} {letter.died_at:<25} {letter.reason:<13} {letter.origin:<10} "
+            f"{letter.original_bytes:>7}  {begins}{sent_on}"
+        )
+    print(f"{len(newest)} of {len(chosen)} dead letters")
+    return 0
+
+
+def show_letter(letter: Letter) -> int:
+    cut = f", of which the first {len(letter.value)} were kept" if letter.is_cut else ""
+    print(f"letter   {letter.at}{' (sent on)' if letter.was_redriven else ''}")
+    print(f"died at  {letter.died_at}, of {letter.reason}: {printable(letter.detail)}")
+    print(f"origin   order-events {letter.origin}, {letter.original_bytes} bytes{cut}")
+    print(printable(letter.value.decode("utf-8", "backslashreplace")))
+    return 0
+
+
+# Sending on
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    letter: Letter
+    value: bytes
+    item: str
+
+
+def _to_redrive(letters: Sequence[Letter], args: argparse.Namespace) -> list[Sending]:
+    """What to send. Of letters that were named each must fit, or NotSentOn says which does not, and why."""
+    if args.value is not None:
+        if len(args.letters) != 1:
+            raise NotSentOn("--value is for one letter: name it, as PARTITION:OFFSET")
+        return [_sending(_letter(letters, args.letters[0]), args.value.encode())]
+    if args.letters:
+        named = [_letter(letters, at) for at in args.letters]
+        return [_sending(letter, letter.value) for letter in named]
+    return [
+        _sending(letter, letter.value)
+        for letter in letters
+        if not letter.was_redriven and not letter.is_cut and _fits(letter.value)
+    ]
+
+
+def _sending(letter: Letter, value: bytes) -> Sending:
+    if letter.was_redriven:
+        raise NotSentOn(f"{letter.at} was sent on before; to send it twice could decide it twice")
+    if letter.is_cut and value == letter.value:
+        raise NotSentOn(f"{letter.at} was cut, the rest of it is lost; give what to send by --value")
+    try:
+        event = decode_input(value)
+    except Unfit as unfit:
+        raise NotSentOn(f"{letter.at} would die again ({unfit}); give what to send by --value") from unfit
+    return Sending(letter, encode(event), event.item)
+
+
+def _fits(value: bytes) -> bool:
+    try:
+        decode_input(value)
+    except Unfit:
+        return False
+    return True
+
+
+def redrive(config: Config, sendings: Sequence[Sending], args: argparse.Namespace) -> int:
+    chosen = sendings[: args.limit]
+    for sending in chosen:
+        print(f"{sending.letter.at:<10} {printable(sending.value.decode())}")
+    left = f", {len(sendings) - len(chosen)} more are left by --limit" if len(sendings) > len(chosen) else ""
+    if not args.yes:
+        print(f"{len(chosen)} would be sent on{left}; do it with --yes")
+        return 0
+    with closing(Writer(config.kafka, client_id="dead-letters")) as writer:
+        for sending in chosen:
+            writer.append(_sent_on(config, sending))
+            writer.append(_noted(config, sending))
+    print(f"{len(chosen)} sent on{left}")
+    return 0
+
+
+def _sent_on(config: Config, sending: Sending) -> dict[Place, list[Outgoing]]:
+    topics = config.topics
+    place = Place(topics.orders_topic, item_partition(sending.item, topics.partitions))
+    header = (REDRIVEN_FROM_HEADER, f"{topics.dead_letters_topic} {sending.letter.at}".encode())
+    return {place: [(sending.item.encode(), sending.value, (header,))]}
+
+
+def _noted(config: Config, sending: Sending) -> dict[Place, list[Outgoing]]:
+    """After it was sent: a crash between sends it again at most, and an order's id is decided once."""
+    partition = int(sending.letter.at.split(":")[0])
+    header = (REDRIVEN_HEADER, sending.letter.at.encode())
+    return {Place(config.topics.dead_letters_topic, partition): [(None, b"", (header,))]}
+
+
+def _letter(letters: Sequence[Letter], at: str) -> Letter:
+    for letter in letters:
+        if letter.at == at:
+            return letter
+    raise NoSuchLetter(f"there is no dead letter {at}; `dead-letters list` shows which there are")
