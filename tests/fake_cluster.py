@@ -53,6 +53,7 @@ class Node:
     listener: socket.socket | None = None
     open_connections: list[socket.socket] = field(default_factory=list)
     accepted: int = 0
+    hangs: bool = False  # as `silent`, but this one alone
 
 
 Fault = Callable[[Produced], Mapping[Place, int] | None]
@@ -148,7 +149,7 @@ class FakeCluster:
                     frame = stream.read(size)
                     if len(frame) < size:  # cut off, or not Kafka's protocol at all
                         return
-                    while self.silent.is_set() and not self._let_go.wait(0.01):
+                    while (node.hangs or self.silent.is_set()) and not self._let_go.wait(0.01):
                         pass
                     conn.sendall(self._answer(node, frame))
         except (OSError, Cut):

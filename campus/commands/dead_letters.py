@@ -19,7 +19,7 @@ from campus.domain.times import iso_utc
 from campus.runtime.config import Config
 from campus.runtime.errors import CampusError
 from campus.runtime.logs import printable
-from campus.stream.history import HistoryReader
+from campus.stream.history import Bounds, HistoryReader
 from campus.stream.writer import Outgoing, Place, Writer
 
 HELP = "list, show or send on again the records that fit no event"
@@ -27,6 +27,7 @@ HELP = "list, show or send on again the records that fit no event"
 REDRIVEN_FROM_HEADER = "redriven-from"  # on what is sent on
 REDRIVEN_HEADER = "redriven"  # on the note, in the dead letters, that it was
 EXCERPT_CHARS = 60
+LETTERS_MAX = 2_000  # of a partition; each may have 64 KiB
 
 
 class NoSuchLetter(CampusError):
@@ -56,19 +57,20 @@ class Letter:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    does = parser.add_subparsers(dest="action", required=True, metavar="list | show | redrive")
-    lists = does.add_parser("list", help="the newest letters, a line each")
-    lists.add_argument("--reason", help="only those that died of it")
-    lists.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
-    show = does.add_parser("show", help="one letter, whole")
-    show.add_argument("letter", metavar="PARTITION:OFFSET")
-    redrive = does.add_parser("redrive", help="send letters on again: shows what it would do, unless --yes")
-    redrive.add_argument(
-        "letters", nargs="*", metavar="PARTITION:OFFSET", help="which (default: all that fit)"
+    parser.add_argument(
+        "action",
+        choices=["list", "show", "redrive"],
+        help="list the newest; show some whole; send on again (shows what it would do, unless --yes)",
     )
-    redrive.add_argument("--value", metavar="JSON", help="what to send in place of the one letter named")
-    redrive.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many (default: 100)")
-    redrive.add_argument("--yes", action="store_true", help="do it")
+    parser.add_argument(
+        "letters", nargs="*", metavar="PARTITION:OFFSET", help="which letters; redrive without: all that fit"
+    )
+    parser.add_argument("--reason", help="list: only those that died of it")
+    parser.add_argument(
+        "--value", metavar="JSON", help="redrive: what to send in place of the one letter named"
+    )
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
+    parser.add_argument("--yes", action="store_true", help="redrive: do it")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -78,17 +80,21 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if args.action == "list":
             return list_letters(letters, args.reason, args.limit)
         if args.action == "show":
-            return show_letter(_letter(letters, args.letter))
+            return show_letters([_letter(letters, at) for at in args.letters])
         return redrive(config, _to_redrive(letters, args), args)
 
 
 def read_letters(config: Config) -> Iterator[Letter]:
-    """All letters, by partition and then by age; the notes of what was sent on are taken into account."""
+    """The last LETTERS_MAX of each partition, by age; minding the notes of what was sent on."""
     topics = config.topics
     places = [Place(topics.dead_letters_topic, partition) for partition in range(topics.partitions)]
     records: list[tuple[str, Any]] = []
     with closing(HistoryReader(config.kafka, client_id="dead-letters")) as history:
-        for place, batch in history.read(history.bounds(places)):
+        spans = {
+            place: Bounds(max(at.start, at.end - LETTERS_MAX), at.end)
+            for place, at in history.bounds(places).items()
+        }
+        for place, batch in history.read(spans):
             records += [(f"{place.partition}:{record.offset}", record) for record in batch]
     redriven = {
         value.decode() for _, record in records for name, value in record.headers if name == REDRIVEN_HEADER
@@ -127,12 +133,13 @@ def list_letters(letters: Sequence[Letter], reason: str | None, limit: int) -> i
     return 0
 
 
-def show_letter(letter: Letter) -> int:
-    cut = f", of which the first {len(letter.value)} were kept" if letter.is_cut else ""
-    print(f"letter   {letter.at}{' (sent on)' if letter.was_redriven else ''}")
-    print(f"died at  {letter.died_at}, of {letter.reason}: {printable(letter.detail)}")
-    print(f"origin   order-events {letter.origin}, {letter.original_bytes} bytes{cut}")
-    print(printable(letter.value.decode("utf-8", "backslashreplace")))
+def show_letters(letters: Sequence[Letter]) -> int:
+    for letter in letters:
+        cut = f", of which the first {len(letter.value)} were kept" if letter.is_cut else ""
+        print(f"letter   {letter.at}{' (sent on)' if letter.was_redriven else ''}")
+        print(f"died at  {letter.died_at}, of {letter.reason}: {printable(letter.detail)}")
+        print(f"origin   order-events {letter.origin}, {letter.original_bytes} bytes{cut}")
+        print(printable(letter.value.decode("utf-8", "backslashreplace")))
     return 0
 
 

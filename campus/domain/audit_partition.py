@@ -168,6 +168,8 @@ class PartitionAudit:
                 what = f"is {_name(entry)}, but {event.item!r} belongs to partition {home}"
                 self._accuse(entry, Kind.WRONG_TYPE, what)
                 return
+            if isinstance(entry, OrderRerouted):
+                self._check(entry, entry.to_partition, home)
         if (type(event), type(entry)) not in SAID:
             self._accuse(entry, Kind.WRONG_TYPE, f"is {_name(entry)}, its record {_name(event)}")
             return

@@ -355,11 +355,16 @@ def test_settings_that_contradict_each_other_are_one_fault(faults, setting, faul
 
 
 def test_the_prefix_counts_in_the_length_of_a_topic(read, faults):
-    assert read(f"topics: {{prefix: {'x' * 233}}}").topics.journal_topic.startswith("xxx")
-    assert [fault.split(": ")[1] for fault in faults(f"topics: {{prefix: {'x' * 234}}}")] == [
-        "topics.journal",
-        "topics.dead_letters",
-    ]
+    prefix, longest = "x" * 200, "o" * 49
+    assert read(f"topics: {{prefix: {prefix}, orders: {longest}}}").topics.orders_topic == prefix + longest
+    (fault,) = faults(f"topics: {{prefix: {prefix}, orders: {longest}o}}")
+    assert fault.startswith("config.yaml: topics.orders: the topic would be ")
+
+
+@pytest.mark.parametrize("name", [".", "..", ""])
+def test_a_name_that_no_topic_can_have_is_refused(faults, name):
+    (fault,) = faults(f"topics: {{orders: '{name}'}}")
+    assert fault.startswith(f"config.yaml: topics.orders: the topic would be '{name}'; ")
 
 
 def test_sasl_needs_its_three_settings(faults):

@@ -190,6 +190,7 @@ def test_metadata_is_asked_once_while_nothing_moves(cluster: FakeCluster, writer
         writer.append({A: some(1), C: some(1)})
     assert cluster.asked["MetadataRequest"] == 1
     writer.append({JOURNAL: some(1)})  # a topic that it has not met
+    writer.append({A: some(1)})
     assert cluster.asked["MetadataRequest"] == 2
 
 

@@ -1,0 +1,87 @@
+"""What stands in a campus's topics: read from their beginnings, and audited."""
+
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from typing import Any
+
+from campus.domain.audit import Audit
+from campus.domain.audit_findings import Findings
+from campus.domain.codec import decode_input
+from campus.domain.events import InventoryFailed, InventoryReserved, OrderPlaced
+from campus.domain.journal import JournalRule
+from campus.runtime.config import Config
+from campus.stream.history import HistoryReader
+from campus.stream.writer import Place
+from tests.broker.processes import PATIENCE_S, soon
+
+Outcome = InventoryReserved | InventoryFailed
+
+
+def outcomes(config: Config) -> dict[str, list[Outcome]]:
+    """What counts of the journal, by order id."""
+    found: dict[str, list[Outcome]] = {}
+    for records in _all(config, config.topics.journal_topic).values():
+        for event in JournalRule().counting(records):
+            if isinstance(event, InventoryReserved | InventoryFailed):
+                found.setdefault(event.order_id, []).append(event)
+    return found
+
+
+def outcome(config: Config, order_id: str) -> Outcome:
+    """The one of this order, once there is one."""
+    found: list[Outcome] = []
+
+    def decided() -> bool:
+        found[:] = outcomes(config).get(order_id, [])
+        return bool(found)
+
+    soon(decided)
+    assert len(found) == 1
+    return found[0]
+
+
+def order_ids(config: Config) -> list[str]:
+    """All that were placed, in no order that means anything."""
+    records = _all(config, config.topics.orders_topic).values()
+    events = (decode_input(record.value) for part in records for record in part)
+    return [event.order_id for event in events if isinstance(event, OrderPlaced)]
+
+
+def audited(config: Config, *, accepted: Collection[str] = (), within_s: float = PATIENCE_S) -> Findings:
+    """When everything was decided: clean, and everything there that somebody was told was accepted."""
+    findings = Findings()
+
+    def all_is_decided() -> bool:
+        nonlocal findings
+        findings = _audit(config, accepted)
+        return findings.undecided == 0 and findings.decisions > 0
+
+    soon(all_is_decided, within_s=within_s, every_s=0.2)
+    assert findings.verdict == "clean", findings.violations_listed[:5]
+    return findings
+
+
+def _audit(config: Config, accepted: Collection[str]) -> Findings:
+    topics = config.topics
+    audit = Audit(topics.partitions, expected=accepted)
+    # The journal first: what stands in it was read from the others before.
+    journal = _all(config, topics.journal_topic)
+    orders = _all(config, topics.orders_topic)
+    letters = _all(config, topics.dead_letters_topic)
+    for partition in range(topics.partitions):
+        audit.dead_letters(partition, letters[partition])
+        audit.partition(partition, orders[partition], journal[partition])
+    return audit.finish()
+
+
+def _all(config: Config, topic: str) -> dict[int, list[Any]]:
+    places = [Place(topic, partition) for partition in range(config.topics.partitions)]
+    with closing(HistoryReader(config.kafka, client_id="test")) as history:
+        read: dict[int, list[Any]] = {place.partition: [] for place in places}
+        for place, records in _read(history, places):
+            read[place.partition].extend(records)
+    return read
+
+
+def _read(history: HistoryReader, places: list[Place]) -> Iterator[tuple[Place, Any]]:
+    return history.read(history.bounds(places))
