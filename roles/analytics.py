@@ -1,7 +1,7 @@
 """Analytics: adds the journal up and reports, now and then and at the end.
 
-It reads `inventory-events` alone; the report is of the partitions that this instance holds, and
-says so when they are not all.
+It reads `inventory-events` alone. Several instances share the partitions out, and each reports on the
+whole; without a broker it reports on its own partitions, and says so.
 """
 
 import logging
@@ -16,13 +16,14 @@ from campus.domain.report import text_report
 from campus.runtime.addresses import wait_for_listener
 from campus.runtime.config import AtLeast, Config
 from campus.runtime.role import Health, Pulse
+from campus.stream.clients import BrokerAway
 from campus.stream.follower import Follower
-from campus.stream.group import GroupReader
+from campus.stream.group import Fenced, GroupReader
 from campus.stream.history import HistoryReader
 from campus.stream.outage import run_through_outages
 from campus.stream.restore import Folds
 from campus.stream.snapshots import Snapshots
-from campus.stream.writer import Writer
+from campus.stream.writer import AppendFailed, Writer
 
 NAME = "analytics"
 START_ORDER = 10  # before inventory, so that it stops after it: the final report has what was decided last
@@ -75,7 +76,10 @@ class Analytics:
                 log=log,
                 after_step=lambda: self._report_if_due(follower),
             )
-            follower.finish(within_s=FINISH_S)
+            try:
+                follower.finish(within_s=FINISH_S)
+            except (AppendFailed, BrokerAway, Fenced) as away:
+                log.warning("the final report may lack what came last: %s", away)
             self._print_report(follower, "final report")
 
     def _snapshots(self, writer: Writer) -> Snapshots:
@@ -102,7 +106,10 @@ class Analytics:
 
     def _print_report(self, follower: Follower[OrderMetrics], title: str) -> None:
         """On standard output: it is what the program is run for, not a line of its log."""
-        folds = follower.folds()
+        try:
+            folds = follower.folds_of_all()
+        except BrokerAway:
+            folds = follower.folds()
         print(
             text_report(
                 summed(folds.values()),

@@ -16,12 +16,13 @@ from campus.domain.window import WINDOW_ORDERS_MAX
 from campus.runtime.addresses import wait_for_listener
 from campus.runtime.config import AtLeast, Between, Config
 from campus.runtime.role import Health, Pulse
-from campus.stream.group import GroupReader
+from campus.stream.clients import BrokerAway
+from campus.stream.group import Fenced, GroupReader
 from campus.stream.history import HistoryReader
 from campus.stream.outage import run_through_outages
 from campus.stream.owner import Owner
 from campus.stream.snapshots import Snapshots
-from campus.stream.writer import Writer
+from campus.stream.writer import AppendFailed, Writer
 
 NAME = "inventory"
 START_ORDER = 20
@@ -73,7 +74,10 @@ class Inventory:
             )
             self._pulse.now("running", ready=True)
             run_through_outages(owner, stop, kafka=kafka, pulse=self._pulse, log=log)
-            owner.finish()
+            try:
+                owner.finish()
+            except (AppendFailed, BrokerAway, Fenced) as away:
+                log.warning("stopped without a snapshot, the next start takes longer: %s", away)
 
     def _joined(self) -> GroupReader:
         return GroupReader(

@@ -14,6 +14,7 @@ from campus.stream.group import GroupReader
 from campus.stream.history import HistoryReader
 from campus.stream.restore import Foldable, Folded, Folds, Restorer
 from campus.stream.snapshots import Snapshots
+from campus.stream.writer import Place
 
 POLL_S = 0.2
 COMMIT_EVERY_S = 1.0
@@ -33,6 +34,7 @@ class Follower(Generic[A]):
         records_max: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._topics = topics
         self._group, self._history, self._snapshots = group, history, snapshots
         self._restorer = Restorer(
             folds, history, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
@@ -45,8 +47,19 @@ class Follower(Generic[A]):
         """Per partition that is ours; of the thread that steps."""
         return {partition: followed.fold for partition, followed in self._followed.items()}
 
+    def folds_of_all(self) -> dict[int, A]:
+        """Also of the partitions that other instances have, from their snapshots and the tails after them.
+
+        Raises BrokerAway, HistoryMissing.
+        """
+        others = set(range(self._topics.partitions)) - self._followed.keys()
+        places = [Place(self._topics.journal_topic, partition) for partition in others]
+        ends = {place.partition: at.end for place, at in self._history.bounds(places).items()}
+        restored = self._restorer.restored(ends, StopEvent())
+        return self.folds() | {partition: folded.fold for partition, folded in restored.items()}
+
     def step(self, stop: StopEvent) -> bool:
-        """One round; says whether the group has confirmed us. After an error: `start_anew`.
+        """One round; says whether the group has confirmed us.
 
         Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
         """
@@ -61,8 +74,7 @@ class Follower(Generic[A]):
         return self._commit_if_due()
 
     def start_anew(self) -> None:
-        """After an error: what is assigned then is restored."""
-        self._followed.clear()
+        """After an error there is nothing to throw away: what was read is true, and positions go with it."""
 
     def finish(self, *, within_s: float) -> None:
         """At a clean stop: take in what stands in the journal now, write it down, publish how far we came."""

@@ -167,6 +167,22 @@ def test_orders_on_one_connection_are_answered_in_their_order():
         assert [client.answer().status for _ in range(3)] == [202, 400, 202]
 
 
+@pytest.mark.parametrize(
+    ("after_it", "refused"),
+    [(b"nonsense\r\n\r\n", 400), (b"POST /ord", 408), (a_request(headers=("Content-Length: 99",)), 408)],
+)
+def test_a_refusal_never_passes_the_answer_of_an_order_before_it(after_it, refused):
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit, head_timeout_s=0.1, body_timeout_s=0.1) as served:
+        client = served.client().send(a_request() + after_it)
+        soon(lambda: served.commit.taken)
+        assert served.client().is_closed()  # the time of silence is over, and so is that of the refused
+        assert client.has_nothing()
+        served.commit.acknowledge()
+        assert [client.answer().status for _ in range(2)] == [202, refused]
+        assert client.is_closed()
+
+
 # What is wrong with an order is said by name.
 
 

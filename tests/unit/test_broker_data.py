@@ -180,7 +180,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 def test_what_the_system_refuses_is_told_as_a_fault_of_the_folder(
     tmp_path: Path, number: int, told: type[Exception]
 ) -> None:
-    with pytest.raises(told, match="broker.data_dir"), writing(tmp_path, "broker.data_dir"):
+    with pytest.raises(told, match=r"broker\.data_dir"), writing(tmp_path, "broker.data_dir"):
         raise OSError(number, "refused")
 
 

@@ -18,19 +18,20 @@ CALM = (
 BAD_NODE = CALM + (
     "2026-11-22 19:17:28 ERROR Exiting Kafka due to fatal exception (Kafka$)\n"
     "java.lang.RuntimeException: Stored node id 7 doesn't match previous node id 1 in /d/meta.properties.\n"
-    "\tat org.apache.kafka.metadata.properties.MetaPropertiesEnsemble.verify(MetaPropertiesEnsemble.java:513)\n"
+    "\tat kafka.server.KafkaRaftServer.<init>(KafkaRaftServer.scala:55)\n"
     "\tat kafka.Kafka$.main(Kafka.scala:75)\n"
 )
 TAKEN = CALM + (
     "2026-11-22 19:17:36 ERROR Unable to start acceptor for CLIENT (DataPlaneAcceptor)\n"
-    "org.apache.kafka.common.KafkaException: Socket server failed to bind to 127.0.0.1:9092: Address already in use.\n"
+    "org.apache.kafka.common.KafkaException: Socket server failed to bind to 127.0.0.1:9092: "
+    "Address already in use.\n"
     "\tat kafka.network.Acceptor.openServerSocket(SocketServer.scala:615)\n"
     "Caused by: java.net.BindException: Address already in use\n"
     "2026-11-22 19:17:37 ERROR [BrokerServer id=1] Fatal error during broker startup. (BrokerServer)\n"
     "java.lang.InterruptedException\n"
 )
 FULL = CALM + (
-    "2026-11-22 19:17:26 ERROR Error while writing to checkpoint file /d/leader-epoch-checkpoint (LogDirFailureChannel)\n"
+    "2026-11-22 19:17:26 ERROR Error while writing to /d/leader-epoch-checkpoint (LogDirFailureChannel)\n"
     "java.io.IOException: No space left on device\n"
     "\tat java.base/java.io.FileOutputStream.writeBytes(Native Method)\n"
     "2026-11-22 19:17:26 ERROR Shutdown broker because all log dirs in /d have failed (LogManager)\n"

@@ -175,8 +175,8 @@ def test_auto_does_not_use_what_is_no_kafka(case: Case) -> None:
     with no_kafka(case.address), pytest.raises(PortTaken) as taken:
         case.settle()
     assert str(taken.value) == (
-        f"Something that is no Kafka listens at {case.address}, where the embedded Kafka should run. Stop it, "
-        "or choose another port with kafka.bootstrap_servers"
+        f"Something that is no Kafka listens at {case.address}, where the embedded Kafka should run. Stop "
+        "it, or choose another port with kafka.bootstrap_servers"
     )
     assert nothing_is_left(case)
 
@@ -205,7 +205,7 @@ def test_embedded_starts_its_own(case: Case) -> None:
 
 
 def test_embedded_does_not_use_another_kafka(case: Case) -> None:
-    with foreign_kafka(case.address), pytest.raises(PortTaken, match="^Another Kafka answers at "):
+    with foreign_kafka(case.address), pytest.raises(PortTaken, match=r"^Another Kafka answers at "):
         case.settle("embedded")
 
 
