@@ -77,6 +77,8 @@ def make_topic(kafka: KafkaConfig) -> str:
     with admin(kafka) as client:
         client.create_topics({topic: {"num_partitions": PARTITIONS, "replication_factor": 1}})
         client.wait_for_topics([topic])
+    with closing(make_consumer(kafka)) as consumer:  # it asks until every leader is at work
+        consumer.end_offsets([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
     return topic
 
 

@@ -63,12 +63,7 @@ class Follower(Generic[A]):
 
         Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
         """
-        polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
-        self._release(polled.lost | (self._followed.keys() - polled.assigned))
-        new = polled.assigned - self._followed.keys()
-        # What was polled of a new partition came from elsewhere than where its fold goes on.
-        self._fold({p: records for p, records in polled.batches.items() if p not in new})
-        if new:
+        if new := self._take_in():
             self._restore(new, stop)
         self._snapshots.write_due(self._followed)
         return self._commit_if_due()
@@ -81,7 +76,7 @@ class Follower(Generic[A]):
         deadline = self._clock() + within_s
         ends = self._group.ends(self._followed.keys())
         while self._is_behind(ends) and self._clock() < deadline:
-            self._fold(self._group.poll(timeout_s=POLL_S, records_max=self._records_max).batches)
+            self._take_in()
         self._snapshots.write(self._followed)
         if self._followed:
             self._group.commit(self._followed.keys())
@@ -95,9 +90,19 @@ class Follower(Generic[A]):
             self._followed[partition] = followed
             self._group.seek(partition, followed.rule.offset + 1)
 
-    def _release(self, partitions: Collection[int]) -> None:
-        """They were taken away. What we have of them is still true, and spares the next one work."""
-        self._snapshots.write({p: self._followed.pop(p) for p in partitions if p in self._followed})
+    def _take_in(self) -> Collection[int]:
+        """Fold what comes next of the partitions that are ours; says which of them are new.
+
+        Polling has moved the positions, so folding comes before all that can fail. Partitions that were
+        taken away are no longer ours, even if they came back: then reading goes on from elsewhere. What we
+        have of them is still true, and spares the next one work.
+        """
+        polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
+        gone = polled.lost | (self._followed.keys() - polled.assigned)
+        released = {p: self._followed.pop(p) for p in gone if p in self._followed}
+        self._fold(polled.batches)
+        self._snapshots.write(released)
+        return polled.assigned - self._followed.keys()
 
     def _fold(self, batches: Mapping[int, Sequence[Any]]) -> None:
         for partition, records in batches.items():
@@ -108,7 +113,7 @@ class Follower(Generic[A]):
 
     def _is_behind(self, ends: Mapping[int, int]) -> bool:
         positions = self._group.positions(self._followed.keys())
-        return any(positions[partition] < end for partition, end in ends.items())
+        return any(position < ends[partition] for partition, position in positions.items())
 
     def _commit_if_due(self) -> bool:
         if not self._followed or self._clock() < self._commit_due_at:

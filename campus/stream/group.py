@@ -18,6 +18,7 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     RebalanceInProgressError,
 )
+from kafka.structs import MemberState
 
 from campus.runtime.config import KafkaConfig
 from campus.runtime.errors import CampusError
@@ -63,6 +64,7 @@ class GroupReader:
         """The next records of the partitions that are ours. Raises BrokerAway, HistoryMissing."""
         with broker_errors(self._kafka):
             try:
+                self._go_on_joining()
                 polled = self._consumer.poll(round(timeout_s * 1000), max_records=records_max)
             except NoOffsetForPartitionError:
                 # A group that never committed, in the poll that assigns: the caller will seek.
@@ -112,6 +114,16 @@ class GroupReader:
     def close(self) -> None:
         """Leave the group, so that the others take over at once."""
         self._consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+
+    def _go_on_joining(self) -> None:
+        """As long as a join is under way, give the next poll a reason to go on with it.
+
+        kafka-python forgets one that outlasts a poll: the leader who joins again, since it learned of new
+        partitions, sees no reason any more once it has shared them out. Then nobody takes its assignment, it
+        beats no more, the group drops it, and it is never told. There is no public way to say it.
+        """
+        if self._consumer.group_metadata().state is MemberState.REBALANCING:
+            self._consumer._coordinator.request_rejoin()
 
     def _position(self, place: TopicPartition) -> int:
         position = self._consumer.position(place, timeout_ms=COMMIT_TIMEOUT_MS)

@@ -80,6 +80,7 @@ class HistoryReader:
                 patience.renew()
                 if place in pending:
                     yield place, _before(records, pending[place].end)
+                    patience.renew()  # what the caller took its time for is not the broker's fault
             for place in [place for place in pending if self._is_through(place, pending[place])]:
                 patience.renew()
                 self._consumer.pause(TopicPartition(*place))

@@ -53,6 +53,7 @@ class Group(Protocol):
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled: ...
     def seek(self, partition: int, offset: int) -> None: ...
+    def positions(self, partitions: Collection[int]) -> dict[int, int]: ...
     def commit(self, partitions: Collection[int]) -> None: ...
 
 
@@ -237,9 +238,12 @@ class Owner(Generic[F]):
 
     def _write_missing_inputs(self) -> None:
         """Ask for what the rules miss, once all that stood there at the claim was decided."""
+        unsettled = [p for p, owned in self._owned.items() if owned.inputs_known_at is not None]
         wanted: dict[Place, list[Outgoing]] = {}
-        for partition, owned in self._owned.items():
-            if owned.inputs_known_at is None or owned.fold.next_offset < owned.inputs_known_at:
+        # Not the next offset of the fold: the last record can be followed by a transaction's marker.
+        for partition, position in (self._group.positions(unsettled) if unsettled else {}).items():
+            owned = self._owned[partition]
+            if owned.inputs_known_at is None or position < owned.inputs_known_at:
                 continue
             owned.inputs_known_at = None
             for event in self._rules.missing_inputs(owned.fold):

@@ -205,6 +205,6 @@ def answers_in(response: Any, asked: Mapping[Place, Batch]) -> dict[Place, Answe
 
 
 def error_for(code: int, told: str | None) -> Exception:
-    error = kafka_errors.for_code(code)
-    explained: Exception = error(told or error.description)
-    return explained
+    kind = kafka_errors.for_code(code)
+    error: Exception = kind(told) if told else kind()
+    return error

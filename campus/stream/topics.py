@@ -3,6 +3,7 @@
 Whoever makes `order-events` writes the opening stock into it at once, so that no order comes first.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 
@@ -17,7 +18,7 @@ from campus.runtime.config import KafkaConfig, TopicsConfig
 from campus.runtime.errors import CampusError
 from campus.stream.clients import admin
 from campus.stream.snapshots import SNAPSHOT_BYTES_MAX
-from campus.stream.writer import Outgoing, Place, Writer
+from campus.stream.writer import AppendFailed, Outgoing, Place, Writer
 
 # The journal is the state and order-events what it is proved by: neither may lose its beginning,
 # and its times are the broker's, so that deciding again gives the same bytes.
@@ -134,5 +135,14 @@ def _write_opening_stock(kafka: KafkaConfig, topics: TopicsConfig, opening_stock
     for opening in openings(opening_stock):
         place = Place(topics.orders_topic, item_partition(opening.item, topics.partitions))
         records.setdefault(place, []).append(keyed_record(opening))
+    # The brokers may not know yet who leads what was made just now. Written twice it counts once.
+    deadline = time.monotonic() + kafka.request_timeout_s
     with closing(Writer(kafka, client_id="campuskafka-topics")) as writer:
-        writer.append(records)
+        while True:
+            try:
+                writer.append(records)
+            except AppendFailed as failed:
+                if not failed.retriable or time.monotonic() > deadline:
+                    raise
+            else:
+                return

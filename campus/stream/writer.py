@@ -125,7 +125,7 @@ class Writer:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._net.call_soon_threadsafe(self._shut)
+                self._net.call_soon_threadsafe(self._stop)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             log.warning("%s did not end within %s s: a callback blocks it", self._thread.name, timeout_s)
@@ -135,16 +135,14 @@ class Writer:
     def _loop(self) -> None:
         try:
             self._net.poll(future=self._stopped)
-            self._net.drain()
         finally:  # also if the loop itself broke: nobody may wait for ever
             with self._lock:
                 self._closed = True
             self._fail_all(WriterClosed())
+            self._leaders.close()
             self._net.close()
 
-    def _shut(self) -> None:
-        self._fail_all(WriterClosed())
-        self._leaders.close()
+    def _stop(self) -> None:
         self._stopped.success(None)
 
     def _fail_all(self, why: Exception) -> None:

@@ -47,6 +47,8 @@ def make_topic(config: KafkaConfig, *, partitions: int = PARTITIONS, **configs: 
     with admin(config) as client:
         client.create_topics({name: wanted})
         client.wait_for_topics([name])
+    with closing(make_consumer(config)) as consumer:  # it asks until every leader is at work
+        consumer.end_offsets([TopicPartition(name, partition) for partition in range(partitions)])
     return name
 
 

@@ -83,7 +83,7 @@ def test_a_port_that_is_bound_ends_the_start(log: Path, output: Path) -> None:
     log.write_text(TAKEN)
     error = why_it_did_not_start(1, log, output, HERE)
     assert isinstance(error, PortTaken)
-    assert str(error).startswith("Something else is bound at 127.0.0.1:9092, where the embedded Kafka should")
+    assert str(error).startswith("something else is bound at 127.0.0.1:9092, where the embedded Kafka should")
 
 
 def test_a_full_disk_ends_the_start(log: Path, output: Path) -> None:

@@ -26,7 +26,8 @@ class Repository:
     """Stands for jgo's context: hands out `contents`, or raises what is there instead."""
 
     def __init__(self, **contents: "bytes | Exception | list[bytes | Exception]") -> None:
-        self.contents, self.asked = contents, list[str]()
+        self.contents = contents
+        self.asked: list[str] = []
         self.trickle: dict[str, Callable[[Callable[[int], None]], None]] = {}
 
     def __call__(self, *, resolver: Any, repo_cache: Path, timeout: int) -> Any:

@@ -67,3 +67,12 @@ def test_the_configured_java_is_refused_and_not_passed_over(tmp_path: Path) -> N
     old = fake_java.install(tmp_path / "old", version="11.0.2")
     with pytest.raises(JavaRefused, match=r"broker\.java: .*/old/java is Java 11\. Name a Java 17"):
         find_java(old, {"PATH": f"{tmp_path}/path"})
+
+
+def test_a_java_that_is_named_from_here_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = fake_java.install(tmp_path / "bin")
+    monkeypatch.chdir(tmp_path)
+    assert find_java(Path("bin/java"), {}).path == program
+    assert find_java(None, {"JAVA_HOME": "."}).path == program

@@ -33,9 +33,9 @@ PARENT = """
 import sys
 from pathlib import Path
 from campus.broker.process import GuardedProcess
-folder, program = Path(sys.argv[1]), sys.argv[2]
+folder, program, stop_s = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 guarded = GuardedProcess(
-    [sys.executable, "-c", program], folder=folder, output=folder / "out", stop_s=0.5, environ={}
+    [sys.executable, "-c", program], folder=folder, output=folder / "out", stop_s=stop_s, environ={}
 )
 print(guarded.pid, flush=True)
 sys.stdin.read()
@@ -59,8 +59,9 @@ def is_up(folder: Path) -> bool:
 
 @pytest.fixture
 def parent(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator["tuple[subprocess.Popen[str], int]"]:
+    program, stop_s = request.param
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path), request.param],
+        [sys.executable, "-c", PARENT, str(tmp_path), program, str(stop_s)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -102,7 +103,7 @@ def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         GuardedProcess(["/no/java"], folder=tmp_path, output=tmp_path / "out", stop_s=1, environ={})
 
 
-@pytest.mark.parametrize("parent", [LIVES, DEAF], indirect=True)
+@pytest.mark.parametrize("parent", [(LIVES, 20), (DEAF, 0.2)], indirect=True)
 def test_it_does_not_outlive_a_killed_parent(
     tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]"
 ) -> None:
@@ -112,7 +113,7 @@ def test_it_does_not_outlive_a_killed_parent(
     assert soon(lambda: not is_alive(pid))
 
 
-@pytest.mark.parametrize("parent", [TELLS], indirect=True)
+@pytest.mark.parametrize("parent", [(TELLS, 20)], indirect=True)
 def test_ctrl_c_is_the_parents_to_hear(tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]") -> None:
     process, pid = parent
     assert is_up(tmp_path)

@@ -175,7 +175,7 @@ def test_auto_does_not_use_what_is_no_kafka(case: Case) -> None:
     with no_kafka(case.address), pytest.raises(PortTaken) as taken:
         case.settle()
     assert str(taken.value) == (
-        f"Something that is no Kafka listens at {case.address}, where the embedded Kafka should run. Stop "
+        f"something that is no Kafka listens at {case.address}, where the embedded Kafka should run. Stop "
         "it, or choose another port with kafka.bootstrap_servers"
     )
     assert nothing_is_left(case)
@@ -205,7 +205,7 @@ def test_embedded_starts_its_own(case: Case) -> None:
 
 
 def test_embedded_does_not_use_another_kafka(case: Case) -> None:
-    with foreign_kafka(case.address), pytest.raises(PortTaken, match=r"^Another Kafka answers at "):
+    with foreign_kafka(case.address), pytest.raises(PortTaken, match=r"^another Kafka answers at "):
         case.settle("embedded")
 
 
@@ -272,6 +272,22 @@ def test_a_killed_kafka_says_so_and_is_started_again_on_its_data(case: Case) -> 
     broker.stop(timeout_s=5)
     assert case.start().died() is None
     assert Data(case.data_dir).stamp.read_text() == cluster
+
+
+def test_a_kafka_that_is_being_stopped_is_not_used(case: Case) -> None:
+    broker = case.start()
+    (case.data_dir / "owner.json").unlink()  # as its owner does first of all
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        broker.stop(timeout_s=5)  # and now that somebody waits, it goes on stopping
+
+    own = settle(case.config(), [case.address], say=say, stop=case.stop)
+    assert own is not None
+    case.brokers.append(own)
+    assert said[0] == f"another process is starting or stopping Kafka at {case.address}; waiting for it"
+    assert own.died() is None and own.pid != broker.pid
 
 
 def test_a_process_that_waits_for_another_heeds_stop(case: Case) -> None:

@@ -76,4 +76,10 @@ def test_an_outage_that_outlasts_the_role_is_counted_at_its_end(world, caplog):
     world.failures.tell()
     world.after(1).note(5, ValueError("second"))
     world.failures.close()
-    assert caplog.messages[1:] == ["7 orders failed: first"]
+    assert caplog.messages[1:] == ["7 orders failed, up to the end"]
+
+
+def test_failures_in_the_last_moment_are_told_with_their_reason(world, caplog):
+    world.failures.note(3, ValueError("first"))
+    world.failures.close()
+    assert caplog.messages == ["3 orders failed: first"]
