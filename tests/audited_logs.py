@@ -69,6 +69,8 @@ class EventfulShop:
         happenings: list[Callable[[], None]] = [
             *[self.some_orders] * 6,
             *[self.the_same_again] * 3,
+            self.reserved_and_repeated,
+            self.refused_and_repeated,
             self.restock_twice,
             self.opening_again,
             self.one_id_for_two_items,
@@ -106,9 +108,16 @@ class EventfulShop:
         if not record.headers:
             self._send(home_of(item), record.value)
 
+    def reserved_and_repeated(self) -> None:
+        order = self._new_order("pizza")
+        self._place(self._restock("pizza"), order, order)
+
+    def refused_and_repeated(self) -> None:
+        order = self._new_order("pizza", 1000)
+        self._place(order, order)
+
     def restock_twice(self) -> None:
-        self._number += 1
-        restock = a_restock(f"s-{self._number}", self.random.choice(ITEMS[:4]), 3)
+        restock = self._restock(self.random.choice(ITEMS[:4]))
         self._place(restock, restock)
 
     def opening_again(self) -> None:
@@ -224,6 +233,10 @@ class EventfulShop:
     def _new_order(self, item: str, quantity: int = 1) -> Input:
         self._number += 1
         return an_order(f"o-{self._number}", item, quantity, user_id=f"u-{self._number}")
+
+    def _restock(self, item: str) -> Input:
+        self._number += 1
+        return a_restock(f"s-{self._number}", item, 3)
 
     def _place(self, *events: Input) -> None:
         for event in events:

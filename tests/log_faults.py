@@ -5,14 +5,14 @@ in every other respect, so that nothing but the fault can give it away.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from campus.domain.audit_findings import Kind
-from campus.domain.codec import Unfit, decode_input, encode
+from campus.domain.codec import decode_input, encode
 from campus.domain.events import (
     DuplicateIgnored,
     Entry,
@@ -26,9 +26,8 @@ from campus.domain.events import (
     StockAdded,
     StockChanged,
 )
-from campus.domain.journal import OWNER_HEADER, JournalRule, owner_of
+from campus.domain.journal import OWNER_HEADER, JournalRule
 from campus.domain.ledger import ORIGIN_HEADER, ORIGIN_TIME_HEADER
-from campus.stream.writer import Place
 from tests.builders import PARTITIONS, ARecord
 from tests.simulation.memory_log import TOPICS, MemoryLog
 
@@ -43,12 +42,27 @@ class At(NamedTuple):
     entry: Any
 
 
+def entries_that_count(log: MemoryLog) -> list[At]:
+    return [at for partition in range(PARTITIONS) for at in _counting(log, partition)]
+
+
+def _counting(log: MemoryLog, partition: int) -> list[At]:
+    rule, found = JournalRule(), []
+    for index, record in enumerate(log.at(TOPICS.journal_topic, partition)):
+        for event in rule.counting([record]):
+            if not isinstance(event, OwnerClaimed):
+                found.append(At(partition, index, event))
+    return found
+
+
 class Tampered:
     """A copy of a log, with the means to do it harm."""
 
-    def __init__(self, log: MemoryLog, rng: random.Random) -> None:
+    def __init__(self, clean: MemoryLog, entries: Sequence[At], rng: random.Random) -> None:
+        """`entries`: those that count in the clean log."""
         self.log, self.random = MemoryLog(), rng
-        self.log.records = {place: list(records) for place, records in log.records.items()}
+        self.log.records = {place: list(records) for place, records in clean.records.items()}
+        self._entries = entries
 
     def journal(self, partition: int) -> list[ARecord]:
         return self.log.at(TOPICS.journal_topic, partition)
@@ -56,22 +70,30 @@ class Tampered:
     def orders(self, partition: int) -> list[ARecord]:
         return self.log.at(TOPICS.orders_topic, partition)
 
-    def counting(self, partition: int) -> list[At]:
-        rule, found = JournalRule(), []
-        for index, record in enumerate(self.journal(partition)):
-            for event in rule.counting([record]):
-                if not isinstance(event, OwnerClaimed):
-                    found.append(At(partition, index, event))
-        return found
-
     def any(self, wanted: type | tuple[type, ...], fits: Callable[[At], bool] = lambda at: True) -> At:
         """One of the entries, by chance; no log may be without one, or its fault was not tried."""
-        entries = [at for partition in range(PARTITIONS) for at in self.counting(partition)]
-        return self.random.choice([at for at in entries if isinstance(at.entry, wanted) and fits(at)])
+        fitting = [at for at in self._entries if isinstance(at.entry, wanted) and fits(at)]
+        return self.random.choice(fitting)
 
-    def not_the_last(self, at: At) -> bool:
-        """The last entry can be missing without a fault: then its record is not decided yet."""
-        return at.index < self.counting(at.partition)[-1].index
+    def before(self, at: At) -> list[Any]:
+        """The entries of the partition that count before it."""
+        return [a.entry for a in self._entries if a.partition == at.partition and a.index < at.index]
+
+    def last(self, partition: int) -> At:
+        return [at for at in self._entries if at.partition == partition][-1]
+
+    def any_and_later(self) -> tuple[At, list[At]]:
+        """An entry and those that count after it, at least one: of the last one nothing would be known.
+
+        What does not count is taken out of their partition: among it may be a repeat that takes an
+        entry's place, and nothing would be wrong.
+        """
+        partition = self.random.randrange(PARTITIONS)
+        rule, journal = JournalRule(), self.journal(partition)
+        journal[:] = [record for record in journal if list(rule.counting([record]))]
+        entries = _counting(self.log, partition)
+        chosen = self.random.randrange(len(entries) - 1)
+        return entries[chosen], entries[chosen + 1 :]
 
     def rewrite(self, at: At, entry: Event) -> None:
         self.journal(at.partition)[at.index] = replace(
@@ -95,8 +117,7 @@ class Tampered:
 
     def left_before(self, at: At, item: str) -> int:
         """What remained of the item when the entry was decided."""
-        before = [a.entry for a in self.counting(at.partition) if a.index < at.index]
-        changes = [e for e in before if isinstance(e, STOCK_ENTRIES) and e.item == item]
+        changes = [e for e in self.before(at) if isinstance(e, STOCK_ENTRIES) and e.item == item]
         return (changes[-1].remaining or 0) if changes else 0
 
     def side_outputs_of(self, at: At) -> Iterator[tuple[list[ARecord], int]]:
@@ -136,35 +157,35 @@ def fault(kind: Kind) -> Callable[[Callable[[Tampered], None]], Callable[[Tamper
 
 @fault(Kind.SEQ_GAP)
 def an_entry_is_lost(log: Tampered) -> None:
-    at = log.any(object, log.not_the_last)
+    at, _ = log.any_and_later()
     del log.journal(at.partition)[at.index]
 
 
 @fault(Kind.SEQ_GAP)
 def an_entry_is_by_somebody_else(log: Tampered) -> None:
-    at = log.any(object, log.not_the_last)
+    at, _ = log.any_and_later()
     journal = log.journal(at.partition)
     journal[at.index] = replace(journal[at.index], headers=((OWNER_HEADER, b"somebody else"),))
 
 
 @fault(Kind.SEQ_GAP)
 def an_entry_cannot_be_read(log: Tampered) -> None:
-    at = log.any(object, log.not_the_last)
+    at, _ = log.any_and_later()
     journal = log.journal(at.partition)
     journal[at.index] = replace(journal[at.index], value=journal[at.index].value[:-1])
 
 
 @fault(Kind.RECORD_WITHOUT_ENTRY)
 def a_record_is_passed_over(log: Tampered) -> None:
-    at = log.any(object, log.not_the_last)
-    log.shift_seqs([later for later in log.counting(at.partition) if later.index > at.index], -1)
+    at, later = log.any_and_later()
+    log.shift_seqs(later, -1)
     del log.journal(at.partition)[at.index]
 
 
 @fault(Kind.OFFSET_NOT_GROWING)
 def a_record_is_decided_a_second_time(log: Tampered) -> None:
-    at = log.any(object)
-    log.shift_seqs([later for later in log.counting(at.partition) if later.index > at.index], 1)
+    at, later = log.any_and_later()
+    log.shift_seqs(later, 1)
     journal = log.journal(at.partition)
     again = msgspec.structs.replace(at.entry, seq=at.entry.seq + 1)
     journal.insert(at.index + 1, replace(journal[at.index], value=encode(again)))
@@ -172,21 +193,19 @@ def a_record_is_decided_a_second_time(log: Tampered) -> None:
 
 @fault(Kind.OFFSET_NOT_GROWING)
 def two_entries_change_places(log: Tampered) -> None:
-    at = log.any(object, log.not_the_last)
-    after = next(later for later in log.counting(at.partition) if later.index > at.index)
+    at, (after, *_) = log.any_and_later()
     log.rewrite(at, msgspec.structs.replace(after.entry, seq=at.entry.seq))
     log.rewrite(after, msgspec.structs.replace(at.entry, seq=after.entry.seq))
 
 
 @fault(Kind.ENTRY_WITHOUT_RECORD)
 def a_record_is_lost(log: Tampered) -> None:
-    log.replace_source(at := log.any(object), None)
-    assert at
+    log.replace_source(log.any(object), None)
 
 
 @fault(Kind.ENTRY_WITHOUT_RECORD)
 def an_outcome_is_invented(log: Tampered) -> None:
-    last = log.random.choice([log.counting(partition)[-1] for partition in range(PARTITIONS)])
+    last = log.last(log.random.randrange(PARTITIONS))
     invented = msgspec.structs.replace(
         last.entry, seq=last.entry.seq + 1, source_offset=last.entry.source_offset + 1
     )
@@ -402,9 +421,9 @@ def an_order_that_was_accepted_is_not_there(log: Tampered) -> None:
 
 
 def _outcome(outcome: type[Entry], at: At, **fields: Any) -> Entry:
-    if outcome is not OrderDeadLettered:
-        fields.setdefault("item", at.entry.item)
     entry = at.entry
+    if outcome is not OrderDeadLettered and "item" not in fields:
+        fields["item"] = entry.item
     return outcome(seq=entry.seq, source_offset=entry.source_offset, decided_at=entry.decided_at, **fields)
 
 
@@ -440,16 +459,11 @@ def _a_repeated_order(log: Tampered, decided_as: type) -> At:
     def repeats_one(at: At) -> bool:
         if at.entry.repeated_type != "OrderPlaced":
             return False
-        before = [a.entry for a in log.counting(at.partition) if a.index < at.index]
-        first = next(e for e in before if getattr(e, "order_id", None) == at.entry.repeated_id)
+        first = next(e for e in log.before(at) if getattr(e, "order_id", None) == at.entry.repeated_id)
         return isinstance(first, decided_as)
 
     return log.any(DuplicateIgnored, repeats_one)
 
 
 def _is_first_of_its_id(log: Tampered, at: At) -> bool:
-    return not any(
-        getattr(a.entry, "order_id", None) == at.entry.order_id
-        for a in log.counting(at.partition)
-        if a.index < at.index
-    )
+    return not any(getattr(entry, "order_id", None) == at.entry.order_id for entry in log.before(at))

@@ -149,17 +149,21 @@ class Claim:
         return True
 
     def owner(self) -> Owner | None:
-        """Who has it, as far as it is written down: None in the moment between taking and telling."""
+        """Who has it, and a Kafka that will stay: None before that is written down, and once it withdraws."""
         try:
             note = json.loads(self._note.read_text("utf-8"))
             return Owner(int(note["process"]), parse_addresses(note["address"])[0])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def release(self) -> None:
+    def withdraw(self) -> None:
+        """The Kafka here is about to end: whoever comes now waits for the claim instead of using it."""
         if self._lock.is_locked:
             self._note.unlink(missing_ok=True)
-            self._lock.release()
+
+    def release(self) -> None:
+        self.withdraw()
+        self._lock.release()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

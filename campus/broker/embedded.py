@@ -88,6 +88,7 @@ class EmbeddedBroker:
 
     def stop(self, *, timeout_s: float) -> None:
         """In order, which takes half a second; killed after `timeout_s`. Then the data is free."""
+        self._claim.withdraw()
         if self._process is not None:
             self._process.stop(timeout_s=timeout_s)
         self._claim.release()
@@ -110,9 +111,9 @@ class EmbeddedBroker:
 
     def _check_the_port(self) -> None:
         if speaks_kafka(self.address):
-            raise PortTaken(self.address, "Another Kafka answers")
+            raise PortTaken(self.address, "another Kafka answers")
         if listens(self.address):
-            raise PortTaken(self.address, "Something that is no Kafka listens")
+            raise PortTaken(self.address, "something that is no Kafka listens")
 
     def _java_command(self, jars: tuple[Path, ...]) -> list[str]:
         java = find_java(self._config.java)

@@ -46,7 +46,7 @@ def why_it_did_not_start(exit_code: int, log: Path, output: Path, address: Addre
     if is_full(log.parent) or DISK_FULL in cause:
         return DiskFull(log.parent, "broker.data_dir")
     if PORT_TAKEN in cause:
-        return PortTaken(address, "Something else is bound")
+        return PortTaken(address, "something else is bound")
     return StartFailed(cause, log)
 
 

@@ -86,6 +86,7 @@ def _program(configured: Path) -> Path:
 
 
 def _ask(path: Path) -> Java:
+    path = path.absolute()  # Kafka runs in another folder
     try:
         answer = subprocess.run(
             [path, "-version"],

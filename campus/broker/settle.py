@@ -131,15 +131,15 @@ def _claimed_before_it_answers(
     told = False
     deadline_s = time.monotonic() + OTHER_STARTS_S
     while not claim.take(home):
-        if speaks_kafka(home):
-            say(f"using the Kafka that another process runs at {home}")
-            return False
         owner = claim.owner()
         if (owner and owner.address != home) or time.monotonic() > deadline_s:
             raise DataInUse(data.root, str(owner or "another process"))
+        if owner and speaks_kafka(home):
+            say(f"using the Kafka that process {owner.process} runs at {home}")
+            return False
         if not told:
             told = True
-            say(f"another process is starting Kafka at {home}; waiting for it")
+            say(f"another process is starting or stopping Kafka at {home}; waiting for it")
         if stop.wait(LOOK_EVERY_S):
             return False
     return True

@@ -53,8 +53,13 @@ class JournalRule:
         return True
 
     def counting(self, records: Iterable[JournalRecord]) -> Iterator[JournalEvent]:
-        """The events among the partition's next records that count, claims among them."""
+        """The events among the partition's next records that count, claims among them.
+
+        What was delivered before is passed over: an old claim would count again, and be the last one.
+        """
         for record in records:
+            if record.offset <= self.offset:
+                continue
             event = decode_journal(record.value)
             if event is None:
                 self.ignored["unreadable"] += 1

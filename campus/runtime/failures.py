@@ -50,7 +50,9 @@ class Failures:
     def close(self) -> None:
         """Say how many failed in an outage that has not ended."""
         with self._lock:
-            if self._count:
+            if self._told:
+                self._log.warning("%d %s failed, up to the end", self._count, self._what)
+            elif self._count:
                 self._log.warning("%d %s failed: %s", self._count, self._what, self._why)
 
     def _is_over(self) -> bool:

@@ -21,6 +21,7 @@ ITEMS = ("pizza", "burger", "salad", "sandwich")
 CONNECTIONS = 32
 ANSWER_S = 30.0
 PAUSE_S = 0.05  # of a customer that got no 202
+HEAD = b"POST /order HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Crowd:
             return False
         try:
             answer = await asyncio.wait_for(connection.order(item), ANSWER_S)
-        except (OSError, EOFError):
+        except (OSError, EOFError, asyncio.TimeoutError):
             self.unanswered += 1
             connection.close()
             return False
@@ -119,8 +120,7 @@ class _Connection:
         assert self._streams is not None
         reader, writer = self._streams
         body = json.dumps({"user_id": "ana", "item": item, "quantity": 1}).encode()
-        head = f"POST /order HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        writer.write(head.encode() + b"\r\n\r\n" + body)
+        writer.write(HEAD % len(body) + body)
         status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         answer = json.loads(await reader.readexactly(int(headers["content-length"])))

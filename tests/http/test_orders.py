@@ -364,4 +364,4 @@ def test_with_ack_none_the_orders_that_were_lost_are_counted_at_the_end(caplog):
         served.commit.fail(LATE)
         served.stop.set()
         served.ends()
-    assert lines_of(caplog)[-1][1].startswith("3 orders failed: ")
+    assert lines_of(caplog)[-1][1].startswith("3 orders failed")

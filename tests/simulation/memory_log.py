@@ -80,6 +80,9 @@ class MemoryGroup:
     def seek(self, partition: int, offset: int) -> None:
         self.positions_now[partition] = offset
 
+    def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        return {partition: self.positions_now[partition] for partition in partitions}
+
     def commit(self, partitions: Collection[int]) -> None:
         if self.is_fenced:
             raise Fenced("the group goes on without this member")

@@ -1,0 +1,54 @@
+"""Membership of a consumer group, on a real coordinator."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from campus.stream.clients import admin
+from campus.stream.group import GroupReader
+from tests.broker.processes import soon
+from tests.broker.support import OneKafka
+
+PARTITIONS = 4
+
+
+@pytest.fixture
+def topic(kafka: OneKafka, unique_prefix: str) -> Iterator[str]:
+    name = unique_prefix + "topic"
+    with admin(kafka.kafka) as client:
+        client.create_topics({name: {"num_partitions": PARTITIONS, "replication_factor": 1}})
+        client.wait_for_topics([name])
+        yield name
+
+
+def test_a_join_that_outlasts_a_poll_is_gone_on_with(kafka: OneKafka, topic: str) -> None:
+    with closing(GroupReader(kafka.kafka, topic=topic, group=topic, client_id="test")) as reader:
+
+        def has_joined() -> bool:
+            assigned = reader.poll(timeout_s=0.05, records_max=10).assigned
+            return len(assigned) == PARTITIONS and coordinator.stable()
+
+        coordinator = reader._consumer._coordinator
+        soon(has_joined, every_s=0)
+        coordinator._assignment_snapshot = {}  # as if it had learned of new partitions
+        reader.poll(timeout_s=0, records_max=10)
+        soon(lambda: coordinator._assignment_snapshot != {})  # they are shared out, behind our back
+        assert not coordinator.stable()
+        soon(has_joined, within_s=20, every_s=0)
+
+
+def test_two_members_share_the_partitions_out_and_the_one_that_stays_gets_them_all(
+    kafka: OneKafka, topic: str
+) -> None:
+    def a_member() -> GroupReader:
+        return GroupReader(kafka.kafka, topic=topic, group=topic, client_id="test")
+
+    with closing(a_member()) as stays:
+
+        def has(reader: GroupReader) -> frozenset[int]:
+            return reader.poll(timeout_s=0.05, records_max=10).assigned
+
+        with closing(a_member()) as leaves:
+            soon(lambda: (len(has(stays)), len(has(leaves))) == (2, 2), every_s=0)
+        soon(lambda: len(has(stays)) == PARTITIONS, every_s=0)

@@ -1,0 +1,114 @@
+"""A broker in a dictionary: topics whose appends can be in flight, and consumer groups with sessions.
+
+It keeps Kafka's promises and nothing more. What stands in a topic stays there in one order; an append that
+was given up can land later; a member that was left behind is told only when it asks by a commit.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from campus.stream.writer import Landed, Outgoing, Place
+from tests.builders import APPENDED_AT_MS, ARecord
+from tests.simulation.memory_log import MemoryLog
+
+
+@dataclass(slots=True)
+class Clock:
+    ms: int = 0
+
+    def __call__(self) -> float:
+        return self.ms / 1000
+
+
+class Topics(MemoryLog):
+    """All topics. Where an offset holds no record (a transaction's marker, compaction) stands None."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.records: defaultdict[Place, list[ARecord | None]] = defaultdict(list)
+        self._clock = clock
+        self.in_flight: list[tuple[Place, Sequence[Outgoing]]] = []
+
+    def end(self, place: Place) -> int:
+        return len(self.records[place])
+
+    def span(self, place: Place, start: int, end: int) -> list[ARecord]:
+        return [record for record in self.records[place][start:end] if record]
+
+    def records_of(self, topic: str, partition: int) -> list[ARecord]:
+        return [record for record in self.records[Place(topic, partition)] if record]
+
+    def land(self, place: Place, batch: Sequence[Outgoing]) -> Landed:
+        """A batch has one append time."""
+        slots = self.records[place]
+        first, at_ms = len(slots), APPENDED_AT_MS + self._clock.ms
+        for offset, (key, value, headers) in enumerate(batch, first):
+            slots.append(ARecord(offset, value, key, at_ms, headers))
+        return Landed(first, len(slots))
+
+    def leave_marker(self, place: Place) -> None:
+        """A transaction of somebody else ended: an offset without a record."""
+        self.records[place].append(None)
+
+    def rewrite(self, place: Place, offset: int, value: bytes | None) -> None:
+        slots = self.records[place]
+        slots[offset] = replace(slots[offset], value=value)
+
+    def compact(self, place: Place) -> None:
+        """Of each key only the newest record stays."""
+        slots = self.records[place]
+        newest = {record.key: record.offset for record in slots if record}
+        slots[:] = [record if record and newest[record.key] == record.offset else None for record in slots]
+
+
+class Member(Protocol):
+    """The client's side of a membership, as the coordinator changes it."""
+
+    assigned: set[int]
+
+    def gain(self, partition: int, position: int | None) -> None: ...
+    def lose(self, partitions: set[int]) -> None: ...
+
+
+class Coordinator:
+    """One group on one topic, cooperative: who holds what, and who shall."""
+
+    def __init__(self, random: Random, partitions: int) -> None:
+        self._random, self._partitions = random, range(partitions)
+        self.members: list[Member] = []
+        self.committed: dict[int, int] = {}
+        self._holders: dict[int, Member] = {}
+        self._targets: dict[int, Member] = {}
+
+    def join(self, member: Member) -> None:
+        self.members.append(member)
+        self.rebalance()
+
+    def drop(self, member: Member) -> None:
+        """It left, or its session expired; what it believes to hold is its own affair."""
+        if member in self.members:
+            self.members.remove(member)
+            self._holders = {p: holder for p, holder in self._holders.items() if holder is not member}
+            self.rebalance()
+
+    def rebalance(self) -> None:
+        """Shares by chance, not by what moves least: that is what the instances must bear."""
+        if not self.members:
+            self._targets = {}
+            return
+        order = self._random.sample(self.members, len(self.members))
+        first = self._random.randrange(len(order))
+        self._targets = {p: order[(first + p) % len(order)] for p in self._partitions}
+
+    def sync(self, member: Member) -> None:
+        """The member hears of its share: gives up what is not in it, takes what nobody holds any more."""
+        share = {p for p, target in self._targets.items() if target is member}
+        if revoked := member.assigned - share:
+            member.lose(revoked)
+            self._holders = {p: holder for p, holder in self._holders.items() if p not in revoked}
+        for partition in sorted(share - self._holders.keys()):
+            self._holders[partition] = member
+            member.gain(partition, self.committed.get(partition))

@@ -1,0 +1,114 @@
+"""Everybody who writes to order-events: customers, cooks who restock, and strangers who do it wrong."""
+
+from collections.abc import Callable
+from random import Random
+
+from campus.domain.codec import encode
+from campus.domain.events import Input
+from campus.domain.partitions import item_partition
+from campus.stream.writer import Outgoing, Place
+from tests.builders import a_restock, an_opening, an_order
+from tests.simulation.broker import Topics
+
+ITEMS = ("pizza", "burger", "salad", "sandwich", "soup", "cake")
+RUBBISH = (
+    None,
+    b"",
+    b"rubbish",
+    b"[1,2]",
+    b'{"event_type":"OrderPlaced"}',
+    b'{"event_type":"OrderPlaced","order_id":"x","user_id":"u","item":"pizza","quantity":-1}',
+    b'{"event_type":"OrderCounted","order_id":"x"}',
+    b'{"event_type":"StockAdded","event_id":"x","item":"\xff","quantity":1,"reason":"restock"}',
+)
+# What is written next, by weight; each is a method of the customers.
+KINDS = {
+    "new_order": 40,
+    "order_again": 12,
+    "restock": 6,
+    "restock_again": 3,
+    "opening": 3,
+    "order_of_what_nobody_sells": 2,
+    "rubbish": 4,
+    "marker": 4,
+}
+ORDERS_AT_ONCE_MOST = 4
+RECENT = 6  # who repeats an order repeats one of the last so many
+WRONG_PARTITION = 0.15
+REPEATED, LATE = 0.05, 0.05
+
+
+class Customers:
+    def __init__(self, random: Random, topics: Topics, orders_topic: str, partitions: int) -> None:
+        self._random, self._topics = random, topics
+        self._orders_topic, self._partitions = orders_topic, partitions
+        self._orders: list[Input] = []
+        self._restocks: list[Input] = []
+        self._kinds: list[Callable[[], None]] = [getattr(self, name) for name in KINDS]
+        self._weights = list(KINDS.values())
+        self._wrong_partition = random.choice((0.0, WRONG_PARTITION, WRONG_PARTITION, 0.5))
+        self._number = 0
+
+    def write(self) -> None:
+        for kind in self._random.choices(self._kinds, self._weights, k=self._random.randint(1, ORDERS_AT_ONCE_MOST)):
+            kind()
+
+    def one_order_each(self) -> None:
+        """For every partition that any item belongs to."""
+        for item in {item_partition(item, self._partitions): item for item in ITEMS}.values():
+            self._send(an_order(self._new_id("last"), item), self._place(item))
+
+    def new_order(self) -> None:
+        order = an_order(self._new_id("o"), self._random.choice(ITEMS), self._random.randint(1, 3))
+        self._orders.append(order)
+        self._publish(order)
+
+    def order_again(self) -> None:
+        if self._orders:
+            self._publish(self._random.choice(self._orders[-RECENT:]))
+
+    def restock(self) -> None:
+        restock = a_restock(self._new_id("s"), self._random.choice(ITEMS), self._random.randint(0, 5))
+        self._restocks.append(restock)
+        self._publish(restock)
+
+    def restock_again(self) -> None:
+        if self._restocks:
+            self._publish(self._random.choice(self._restocks[-RECENT:]))
+
+    def opening(self) -> None:
+        self._publish(an_opening(self._random.choice(ITEMS), self._random.randint(0, 9)))
+
+    def order_of_what_nobody_sells(self) -> None:
+        self._publish(an_order(self._new_id("u"), f"unicorn-{self._random.randint(1, 3)}"))
+
+    def rubbish(self) -> None:
+        self._land(self._any_place(), [(b"rubbish", self._random.choice(RUBBISH), ())])
+
+    def marker(self) -> None:
+        self._topics.leave_marker(self._any_place())
+
+    def _publish(self, event: Input) -> None:
+        wrong = self._random.random() < self._wrong_partition
+        self._send(event, self._any_place() if wrong else self._place(event.item))
+
+    def _send(self, event: Input, place: Place) -> None:
+        self._land(place, [(event.item.encode(), encode(event), ())])
+
+    def _land(self, place: Place, batch: list[Outgoing]) -> None:
+        """A producer sends again what was not acknowledged: it can land twice, or late, or both."""
+        chance = self._random.random()
+        if chance < REPEATED + LATE:
+            self._topics.in_flight.append((place, batch))
+        if chance >= LATE:
+            self._topics.land(place, batch)
+
+    def _place(self, item: str) -> Place:
+        return Place(self._orders_topic, item_partition(item, self._partitions))
+
+    def _any_place(self) -> Place:
+        return Place(self._orders_topic, self._random.randrange(self._partitions))
+
+    def _new_id(self, kind: str) -> str:
+        self._number += 1
+        return f"{kind}-{self._number}"

@@ -1,0 +1,211 @@
+"""What an instance has of the broker: a writer, a history reader, a membership. Every call is a place where
+it can be paused, killed, or told a lie about the network.
+
+To be paused is plain recursion: the world lets others take their turns inside the call. So an instance
+that wakes up goes on from the middle of its step, whatever has happened, and everything is one thread.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from threading import Event
+from typing import TYPE_CHECKING
+
+from kafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+
+from campus.runtime.config import KafkaConfig
+from campus.stream.clients import BrokerAway
+from campus.stream.group import Fenced, Polled
+from campus.stream.history import Bounds
+from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
+from tests.builders import ARecord
+from tests.simulation.broker import Coordinator
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Instance, World
+
+KAFKA = KafkaConfig()
+READ_RECORDS_MAX = 8
+REDELIVERED_MOST = 4
+
+
+class Killed(BaseException):
+    """Not to be caught by anything that runs in a killed process."""
+
+
+class _Port:
+    def __init__(self, world: "World", who: "Instance") -> None:
+        self._world, self._who = world, who
+        self._weather, self._topics, self._random = world.weather, world.topics, world.random
+
+    def _call(self) -> None:
+        self._world.pause(self._who)
+        if self._weather.strikes("away"):
+            raise BrokerAway(KAFKA, "so it seems")
+
+
+class WriterPort(_Port):
+    def append(self, records: Mapping[Place, Sequence[Outgoing]]) -> dict[Place, Landed]:
+        self._world.pause(self._who)
+        if all(place.topic.endswith("-snapshots") for place in records) and self._weather.strikes("refused"):
+            raise AppendFailed({place: MessageSizeTooLargeError("too large") for place in records})
+        failed: dict[Place, Exception] = {}
+        landed: dict[Place, Landed] = {}
+        for rounds_before, batches in enumerate(self._rounds(records)):
+            if rounds_before:
+                self._world.pause(self._who)
+            for place, batch in batches.items():
+                at = self._land(place, batch)
+                if at is None:
+                    failed[place] = KafkaConnectionError("lost")
+                else:
+                    landed[place] = Landed(landed[place].first if place in landed else at.first, at.end)
+            if failed:
+                break
+        self._world.pause(self._who)
+        if failed:
+            raise AppendFailed(failed)
+        return landed
+
+    def _rounds(self, records: Mapping[Place, Sequence[Outgoing]]) -> list[dict[Place, Sequence[Outgoing]]]:
+        if not self._weather.strikes("in_rounds"):
+            return [dict(records)]
+        cuts = {place: self._random.randint(1, len(batch)) for place, batch in records.items()}
+        rests = {place: batch[cuts[place] :] for place, batch in records.items()}
+        return [
+            {place: batch[: cuts[place]] for place, batch in records.items()},
+            {place: rest for place, rest in rests.items() if rest},
+        ]
+
+    def _land(self, place: Place, batch: Sequence[Outgoing]) -> Landed | None:
+        """None if it is not acknowledged."""
+        if self._weather.strikes("lost"):
+            return None
+        if self._weather.strikes("late"):
+            self._topics.in_flight.append((place, batch))
+            return None
+        landed = self._topics.land(place, batch)
+        if self._weather.strikes("repeated"):
+            self._repeat(place, batch)
+        return None if self._weather.strikes("unacknowledged") else landed
+
+    def _repeat(self, place: Place, batch: Sequence[Outgoing]) -> None:
+        # A claim is repeated at once or not at all: the writer never sends a batch twice, and an
+        # acknowledged claim that came again after somebody else's would give an old owner its voice back.
+        if self._world.is_claim(place, batch) or self._random.random() < 0.5:
+            self._topics.land(place, batch)
+        else:
+            self._topics.in_flight.append((place, batch))
+
+
+class HistoryPort(_Port):
+    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
+        self._call()
+        return {place: Bounds(0, self._topics.end(place)) for place in places}
+
+    def read(
+        self, spans: Mapping[Place, Bounds], stop: Event | None = None
+    ) -> Iterator[tuple[Place, Sequence[ARecord]]]:
+        for place, span in spans.items():
+            for start in range(span.start, span.end, READ_RECORDS_MAX):
+                self._call()
+                if stop and stop.is_set():
+                    return
+                if records := self._topics.span(place, start, min(start + READ_RECORDS_MAX, span.end)):
+                    yield place, records
+
+
+class MemberPort(_Port):
+    """A membership, as kafka-python keeps it: a view of the assignment that may be old."""
+
+    def __init__(self, world: "World", who: "Instance", group: Coordinator, topic: str) -> None:
+        super().__init__(world, who)
+        self._group, self._topic = group, topic
+        self.assigned: set[int] = set()
+        self._positions: dict[int, int | None] = {}
+        self._lost: set[int] = set()
+        self._knows_it_is_out = True  # of the group, when it is
+
+    def gain(self, partition: int, position: int | None) -> None:
+        self.assigned.add(partition)
+        self._positions[partition] = position
+
+    def lose(self, partitions: set[int]) -> None:
+        self._lost |= partitions
+        self.assigned = self.assigned - partitions
+
+    def hear(self) -> None:
+        """What the client's I/O thread does by itself, also in the middle of a step."""
+        if self in self._group.members:
+            self._group.sync(self)
+
+    def leave(self) -> None:
+        self._group.drop(self)
+
+    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+        self._call()
+        if self not in self._group.members and (
+            self._knows_it_is_out or not self._weather.strikes("not_told")
+        ):
+            self.lose(self.assigned)
+            self._group.join(self)
+            self._knows_it_is_out = False
+        self.hear()
+        lost, self._lost = frozenset(self._lost), set()
+        batches = {}
+        for partition in sorted(self.assigned):
+            if records := self._fetched(partition, records_max):
+                batches[partition] = records
+        if not batches:
+            self._world.clock.ms += round(timeout_s * 1000)
+        return Polled(frozenset(self.assigned), lost, batches)
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._check_is_assigned(partition)
+        self._positions[partition] = offset
+
+    def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        self._call()
+        return {partition: self._position(partition) for partition in partitions}
+
+    def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        self._call()
+        return {partition: self._topics.end(Place(self._topic, partition)) for partition in partitions}
+
+    def commit(self, partitions: Collection[int]) -> None:
+        self._call()
+        if self not in self._group.members:
+            self._knows_it_is_out = True
+            raise Fenced("the group goes on without this member")
+        if self._weather.strikes("rebalancing"):
+            return
+        self._group.committed.update({partition: self._position(partition) for partition in partitions})
+
+    def is_through(self, partitions: Collection[int]) -> bool:
+        return all(
+            self._positions[partition] == self._topics.end(Place(self._topic, partition))
+            for partition in partitions
+        )
+
+    def _fetched(self, partition: int, records_max: int) -> list[ARecord]:
+        position = self._positions[partition]
+        if position is None:
+            return []
+        place = Place(self._topic, partition)
+        if self._weather.strikes("redelivered"):
+            position = max(0, position - self._random.randint(1, REDELIVERED_MOST))
+        end = self._topics.end(place)
+        if not self._world.is_healed:
+            end = min(end, position + self._random.randint(0, records_max))
+        if end > position:
+            self._positions[partition] = max(end, self._positions[partition] or 0)
+        return self._topics.span(place, position, end)
+
+    def _position(self, partition: int) -> int:
+        self._check_is_assigned(partition)
+        position = self._positions[partition]
+        if position is None:
+            raise Fenced("it was taken away and came back, and nobody ever committed its offset")
+        return position
+
+    def _check_is_assigned(self, partition: int) -> None:
+        if partition not in self.assigned:
+            raise Fenced(f"partition {partition} was taken away")

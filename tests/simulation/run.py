@@ -1,0 +1,46 @@
+"""One schedule from one seed, from its first turn to its verdict."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+
+from tests.simulation.judge import judge
+from tests.simulation.world import Violation, World
+
+
+class FailedSeed(AssertionError):
+    def __init__(self, seed: int, why: Exception) -> None:
+        super().__init__(f"seed {seed}: {why}. See it again, turn by turn: SEED={seed} make simulate")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened in a schedule that ended well."""
+
+    decisions: int
+    claims: int
+    faults: dict[str, int]
+
+
+def run_seed(seed: int, say: Callable[[str], None] | None = None) -> Told:
+    """Raises FailedSeed."""
+    with _silence():
+        try:
+            world = World(Random(seed), say).run()
+            findings = judge(world)
+        except Violation as why:
+            raise FailedSeed(seed, why) from why
+    return Told(findings.decisions, findings.claims, dict(world.weather.met))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Damaged snapshots are warned of, thousands of times."""
+    logger = logging.getLogger("snapshots")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
