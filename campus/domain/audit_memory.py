@@ -60,7 +60,7 @@ class HashTable:
                 self._keys[at], self._values[at] = key, value
 
     def _make_room(self, slots: int) -> None:
-        self._keys, self._values = array("Q", bytes(8 * slots)), array("Q", bytes(8 * slots))
+        self._keys, self._values = array("Q", (0,)) * slots, array("Q", (0,)) * slots
 
 
 class Past(NamedTuple):

@@ -20,7 +20,7 @@ MakeCampus = Callable[..., Campus]
 def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
     """One that runs, for the tests that only order from it; each has an item of its own."""
     folder: Path = tmp_path_factory.mktemp("running")
-    stock = {name: 100 for name in ("pizza", "burger", "salad", "sandwich", "noodles")}
+    stock = dict.fromkeys(("pizza", "burger", "salad", "sandwich", "noodles"), 100)
     settings = {"broker.mode": "external", "roles.inventory.stock": stock}
     campus = Campus(folder, settings, bootstrap_servers=kafka.bootstrap_servers, prefix="running-")
     try:

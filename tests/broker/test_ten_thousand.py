@@ -8,7 +8,7 @@ from tests.broker.ledgers import audited, order_ids
 from tests.broker.processes import Campus, soon
 
 ORDERS = 10_000
-PORTIONS = {item: 100 for item in ITEMS}
+PORTIONS = dict.fromkeys(ITEMS, 100)
 WITHIN_S = 120.0
 
 MakeCampus = Callable[..., Campus]

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from campus.runtime.http.guard import PIPELINED_MAX
+from campus.runtime.http.guard import PIPELINED_MAX, GuardedProtocol, Owed
 from tests.http.serving import Client, a_request, a_server, soon
 
 
@@ -60,11 +60,26 @@ def test_to_send_a_little_now_and_then_buys_no_time(hasty, endless):
     assert client.answer().status == 408
 
 
-def test_empty_lines_for_ever_are_no_request(hasty):
-    client = hasty.client()
+@pytest.mark.parametrize("requests_before", [0, 1])
+def test_empty_lines_for_ever_are_no_request(hasty, requests_before):
+    client = hasty.client().send(a_request() * requests_before)
+    assert [client.answer().status for _ in range(requests_before)] == [200] * requests_before
     while not select.select([client.socket], [], [], 0.02)[0]:
         client.send(b"\r\n")
     assert client.answer().status == 408
+
+
+def test_every_request_on_a_connection_has_a_time_of_its_own(patient, monkeypatch):
+    timers = []
+    start_timer = GuardedProtocol._start_timer
+    monkeypatch.setattr(
+        GuardedProtocol, "_start_timer", lambda self: (timers.append(self._owed), start_timer(self))
+    )
+    client = patient.client().send(HALF_A_HEAD)
+    soon(lambda: timers == [Owed.HEAD] * 2)  # for the connection, for the request
+    client.send(b"1: y\r\n\r\n" + HALF_A_HEAD)
+    assert client.answer().status == 200
+    assert timers == [Owed.HEAD] * 3
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(hasty):
@@ -121,6 +136,21 @@ def test_a_client_that_sends_all_of_a_large_body_before_it_reads_sees_the_413(pa
 def chunked(*chunks: bytes, trailer: bytes = b"") -> bytes:
     head = a_request(b"", headers=("Transfer-Encoding: chunked",))
     return head + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + b"0\r\n" + trailer + b"\r\n"
+
+
+def test_a_client_that_goes_on_sending_after_the_413_is_let_finish(patient):
+    client = patient.client().send(a_request(b"", headers=("Content-Length: 9000",)))
+    assert client.answer().status == 413
+    for _ in range(3):
+        client.send(b"x" * 3000)
+        assert patient.ask(a_request()).status == 200  # time for a reset to arrive
+    assert client.is_closed()
+
+
+def test_a_client_that_does_not_go_on_after_the_413_gets_no_second_answer(hasty):
+    client = hasty.client().send(a_request(headers=("Content-Length: 99999",)))
+    assert client.answer().status == 413
+    assert client.is_closed()
 
 
 def test_a_chunked_body_is_read_up_to_the_limit_and_413_beyond_it(patient):

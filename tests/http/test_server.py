@@ -64,8 +64,11 @@ def test_an_address_that_is_not_ours_is_told_with_its_likely_cause(host, cause):
 
 def test_the_same_port_can_be_taken_again_right_after_a_stop():
     with a_producer() as served:
-        assert served.order().status == 202
-        port = served.port
+        port, client = served.port, served.client()
+        assert client.send(a_request()).answer().status == 202
+        served.stop.set()
+        assert client.is_closed()  # by the server first, so that the port is in TIME_WAIT there
+        served.ends()
     with a_producer(port=port) as again:
         assert (again.port, again.order().status) == (port, 202)
 

@@ -103,6 +103,10 @@ class Coordinator:
         first = self._random.randrange(len(order))
         self._targets = {p: order[(first + p) % len(order)] for p in self._partitions}
 
+    @property
+    def is_settled(self) -> bool:
+        return self._holders == self._targets
+
     def sync(self, member: Member) -> None:
         """The member hears of its share: gives up what is not in it, takes what nobody holds any more."""
         share = {p for p, target in self._targets.items() if target is member}

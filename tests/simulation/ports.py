@@ -179,10 +179,10 @@ class MemberPort(_Port):
             return
         self._group.committed.update({partition: self._position(partition) for partition in partitions})
 
-    def is_through(self, partitions: Collection[int]) -> bool:
+    def has_read_all(self) -> bool:
         return all(
             self._positions[partition] == self._topics.end(Place(self._topic, partition))
-            for partition in partitions
+            for partition in self.assigned
         )
 
     def _fetched(self, partition: int, records_max: int) -> list[ARecord]:

@@ -236,9 +236,9 @@ class World:
     def is_claim(self, place: Place, batch: Sequence[Outgoing]) -> bool:
         return place.topic == self.names.journal_topic and not any(headers for _, _, headers in batch)
 
-    def new_owner_id(self, _who: Instance) -> str:
+    def new_owner_id(self, who: Instance) -> str:
         self._claims += 1
-        return f"owner-{self._claims}"
+        return f"{who.number}-{self._claims}"
 
     def some_window(self) -> int:
         return self.random.choice(self._windows)
@@ -337,7 +337,7 @@ class World:
         """Rubbish, somebody else's entry under another name, or a claim that nobody follows up."""
         partition = self.random.randrange(self.partitions)
         entries = [record for record in self.topics.records_of(self.names.journal_topic, partition) if record.headers]
-        claim = OwnerClaimed(owner=self.new_owner_id(self.instances[0]), rules=1, window_orders=self.some_window())
+        claim = OwnerClaimed(owner=f"stranger-{self.clock.ms}", rules=1, window_orders=self.some_window())
         wrong: list[Outgoing] = [(None, b"a stranger was here", ()), (None, encode(claim), ())]
         if entries:
             wrong.append((None, self.random.choice(entries).value, ((OWNER_HEADER, b"stranger"),)))
@@ -369,16 +369,15 @@ class World:
                 self._give_turn(who)
             self.clock.ms += ROUND_MS
             ends = tuple(len(slots) for slots in self.topics.records.values())
-            idle = idle + 1 if ends == before and self._nothing_to_read() else 0
+            idle = idle + 1 if ends == before and self._is_settled() else 0
             if idle == IDLE_ROUNDS:
                 return
             before = ends
         raise Violation("the world is healed, and does not come to rest")
 
-    def _nothing_to_read(self) -> bool:
-        return all(
-            who.member is not None and who.member.is_through(who.member.assigned) for who in self.instances
-        )
+    def _is_settled(self) -> bool:
+        groups_are = self.inventory_group.is_settled and self.analytics_group.is_settled
+        return groups_are and all(who.member and who.member.has_read_all() for who in self.instances)
 
     # Small things
 

@@ -1,0 +1,109 @@
+"""How it ends: in order at the first signal, at once at the second, with whatever it took answered."""
+
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.broker.customers import Crowd, one_each, order
+from tests.broker.ledgers import audited, order_ids
+from tests.broker.processes import PATIENCE_S, Campus, soon
+from tests.broker.support import OneKafka, free_address
+
+MORE_THAN_CAN_BE_PLACED = 1_000_000
+SHUTDOWN_S = 10.0  # the default
+EXIT_S = 3.0  # for the interpreter itself on a busy machine
+
+MakeCampus = Callable[..., Campus]
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Campus:
+    """One with a Kafka of its own, to be closed by the test."""
+    return Campus(tmp_path, {"broker.mode": "embedded"}, bootstrap_servers=str(free_address()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_load_stops_it_in_order_and_every_order_it_took_is_answered(
+    campus: MakeCampus, number: signal.Signals
+) -> None:
+    here = campus()
+    program = here.start_up("--all")
+    crowd = Crowd(here.door, one_each(MORE_THAN_CAN_BE_PLACED))
+    soon(lambda: len(crowd.accepted) > 500)
+    program.send(number)
+    assert program.ends(within_s=SHUTDOWN_S + EXIT_S) == 0
+    crowd.goes_home = True
+    crowd.wait(within_s=PATIENCE_S)
+    assert sorted(order_ids(here.config)) == sorted(crowd.accepted)
+    assert re.search(r"── final report ─.*\n  Total orders +[1-9]", program.output)
+    assert "crashed" not in program.output
+
+
+def test_what_it_had_not_decided_when_it_stopped_is_decided_at_the_next_start(campus: MakeCampus) -> None:
+    here = campus({"roles.inventory.processing_delay_s": 0.02})
+    program = here.start_up("--all")
+    crowd = Crowd(here.door, one_each(500)).wait(within_s=PATIENCE_S)
+    assert program.stops(within_s=SHUTDOWN_S + EXIT_S) == 0
+    assert len(crowd.accepted) == 500
+    here.start_up("--all", "--set", "roles.inventory.processing_delay_s=0")
+    totals = audited(here.config, accepted=crowd.accepted).summed_totals()
+    assert (totals.reserved, totals.orders) == (400, 500)
+
+
+def test_a_second_signal_ends_it_at_once(campus: MakeCampus) -> None:
+    here = campus({"topics.partitions": 1, "roles.producer.ack_timeout_s": 60, "supervisor.shutdown_s": 60})
+    program = here.start_up("--all")
+    program.says("claimed partition")
+    program.interrupt()
+    program.interrupt()
+    assert program.ends(within_s=EXIT_S) == 130
+    assert "Traceback" not in program.output
+
+
+def test_it_stops_at_once_while_its_kafka_is_still_starting(embedded: Campus) -> None:
+    try:
+        program = embedded.start("--all")
+        program.says("starting Apache Kafka")
+        program.interrupt()
+        assert program.ends(within_s=SHUTDOWN_S) == 0
+        assert embedded.processes() == []  # by then, not just soon
+        assert "is up" not in program.output
+    finally:
+        embedded.close()
+
+
+def test_it_stops_at_once_while_it_waits_for_a_kafka_elsewhere(embedded: Campus) -> None:
+    program = embedded.start("--all", "--set", "broker.mode=external")
+    program.says("waiting for a Kafka")
+    assert program.stops(within_s=EXIT_S) == 0
+
+
+def test_its_kafka_ends_with_it_also_when_it_is_killed(embedded: Campus) -> None:
+    try:
+        program = embedded.start_up("--all")
+        answer = order(embedded.door)
+        assert answer.status == 202
+        program.kill()
+        soon(lambda: embedded.processes() == [])
+        program = embedded.start_up("--all")
+        audited(embedded.config, accepted=[answer.body["order_id"]])
+        assert program.stops(within_s=SHUTDOWN_S + EXIT_S) == 0
+        assert embedded.processes() == []
+        assert re.search(r"── final report ─.*\n  Total orders +1\n", program.output)
+    finally:
+        embedded.close()
+
+
+def test_it_stops_in_order_without_a_broker(own_broker: OneKafka, campus: MakeCampus) -> None:
+    here = campus(on=own_broker)
+    program = here.start_up("--all")
+    assert order(here.door).status == 202
+    program.says("claimed partitions 0, 1, 2, 3")
+    own_broker.stop()
+    program.says("waiting for the broker")
+    assert program.stops(within_s=SHUTDOWN_S + EXIT_S) == 0
+    assert "── final report ─" in program.output
+    assert "crashed" not in program.output

@@ -1,0 +1,267 @@
+"""The protocol with one of its rules left out, each a patch of the real classes: what the rule is good for.
+
+A mutant is a function that patches; its docstring is the rule that it breaks. Whatever the simulation
+does not catch within a bounded number of schedules is a rule that it does not test.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+
+from campus.domain.events import OwnerClaimed
+from campus.domain.journal import JournalRule
+from campus.domain.ledger import LedgerState, StockLedger
+from campus.domain.window import DecidedWindow
+from campus.stream.owner import Owner
+from campus.stream.writer import Landed, Outgoing, Place
+from tests.simulation.world import World
+
+Patch: TypeAlias = pytest.MonkeyPatch
+Records: TypeAlias = Mapping[Place, Sequence[Outgoing]]
+Append: TypeAlias = Callable[[Records], dict[Place, Landed]]
+JOURNAL = "inventory-events"
+
+decide_and_write = Owner._decide_and_write
+check_landing = Owner._check_landing
+release = Owner._release
+apply = StockLedger.apply
+
+
+def commits_before_the_ack(patch: Patch) -> None:
+    """The group offset says what was decided, not what was polled; no state depends on it."""
+
+    def commit_first(self: Owner, polled: Any, stop: Any) -> None:
+        self._group.commit(self._owned.keys())
+        decide_and_write(self, polled, stop)
+
+    def seek_what_is_committed(self: Owner) -> None:
+        committed = self._group._group.committed
+        for partition, owned in self._owned.items():
+            self._group.seek(partition, committed.get(partition, owned.fold.next_offset))
+
+    patch.setattr(Owner, "_decide_and_write", commit_first)
+    patch.setattr(Owner, "_seek_all", seek_what_is_committed)
+
+
+def writes_snapshots_before_the_ack(patch: Patch) -> None:
+    """A snapshot is of acknowledged entries only."""
+
+    def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+        if _are_entries(records):
+            owner._snapshots.write_due(owner._owned)
+        return append(records)
+
+    _with_appends(patch, snapshot_first)
+
+
+def writes_snapshots_of_where_it_will_land(patch: Patch) -> None:
+    """... and of where they landed, not of where they should."""
+
+    def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+        if not _are_entries(records):
+            return append(records)
+        rules = {owner._owned[place.partition].rule: len(batch) for place, batch in records.items()}
+        for rule, count in rules.items():
+            rule.seq, rule.offset = rule.seq + count, rule.offset + count
+        owner._snapshots.write_due(owner._owned)
+        for rule, count in rules.items():
+            rule.seq, rule.offset = rule.seq - count, rule.offset - count
+        return append(records)
+
+    _with_appends(patch, snapshot_first)
+
+
+def does_not_check_seq(patch: Patch) -> None:
+    """An entry counts only if its seq is the next one."""
+
+    def counts(self: JournalRule, event: Any, owner: str | None) -> bool:
+        if isinstance(event, OwnerClaimed):
+            self.owner = event.owner
+        elif owner is None or owner != self.owner:
+            return False
+        else:
+            self.seq = event.seq
+        return True
+
+    patch.setattr(JournalRule, "counts", counts)
+
+
+def does_not_check_the_owner(patch: Patch) -> None:
+    """An entry counts only if its owner made the last claim."""
+
+    def counts(self: JournalRule, event: Any, owner: str | None) -> bool:
+        if isinstance(event, OwnerClaimed):
+            self.owner = event.owner
+        elif event.seq != self.seq + 1:
+            return False
+        else:
+            self.seq = event.seq
+        return True
+
+    patch.setattr(JournalRule, "counts", counts)
+
+
+def forgets_opening_stock_with_the_window(patch: Patch) -> None:
+    """Which items had their opening stock is remembered for good."""
+
+    def apply_and_forget(self: StockLedger, event: Any) -> None:
+        horizon_ms = self.window.horizon_ms
+        apply(self, event)
+        if self.window.horizon_ms != horizon_ms:
+            self.opened.clear()
+
+    patch.setattr(StockLedger, "apply", apply_and_forget)
+
+
+def goes_on_after_a_failure(patch: Patch) -> None:
+    """After a failed append every state is thrown away."""
+    patch.setattr(Owner, "start_anew", lambda self: None)
+
+
+def keeps_its_name_over_a_restore(patch: Patch) -> None:
+    """Who restores has a new owner id: what the old one wrote may still be under way."""
+    patch.setattr(World, "new_owner_id", lambda self, who: f"owner {who.number}")
+
+
+def writes_side_outputs_after_the_entries(patch: Patch) -> None:
+    """A side output is acknowledged before its entry is written."""
+    held: list[Records] = []
+
+    def entries_first(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+        if not _are_entries(records):
+            held.append(records)
+            return {}
+        landed = append(records)
+        while held:
+            append(held.pop())
+        return landed
+
+    _with_appends(patch, entries_first)
+
+
+def does_not_check_where_it_landed(patch: Patch) -> None:
+    """What did not land right after our last entry was overtaken by somebody's claim."""
+
+    def believe(self: Owner, entries: Any, landed: Mapping[Place, Landed]) -> None:
+        for place, at in landed.items():
+            rule = self._owned[place.partition].rule
+            rule.seq, rule.offset = rule.seq + len(entries[place]), at.end - 1
+
+    patch.setattr(Owner, "_check_landing", believe)
+
+
+def writes_down_what_was_overtaken(patch: Patch) -> None:
+    """A snapshot is of contiguous entries only."""
+
+    def snapshot_all(self: Owner, entries: Any, landed: Any) -> None:
+        owned = dict(self._owned)
+        try:
+            check_landing(self, entries, landed)
+        finally:
+            self._snapshots.write(owned)
+
+    patch.setattr(Owner, "_check_landing", snapshot_all)
+
+
+def believes_any_snapshot(patch: Patch) -> None:
+    """A snapshot is believed only if the record that it goes up to stands in the journal."""
+    patch.setattr(JournalRule, "is_of", lambda self, record: True)
+
+
+def leaves_the_window_out_of_the_state(patch: Patch) -> None:
+    """What was decided is part of the state."""
+
+    def state(self: StockLedger) -> bytes:
+        window = DecidedWindow(self.window.size_max).state()
+        opened = sorted(self.opened)
+        read = LedgerState(self.partitions, self.seq, self.next_offset, self.stock, opened, window)
+        return msgspec.msgpack.encode(read)
+
+    patch.setattr(StockLedger, "state", state)
+
+
+def takes_the_window_from_its_config(patch: Patch) -> None:
+    """The window's size is in the claim: who restores forgets what those before him forgot."""
+
+    def apply_all_but_foreign_claims(self: StockLedger, event: Any) -> None:
+        if isinstance(event, OwnerClaimed):
+            self.window.size_max = event.window_orders
+        else:
+            apply(self, event)
+
+    patch.setattr(StockLedger, "apply", apply_all_but_foreign_claims)
+
+
+def decides_what_comes_too_late(patch: Patch) -> None:
+    """A rerouted order from before the window's memory is refused."""
+    patch.setattr(DecidedWindow, "has_forgotten", lambda self, time_ms: False)
+
+
+def does_not_seek(patch: Patch) -> None:
+    """After a restore reading goes on where the state says, not where the group was."""
+
+    def seek_nothing_known(self: Owner) -> None:
+        for partition, owned in self._owned.items():
+            if self._group._positions[partition] is None:
+                self._group.seek(partition, owned.fold.next_offset)
+
+    patch.setattr(Owner, "_seek_all", seek_nothing_known)
+
+
+def keeps_what_was_lost_and_came_back(patch: Patch) -> None:
+    """A partition that was taken away and came back is claimed and restored again."""
+
+    def release_what_is_gone(self: Owner, partitions: Any) -> None:
+        release(self, [p for p in partitions if p not in self._group.assigned])
+
+    patch.setattr(Owner, "_release", release_what_is_gone)
+
+
+def _are_entries(records: Records) -> bool:
+    return all(place.topic == JOURNAL for place in records)
+
+
+def _with_appends(
+    patch: Patch, instead: Callable[[Owner, Append, Records], dict[Place, Landed]]
+) -> None:
+    """While an owner decides and writes, its appends go through `instead`."""
+
+    class Detour:
+        def __init__(self, owner: Owner, log: Any) -> None:
+            self.owner, self.log = owner, log
+
+        def append(self, records: Records) -> dict[Place, Landed]:
+            return instead(self.owner, self.log.append, records)
+
+    def decide_and_write_so(self: Owner, polled: Any, stop: Any) -> None:
+        log = self._log
+        self._log = Detour(self, log)
+        try:
+            decide_and_write(self, polled, stop)
+        finally:
+            self._log = log
+
+    patch.setattr(Owner, "_decide_and_write", decide_and_write_so)
+
+
+MUTANTS = (
+    commits_before_the_ack,
+    writes_snapshots_before_the_ack,
+    writes_snapshots_of_where_it_will_land,
+    does_not_check_seq,
+    does_not_check_the_owner,
+    forgets_opening_stock_with_the_window,
+    goes_on_after_a_failure,
+    keeps_its_name_over_a_restore,
+    writes_side_outputs_after_the_entries,
+    does_not_check_where_it_landed,
+    writes_down_what_was_overtaken,
+    believes_any_snapshot,
+    leaves_the_window_out_of_the_state,
+    takes_the_window_from_its_config,
+    decides_what_comes_too_late,
+    does_not_seek,
+    keeps_what_was_lost_and_came_back,
+)
