@@ -5,13 +5,12 @@ same data.
 """
 
 import logging
-from dataclasses import replace
 from threading import Event
 
 from campus.broker.embedded import EmbeddedBroker
 from campus.broker.errors import BrokerDied
-from campus.broker.settle import settle
-from campus.runtime.config import BrokerConfig, Config
+from campus.broker.settle import for_these_clients, settle
+from campus.runtime.config import Config
 from campus.runtime.role import Health, Pulse
 
 WATCH_EVERY_S = 0.1
@@ -23,14 +22,20 @@ log = logging.getLogger("broker")
 class Broker:
     def __init__(self, config: Config) -> None:
         self._kafka = config.kafka
-        self._config = _reachable(config)
+        self._config = for_these_clients(config)
         self._pulse = Pulse("looking for a Kafka")
 
     def health(self) -> Health:
         return self._pulse.health()
 
     def run(self, stop: Event) -> None:
-        broker = settle(self._config, self._kafka.addresses, say=self._say, stop=stop)
+        broker = settle(
+            self._config,
+            self._kafka.addresses,
+            say=self._say,
+            stop=stop,
+            wait_s=self._kafka.connect_timeout_s,
+        )
         if broker is None:
             self._stand_by(stop)
         else:
@@ -55,10 +60,3 @@ class Broker:
     def _say(self, line: str) -> None:
         self._pulse.now(line)
         log.info(line)
-
-
-def _reachable(config: Config) -> BrokerConfig:
-    """The embedded Kafka is for plain clients: those with TLS or a password mean somebody else's."""
-    if config.kafka.security.protocol != "PLAINTEXT" and config.broker.mode == "auto":
-        return replace(config.broker, mode="external")
-    return config.broker

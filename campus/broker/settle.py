@@ -11,13 +11,14 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 
 from campus.broker.data import Claim, Data, DataInUse
 from campus.broker.embedded import EmbeddedBroker, wait_for_the_old_one
 from campus.broker.errors import NoBroker
 from campus.runtime.addresses import Address, listens, speaks_kafka, wait_for_listener
-from campus.runtime.config import BrokerConfig
+from campus.runtime.config import BrokerConfig, Config
 
 LOOK_EVERY_S = 0.1
 OTHER_STARTS_S = 600.0  # it may be fetching Kafka through a thin line
@@ -41,12 +42,25 @@ class NothingAnswers(NoBroker):
         )
 
 
+def for_these_clients(config: Config) -> BrokerConfig:
+    """The embedded Kafka is for plain clients: those with TLS or a password mean somebody else's."""
+    if config.kafka.security.protocol != "PLAINTEXT" and config.broker.mode == "auto":
+        return replace(config.broker, mode="external")
+    return config.broker
+
+
 def settle(
-    config: BrokerConfig, addresses: Sequence[Address], *, say: Callable[[str], None], stop: Event
+    config: BrokerConfig,
+    addresses: Sequence[Address],
+    *,
+    say: Callable[[str], None],
+    stop: Event,
+    wait_s: float | None = None,
 ) -> EmbeddedBroker | None:
     """The broker that this process runs now and has to stop, or None: somebody else's is used.
 
-    Also None when `stop` was set before it was settled.
+    Also None when `stop` was set before it was settled. `wait_s`: for somebody else's to answer; without
+    it, as long as our own may take to start.
     """
     home = _embeddable(addresses)
     if config.mode == "embedded":
@@ -54,7 +68,7 @@ def settle(
             raise NotHere(addresses)
         return _started(EmbeddedBroker(config, home, say=say), stop)
     if config.mode == "external" or home is None:
-        _await_foreign(config, addresses, say, stop)
+        _await_foreign(addresses, config.start_timeout_s if wait_s is None else wait_s, say, stop)
         return None
     return _use_or_start(config, home, say, stop)
 
@@ -66,9 +80,10 @@ def broker_for(
     *,
     say: Callable[[str], None],
     stop: Event | None = None,
+    wait_s: float | None = None,
 ) -> Iterator[None]:
     """A Kafka for as long as the block lasts."""
-    broker = settle(config, addresses, say=say, stop=stop or Event())
+    broker = settle(config, addresses, say=say, stop=stop or Event(), wait_s=wait_s)
     try:
         yield
     finally:
@@ -88,15 +103,15 @@ def _embeddable(addresses: Sequence[Address]) -> Address | None:
 
 
 def _await_foreign(
-    config: BrokerConfig, addresses: Sequence[Address], say: Callable[[str], None], stop: Event
+    addresses: Sequence[Address], wait_s: float, say: Callable[[str], None], stop: Event
 ) -> None:
     """To listen is enough here: behind TLS no Kafka answers a plain question."""
     if not any(map(listens, addresses)):
         say(f"waiting for a Kafka at {_listed(addresses)}")
-    if wait_for_listener(addresses, stop, timeout_s=config.start_timeout_s):
+    if wait_for_listener(addresses, stop, timeout_s=wait_s):
         say(f"using the Kafka at {_listed(addresses)}")
     elif not stop.is_set():
-        raise NothingAnswers(addresses, config.start_timeout_s)
+        raise NothingAnswers(addresses, wait_s)
 
 
 def _use_or_start(

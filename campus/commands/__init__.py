@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from campus.broker.settle import broker_for, for_these_clients
 from campus.runtime.config import Config
 
 
@@ -16,3 +17,9 @@ class Context:
 
     config: Config
     system: Callable[[], AbstractContextManager[None]]
+
+
+def a_broker(config: Config, say: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:
+    """A Kafka for as long as the block lasts: the one that answers, else the embedded one, or NoBroker."""
+    addresses, wait_s = config.kafka.addresses, config.kafka.connect_timeout_s
+    return broker_for(for_these_clients(config), addresses, say=say, wait_s=wait_s)

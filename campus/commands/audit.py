@@ -17,8 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from campus.broker.settle import broker_for
-from campus.commands import Context
+from campus.commands import Context, a_broker
 from campus.domain.audit import Audit
 from campus.domain.audit_findings import Findings, Violation
 from campus.domain.audit_partition import Record
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     config, notes = context.config, Console(stderr=True)
     expected = _expected(args.expect) if args.expect else []
     started_at = time.monotonic()
-    with broker_for(config.broker, config.kafka.addresses, say=lambda _: None):
+    with a_broker(config):
         findings = audited(config, expected, notes)
     took_s = time.monotonic() - started_at
     print(as_json(findings) if args.json else as_text(findings, took_s))

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campus.broker.errors import NoBroker
-from campus.broker.settle import broker_for
-from campus.commands import Context
+from campus.commands import Context, a_broker
 from campus.runtime.config import Config
 from campus.stream.clients import BrokerAway, admin
 from campus.stream.topics import partition_counts, settings_that_differ, wanted_topics
@@ -49,7 +48,7 @@ def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
     said: list[str] = []
     try:
         with (
-            broker_for(config.broker, config.kafka.addresses, say=said.append),
+            a_broker(config, said.append),
             admin(config.kafka) as client,
         ):
             how = "; started for this look" if any("ready" in line for line in said) else ""

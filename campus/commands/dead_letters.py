@@ -10,8 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from campus.broker.settle import broker_for
-from campus.commands import Context
+from campus.commands import Context, a_broker
 from campus.domain.codec import Unfit, decode_input, encode
 from campus.domain.ledger import ORIGIN_HEADER
 from campus.domain.partitions import item_partition
@@ -75,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     config = context.config
-    with broker_for(config.broker, config.kafka.addresses, say=lambda _: None):
+    with a_broker(config):
         letters = list(read_letters(config))
         if args.action == "list":
             return list_letters(letters, args.reason, args.limit)

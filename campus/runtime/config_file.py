@@ -129,7 +129,7 @@ def _text_of(path: Path) -> str:
     if len(content) > FILE_BYTES_MAX:
         raise _about(path, f"is larger than {FILE_BYTES_MAX} bytes; is it the right file?")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _about(path, f"line {line}: is not UTF-8; save it as UTF-8") from None

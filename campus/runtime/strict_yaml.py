@@ -125,7 +125,7 @@ class _Tree:
                 self.faults.append(
                     f"{in_one_line(dotted)}: twice, on line {lines[key]} and on line {line}; keep one"
                 )
-            plain.setdefault(key, value)
+            plain[key] = value
             lines.setdefault(key, line)
         return plain
 

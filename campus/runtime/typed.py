@@ -44,7 +44,7 @@ class Reading:
         known = {setting.name: setting for setting in fields(cls)}  # type: ignore[arg-type]
         for key in given:
             if key not in known:
-                self._fault([(*at, _first_word(key))], _unknown(key, known))
+                self._fault([(*at, _shown_key(key))], _unknown(key, known))
         values = {
             name: self._field(setting, hints[name], given, (*at, name)) for name, setting in known.items()
         }
@@ -153,14 +153,18 @@ def _shown(value: object) -> str:
     return json.dumps(value)
 
 
-def _first_word(key: str) -> str:
+def _word(key: str) -> str:
+    return re.split(r"[^\w.-]", key, maxsplit=1)[0]
+
+
+def _shown_key(key: str) -> str:
     """All that is shown of an unknown key: `{sasl_password:hunter2}` is one, for want of a space."""
-    word = re.split(r"[^\w.-]", key, maxsplit=1)[0]
+    word = _word(key)
     return word if word == key else f"{word}…"
 
 
 def _unknown(key: str, known: Collection[str]) -> str:
-    near = get_close_matches(key[:64], known, n=1)
+    near = get_close_matches(_word(key)[:64], known, n=1)
     if near:
         return f'unknown key, did you mean "{near[0]}"?'
     return f"unknown key; the keys here are {', '.join(known) or 'none'}"

@@ -142,7 +142,7 @@ class Restorer(Generic[A]):
 class JournalTrimmed(HistoryMissing):
     def __init__(self, place: Place, start: int) -> None:
         super().__init__(
-            f"{place} has lost its records 0 to {start - 1}, and no snapshot stands in for them. Probably the "
-            "topic had a retention limit; it must keep everything (retention.ms=-1). Restore the topic, or "
-            "start with a new topics.prefix"
+            f"{place} has lost its records 0 to {start - 1}, and no snapshot stands in for them. Probably "
+            "the topic had a retention limit; it must keep everything (retention.ms=-1). Restore the topic, "
+            "or start with a new topics.prefix"
         )

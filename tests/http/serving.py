@@ -4,11 +4,12 @@
 """
 
 import json
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,15 @@ class Client:
         except ConnectionError:
             return
         raise AssertionError("nobody minds")
+
+    def send_until_answered(self, data: bytes) -> Answer:
+        """Again and again, a little at a time."""
+        deadline = time.monotonic() + SOON_S
+        with suppress(ConnectionError):  # closed on what was still on its way
+            while not select.select([self.socket], [], [], 0.02)[0]:
+                assert time.monotonic() < deadline, "nobody minds"
+                self.socket.sendall(data)
+        return self.answer()
 
     def answer(self, method: str = "POST") -> Answer:
         status_line = self._file.readline()
@@ -117,7 +127,7 @@ class FakeCommit:
 
     report: Any = None
     at_once: bool = True  # acknowledge each order as it comes
-    refuses: CampusError | None = None
+    refuses: Exception | None = None
     taken: list[tuple[Any, Any]] = field(default_factory=list)
     tokens: list[Any] = field(default_factory=list)
     closed: bool = False

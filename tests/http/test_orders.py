@@ -292,6 +292,17 @@ def test_no_error_is_ever_a_page_for_a_browser(served):
         assert b"<" not in answer.text
 
 
+def test_a_fault_of_our_own_is_a_problem_for_the_client_and_a_line_in_our_log(caplog, capfd):
+    with a_producer(commit=FakeCommit(refuses=ValueError("secret"))) as served:
+        answer = served.order()
+        assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
+        assert b"secret" not in answer.text
+        served.commit.refuses = None
+        assert served.order().status == 202
+    assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == ["http"]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_head_gets_the_headers_alone(served):
     client = served.client().send(a_request(b"", method="HEAD") + a_request())
     assert client.answer("HEAD").status == 405

@@ -14,6 +14,8 @@ from campus.stream.writer import Landed, Outgoing, Place
 from tests.builders import APPENDED_AT_MS, ARecord
 from tests.simulation.memory_log import MemoryLog
 
+LATE_BY_MOST = 8  # batches
+
 
 @dataclass(slots=True)
 class Clock:
@@ -23,6 +25,15 @@ class Clock:
         return self.ms / 1000
 
 
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """A batch that was given up for lost, and lands after so many others have passed it."""
+
+    place: Place
+    batch: Sequence[Outgoing]
+    passed_by: int
+
+
 class Topics(MemoryLog):
     """All topics. Where an offset holds no record (a transaction's marker, compaction) stands None."""
 
@@ -30,7 +41,7 @@ class Topics(MemoryLog):
         super().__init__()
         self.records: defaultdict[Place, list[ARecord | None]] = defaultdict(list)
         self._clock = clock
-        self.in_flight: list[tuple[Place, Sequence[Outgoing]]] = []
+        self.in_flight: list[InFlight] = []
 
     def end(self, place: Place) -> int:
         return len(self.records[place])
@@ -47,7 +58,20 @@ class Topics(MemoryLog):
         first, at_ms = len(slots), APPENDED_AT_MS + self._clock.ms
         for offset, (key, value, headers) in enumerate(batch, first):
             slots.append(ARecord(offset, value, key, at_ms, headers))
-        return Landed(first, len(slots))
+        landed = Landed(first, len(slots))
+        if self.in_flight:
+            self._let_pass(place)
+        return landed
+
+    def land_late(self, late: InFlight) -> None:
+        self.in_flight.remove(late)
+        self.land(late.place, late.batch)
+
+    def _let_pass(self, place: Place) -> None:
+        for late in [late for late in self.in_flight if late.place == place]:
+            late.passed_by -= 1
+            if late.passed_by == 0:
+                self.land_late(late)
 
     def leave_marker(self, place: Place) -> None:
         """A transaction of somebody else ended: an offset without a record."""

@@ -8,7 +8,7 @@ from campus.domain.events import Input
 from campus.domain.partitions import item_partition
 from campus.stream.writer import Outgoing, Place
 from tests.builders import a_restock, an_opening, an_order
-from tests.simulation.broker import Topics
+from tests.simulation.broker import LATE_BY_MOST, InFlight, Topics
 
 ITEMS = ("pizza", "burger", "salad", "sandwich", "soup", "cake")
 RUBBISH = (
@@ -24,9 +24,9 @@ RUBBISH = (
 # What is written next, by weight; each is a method of the customers.
 KINDS = {
     "new_order": 40,
-    "order_again": 12,
+    "order_again": 20,
     "restock": 6,
-    "restock_again": 3,
+    "restock_again": 4,
     "opening": 3,
     "order_of_what_nobody_sells": 2,
     "rubbish": 4,
@@ -99,7 +99,7 @@ class Customers:
         """A producer sends again what was not acknowledged: it can land twice, or late, or both."""
         chance = self._random.random()
         if chance < REPEATED + LATE:
-            self._topics.in_flight.append((place, batch))
+            self._topics.in_flight.append(InFlight(place, batch, self._random.randint(1, LATE_BY_MOST)))
         if chance >= LATE:
             self._topics.land(place, batch)
 

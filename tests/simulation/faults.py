@@ -10,15 +10,15 @@ from random import Random
 # The odds of each fault at each occasion for it, in a schedule that has it.
 FAULTS = {
     # At every call of an instance to the broker, before it and, for appends, before the acknowledgement.
-    "paused": 0.03,  # the others go on meanwhile: who wakes up may be a zombie
+    "paused": 0.05,  # the others go on meanwhile: who wakes up may be a zombie
     "killed": 0.01,
     # At every call but an append: it does not get through.
     "away": 0.02,
     # At every append, for each of its places.
-    "lost": 0.02,  # it never arrives
-    "late": 0.03,  # it is given up for lost, and lands some time later
-    "unacknowledged": 0.03,  # it lands, and nobody says so
-    "repeated": 0.02,  # it lands twice
+    "lost": 0.03,  # it never arrives
+    "late": 0.06,  # it is given up for lost, and lands some time later
+    "unacknowledged": 0.04,  # it lands, and nobody says so
+    "repeated": 0.03,  # it lands twice
     "in_rounds": 0.05,  # it goes in two rounds, each with its own fate, and others between them
     "refused": 0.03,  # snapshots only: too large for the topic
     # At every poll.
@@ -37,15 +37,15 @@ TURNS = {
     "orders_come": 22,
     "a_late_batch_lands": 5,
     "a_member_hears_of_a_rebalance": 4,  # on the I/O thread of its client, whatever it is doing
-    "partitions_move": 3,
+    "partitions_move": 4,
     "a_session_expires": 2,
-    "an_instance_is_killed": 1,
-    "an_instance_is_stopped": 2,
+    "an_instance_is_killed": 2,
+    "an_instance_is_stopped": 3,
     "time_passes": 2,
     "a_snapshot_is_damaged": 1,
     "snapshots_are_compacted": 1,
     "a_snapshot_of_another_journal_comes": 1,
-    "a_stranger_writes_to_the_journal": 1,
+    "a_stranger_writes_to_the_journal": 2,
 }
 
 

@@ -17,7 +17,7 @@ from campus.stream.group import Fenced, Polled
 from campus.stream.history import Bounds
 from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
 from tests.builders import ARecord
-from tests.simulation.broker import Coordinator
+from tests.simulation.broker import LATE_BY_MOST, Coordinator, InFlight
 
 if TYPE_CHECKING:
     from tests.simulation.world import Instance, World
@@ -80,7 +80,7 @@ class WriterPort(_Port):
         if self._weather.strikes("lost"):
             return None
         if self._weather.strikes("late"):
-            self._topics.in_flight.append((place, batch))
+            self._send_late(place, batch)
             return None
         landed = self._topics.land(place, batch)
         if self._weather.strikes("repeated"):
@@ -93,7 +93,11 @@ class WriterPort(_Port):
         if self._world.is_claim(place, batch) or self._random.random() < 0.5:
             self._topics.land(place, batch)
         else:
-            self._topics.in_flight.append((place, batch))
+            self._send_late(place, batch)
+
+    def _send_late(self, place: Place, batch: Sequence[Outgoing]) -> None:
+        passed_by = self._random.choice((1, 1, 2, 3, LATE_BY_MOST))
+        self._topics.in_flight.append(InFlight(place, batch, passed_by))
 
 
 class HistoryPort(_Port):

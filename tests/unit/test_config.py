@@ -36,6 +36,9 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "config.yaml"
 
 
+OPENING_STOCK = {"pizza": 100, "salad": 50}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitchenSettings:
     enabled: bool = True
@@ -44,8 +47,9 @@ class KitchenSettings:
     pause_s: Annotated[float, Between(0, 60)] = 0.0
     cooks: Annotated[int, AtLeast(1), AtMost(9)] | None = None
     waiting_max: Annotated[int, AtLeast(1)] = 100
+    rest_s: Annotated[float, AtLeast(0)] = 0.0
     group: str = "kitchen"
-    stock: dict[str, Portions] = field(default_factory=lambda: {"pizza": 100, "salad": 50})
+    stock: dict[str, Portions] = field(default_factory=lambda: OPENING_STOCK)
     token: Secret | None = None
     menu: Path = Path("menu.txt")
 
@@ -228,6 +232,9 @@ def test_a_stanza_of_no_role_is_an_unknown_key(faults):
         ("roles: {kitchen: {pause_s: .inf}}", '".inf" is not allowed: a number from 0 to 60'),
         ("roles: {kitchen: {pause_s: .nan}}", '".nan" is not allowed: a number from 0 to 60'),
         ("roles: {kitchen: {pause_s: 1e999}}", "Infinity is not allowed: a number from 0 to 60"),
+        ("roles: {kitchen: {rest_s: 1e999}}", "Infinity is not allowed: a number, at least 0"),
+        ("roles: {kitchen: {pause_s: true}}", "true is not allowed: a number from 0 to 60"),
+        ("roles: {kitchen: {token: ''}}", "*** is not allowed: a text that is not empty or null"),
         ("roles: {kitchen: {pause_s: 60.01}}", "60.01 is not allowed: a number from 0 to 60"),
         ("roles: {kitchen: {pause_s: -0.1}}", "-0.1 is not allowed: a number from 0 to 60"),
         ("roles: {kitchen: {port: 65536}}", "65536 is not allowed: a whole number from 0 to 65535"),
@@ -291,6 +298,17 @@ def test_very_many_faults_are_counted_and_not_all_shown(read):
     lines = str(refused.value).splitlines()
     assert len(lines) == 51
     assert lines[-1] == "and 950 more"
+
+
+def test_the_name_of_an_item_is_shown_so_that_it_cannot_break_the_line(faults):
+    (fault,) = faults('roles: {kitchen: {stock: {"a\\u2028b": -1}}}')
+    assert fault.startswith("config.yaml: roles.kitchen.stock.a\\u2028b: -1 is not allowed")
+
+
+def test_of_an_unknown_key_only_the_first_word_is_shown(faults):
+    assert faults("roles: {kitchen: {token:hunter2}}") == [
+        'config.yaml: roles.kitchen.token…: unknown key, did you mean "token"?'
+    ]
 
 
 def test_a_fault_stays_one_short_line_whatever_the_key_and_the_value(faults):
@@ -610,6 +628,7 @@ def test_setting_one_item_keeps_the_stock_of_the_file(read):
 def test_setting_one_item_leaves_the_defaults_as_they_are(read):
     read("", "roles.kitchen.stock.soup=3")
     assert read().roles["kitchen"].stock == {"pizza": 100, "salad": 50}
+    assert "soup" not in OPENING_STOCK
 
 
 def test_the_last_of_several_counts(read):
@@ -697,6 +716,16 @@ def test_two_dollars_escape(read, faults):
 def test_what_was_replaced_is_not_replaced_again(read):
     group = read("roles: {kitchen: {group: '${A}'}}", A="${B}", B="b").roles["kitchen"].group
     assert group == "${B}"
+
+
+def test_a_variable_that_overrides_is_taken_as_it_is(read):
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Settings:
+        enabled: bool = True
+        processing_delay_s: str = ""
+
+    config = read(roles={"inventory": Settings}, PROCESSING_DELAY="${A}", A="1")
+    assert config.roles["inventory"].processing_delay_s == "${A}"
 
 
 def test_a_replaced_value_that_does_not_fit_is_shown_as_it_was_written(faults):
