@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format setup lock clean
+.PHONY: run test torture check format setup lock clean
 
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
@@ -15,6 +15,10 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+# Kill a campus of five processes under load, again and again: make torture KILLS=200 SEED=1
+torture: setup
+	@$(BIN)/python -m tests.torture --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 format: setup
 	@$(BIN)/ruff check --fix-only --quiet .

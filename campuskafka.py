@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             environ=os.environ,
         )
         return int(args.does(args, config, role_modules))
+    except SystemDidNotStart as ending:
+        return ending.exit_code or 1  # its supervisor has said why
     except CampusError as error:
         print(f"campuskafka: {error}", file=sys.stderr)
         return error.exit_code or 1

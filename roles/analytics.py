@@ -6,6 +6,7 @@ whole; without a broker it reports on its own partitions, and says so.
 
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Event
@@ -14,7 +15,7 @@ from typing import Annotated
 from campus.domain.metrics import OrderMetrics, summed
 from campus.domain.report import text_report
 from campus.runtime.addresses import wait_for_listener
-from campus.runtime.config import AtLeast, Config
+from campus.runtime.config import AtLeast, Between, Config, Text
 from campus.runtime.role import Health, Pulse
 from campus.stream.clients import BrokerAway
 from campus.stream.follower import Follower
@@ -35,8 +36,8 @@ log = logging.getLogger(NAME)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     enabled: bool = True
-    group: str = "analytics-service"
-    report_every_s: Annotated[float, AtLeast(0.1)] = 30.0
+    group: Text = "analytics-service"
+    report_every_s: Annotated[float, Between(0.1, 86_400)] = 30.0
     snapshot_every_entries: Annotated[int, AtLeast(1)] = 20_000
     snapshot_every_s: Annotated[float, AtLeast(0.1)] = 60.0
 
@@ -76,11 +77,7 @@ class Analytics:
                 log=log,
                 after_step=lambda: self._report_if_due(follower),
             )
-            try:
-                follower.finish(within_s=FINISH_S)
-            except (AppendFailed, BrokerAway, Fenced) as away:
-                log.warning("the final report may lack what came last: %s", away)
-            self._print_report(follower, "final report")
+            self._finish(follower)
 
     def _snapshots(self, writer: Writer) -> Snapshots:
         return Snapshots(
@@ -99,17 +96,30 @@ class Analytics:
             client_id=NAME,
         )
 
+    def _finish(self, follower: Follower[OrderMetrics]) -> None:
+        title = "final report"
+        try:
+            follower.finish(within_s=FINISH_S)
+        except (AppendFailed, BrokerAway, Fenced) as away:
+            log.warning("the final report may lack what came last: %s", away)
+            self._print(follower.folds(), title)  # to ask for the others' would take longer than there is
+        else:
+            self._print_report(follower, title)
+
     def _report_if_due(self, follower: Follower[OrderMetrics]) -> None:
         if time.monotonic() >= self._report_due_at:
             self._report_due_at = time.monotonic() + self._settings.report_every_s
             self._print_report(follower, "report")
 
     def _print_report(self, follower: Follower[OrderMetrics], title: str) -> None:
-        """On standard output: it is what the program is run for, not a line of its log."""
         try:
             folds = follower.folds_of_all()
         except BrokerAway:
             folds = follower.folds()
+        self._print(folds, title)
+
+    def _print(self, folds: Mapping[int, OrderMetrics], title: str) -> None:
+        """On standard output: it is what the program is run for, not a line of its log."""
         print(
             text_report(
                 summed(folds.values()),

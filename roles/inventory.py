@@ -14,7 +14,7 @@ from typing import Annotated
 from campus.domain.rules import StockRules
 from campus.domain.window import WINDOW_ORDERS_MAX
 from campus.runtime.addresses import wait_for_listener
-from campus.runtime.config import AtLeast, Between, Config
+from campus.runtime.config import AtLeast, Between, Config, Portions, Text
 from campus.runtime.role import Health, Pulse
 from campus.stream.clients import BrokerAway
 from campus.stream.group import Fenced, GroupReader
@@ -36,8 +36,8 @@ def _default_stock() -> dict[str, int]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     enabled: bool = True
-    group: str = "inventory-service"
-    stock: dict[str, int] = field(default_factory=_default_stock)
+    group: Text = "inventory-service"
+    stock: dict[str, Portions] = field(default_factory=_default_stock)
     processing_delay_s: Annotated[float, Between(0, 60)] = 0.0
     window_orders: Annotated[int, Between(1, WINDOW_ORDERS_MAX)] = 100_000
     snapshot_every_orders: Annotated[int, AtLeast(1)] = 20_000

@@ -98,10 +98,11 @@ class Findings:
             self.violations_listed.append(violation)
 
     def note_shared(self, order_id: str) -> None:
-        """An id that items of several partitions were ordered by: those are several orders."""
+        """An id that was decided in another partition, too: used for several items, it is several orders."""
         self.shared_ids += 1
-        if len(self.shared_ids_listed) < SHARED_IDS_LISTED_MAX:
-            self.shared_ids_listed.append(order_id)
+        listed = self.shared_ids_listed
+        if len(listed) < SHARED_IDS_LISTED_MAX and order_id not in listed:
+            listed.append(order_id)
 
     def summed_totals(self) -> Totals:
         total = Totals()

@@ -178,7 +178,7 @@ class PartitionAudit:
 
     def _check(self, entry: Entry, found: object, wanted: object) -> None:
         if found != wanted:
-            self._accuse(entry, Kind.DIFFERS_FROM_RECORD, f"says {found}, its record {wanted}")
+            self._accuse(entry, Kind.DIFFERS_FROM_RECORD, f"says {found!r}, its record {wanted!r}")
 
     # What an entry must be, given what was decided before.
 

@@ -26,7 +26,7 @@ from campus.stream.clients import BrokerAway, broker_errors, make_consumer
 from campus.stream.history import HistoryMissing
 
 COMMIT_METADATA = "campuskafka"
-COMMIT_TIMEOUT_MS = 2000
+ASK_TIMEOUT_MS = 2000  # of one question to the broker; stopping waits for it
 CLOSE_TIMEOUT_MS = 2000
 
 
@@ -85,10 +85,10 @@ class GroupReader:
             return {p: self._position(TopicPartition(self.topic, p)) for p in partitions}
 
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
-        """The offsets that the next records will get."""
+        """The offsets that the next records will get. Raises BrokerAway, soon."""
         places = [TopicPartition(self.topic, partition) for partition in partitions]
         with broker_errors(self._kafka):
-            ends = self._consumer.end_offsets(places) if places else {}
+            ends = self._consumer.end_offsets(places, timeout_ms=ASK_TIMEOUT_MS) if places else {}
         return {place.partition: end for place, end in ends.items()}
 
     def commit(self, partitions: Collection[int]) -> None:
@@ -103,7 +103,7 @@ class GroupReader:
                 offsets = {
                     place: OffsetAndMetadata(self._position(place), COMMIT_METADATA, -1) for place in places
                 }
-                self._consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
+                self._consumer.commit(offsets, timeout_ms=ASK_TIMEOUT_MS)
             except RebalanceInProgressError:
                 return
             except CommitFailedError as fenced:
@@ -126,7 +126,7 @@ class GroupReader:
             self._consumer._coordinator.request_rejoin()
 
     def _position(self, place: TopicPartition) -> int:
-        position = self._consumer.position(place, timeout_ms=COMMIT_TIMEOUT_MS)
+        position = self._consumer.position(place, timeout_ms=ASK_TIMEOUT_MS)
         if position is None:
             raise BrokerAway(self._kafka, f"no position for {place.topic}-{place.partition}")
         return int(position)

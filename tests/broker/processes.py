@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from campus.runtime.addresses import Address, wait_until
+from campus.runtime.addresses import wait_until
 from campus.runtime.config import Config
 from campus.runtime.config_file import load
 from roles import analytics, inventory, producer
@@ -133,10 +133,11 @@ class Program:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end within {within_s:g} s:\n{self.output}") from None
 
-    def stops(self, *, within_s: float = PATIENCE_S) -> int:
-        """Its exit code, after Ctrl-C."""
+    def stops(self, *, within_s: float = PATIENCE_S) -> None:
+        """After Ctrl-C, in order."""
         self.interrupt()
-        return self.ends(within_s=within_s)
+        code = self.ends(within_s=within_s)
+        assert code == 0, f"exit code {code}:\n{self.output}"
 
 
 def run(*arguments: str, within_s: float = PATIENCE_S) -> "subprocess.CompletedProcess[str]":
@@ -157,10 +158,6 @@ def soon(predicate: Callable[[], bool], *, within_s: float = PATIENCE_S, every_s
     began_s = time.monotonic()
     assert wait_until(predicate, Event(), timeout_s=within_s, every_s=every_s), "it never came true"
     return time.monotonic() - began_s
-
-
-def nobody_listens() -> Address:
-    return free_address()
 
 
 def _command(*arguments: str) -> list[str]:

@@ -16,11 +16,12 @@ FAULTS = {
     "away": 0.02,
     # At every append, for each of its places.
     "lost": 0.03,  # it never arrives
-    "late": 0.06,  # it is given up for lost, and lands some time later
+    "late": 0.08,  # it is given up for lost, and lands some time later
     "unacknowledged": 0.04,  # it lands, and nobody says so
     "repeated": 0.03,  # it lands twice
     "in_rounds": 0.05,  # it goes in two rounds, each with its own fate, and others between them
     "refused": 0.03,  # snapshots only: too large for the topic
+    "given_up": 0.3,  # ... and after one that failed somebody restarts the whole process
     # At every poll.
     "redelivered": 0.03,  # some records of the past come again
     # At every poll of a member that the group goes on without.
@@ -29,15 +30,15 @@ FAULTS = {
     "rebalancing": 0.1,  # it does nothing
 }
 FIERCE = 4  # times the odds
-FAULT_IS_PRESENT, FAULT_IS_FIERCE = 0.6, 0.15
+FAULT_IS_PRESENT, FAULT_IS_FIERCE = 0.6, 0.25
 
 # What happens next, by weight; each is a method of the world.
 TURNS = {
     "an_instance_steps": 60,
     "orders_come": 22,
     "a_late_batch_lands": 5,
-    "a_member_hears_of_a_rebalance": 4,  # on the I/O thread of its client, whatever it is doing
-    "partitions_move": 4,
+    "a_member_hears_of_a_rebalance": 8,  # on the I/O thread of its client, whatever it is doing
+    "partitions_move": 6,
     "a_session_expires": 2,
     "an_instance_is_killed": 2,
     "an_instance_is_stopped": 3,
@@ -45,7 +46,7 @@ TURNS = {
     "a_snapshot_is_damaged": 1,
     "snapshots_are_compacted": 1,
     "a_snapshot_of_another_journal_comes": 1,
-    "a_stranger_writes_to_the_journal": 2,
+    "a_stranger_writes_to_the_journal": 3,
 }
 
 

@@ -100,8 +100,10 @@ class Instance:
         except Fenced:
             steps.start_anew()
         except (AppendFailed, BrokerAway) as away:
-            if isinstance(away, AppendFailed) and not away.retriable:
-                self.goes_down_in_order()  # a crash, for the supervisor to restart
+            if isinstance(away, BrokerAway):
+                steps.start_anew()
+            elif not away.retriable or self.world.weather.strikes("given_up"):
+                raise Killed from away
             else:
                 steps.start_anew()
 
@@ -205,8 +207,8 @@ class World:
         self._turns_left = random.randint(20, TURNS_MOST)
         self._pauses = 0
         self._claims = 0
-        self.inventories = [Inventory(self, number) for number in range(random.randint(1, 3))]
-        self.analytics = [Analytics(self, number) for number in range(random.randint(1, 2))]
+        self.inventories = [Inventory(self, number) for number in range(random.choice((1, 2, 2, 3)))]
+        self.analytics = [Analytics(self, number) for number in range(random.choice((1, 1, 2)))]
         self.instances: list[Instance] = [*self.inventories, *self.analytics]
         self._turns = [getattr(self, name) for name in _NAMES]
 
@@ -322,7 +324,7 @@ class World:
     def a_snapshot_of_another_journal_comes(self) -> None:
         """As after the journal was deleted and made anew, or from a wrong prefix."""
         partition = self.random.randrange(self.partitions)
-        rule = JournalRule("stranger", self.random.randint(0, 20), self.random.randint(0, 20))
+        rule = JournalRule("owner of another journal", self.random.randint(0, 20), self.random.randint(0, 20))
         if self.random.random() < 0.5:
             topic, fold = self.names.analytics_snapshots_topic, OrderMetrics(successful=1000)
         else:

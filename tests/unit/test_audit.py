@@ -17,6 +17,7 @@ from campus.domain.events import Event, Input, OrderDeadLettered
 from campus.domain.journal import OWNER_HEADER
 from campus.domain.ledger import DeadLetter, Reroute
 from tests.builders import (
+    APPENDED_AT_MS,
     PARTITIONS,
     ALedger,
     ARecord,
@@ -181,6 +182,14 @@ def test_what_a_smaller_window_forgot_stays_forgotten_under_a_larger_one():
     assert (findings.verdict, findings.duplicates) == ("clean", 1)
 
 
+def test_a_rerouted_order_of_the_very_time_that_was_forgotten_is_rightly_called_too_old():
+    logs = Logs(window_orders=1, pizza=5).takes(an_order("A"), an_order("B"))
+    origin = (("origin-partition-offset", b"0:0"), ("origin-time-ms", str(APPENDED_AT_MS).encode()))
+    findings = logs.takes(ARecord(3, encode(an_order("C")), headers=origin)).audited()
+    assert findings.verdict == "clean"
+    assert findings.summed_totals().failed == {"too_old": 1}
+
+
 def test_side_outputs_that_a_crash_wrote_again_are_counted():
     logs = Logs().takes(b"rubbish", an_order("A", "unicorn"))
     logs.letters *= 2
@@ -221,9 +230,20 @@ def test_a_violation_says_where_it_is():
     assert violation.what == "says 3 'pizza' remain, but it is 4"
 
 
+def test_each_entry_that_goes_back_is_a_violation_even_if_it_goes_forward_from_the_one_before():
+    logs = Logs(pizza=5).takes(an_order("A"), an_order("B"), an_order("C"))
+    findings = logs.writes(an_entry(5, 1)).writes(an_entry(6, 2)).audited()
+    assert kinds(findings) == [Kind.OFFSET_NOT_GROWING] * 2
+
+
 def test_an_order_is_never_reserved_twice_not_even_beyond_the_window():
     logs = Logs(window_orders=1, pizza=5).takes(an_order("A"), an_order("B"), an_order("A"))
     assert kinds(logs.audited()) == [Kind.RESERVED_TWICE]
+
+
+def test_a_refusal_in_between_does_not_make_it_reserved_once():
+    logs = Logs(window_orders=1, pizza=5).takes(an_order("A"), an_order("B"), an_order("A", quantity=9))
+    assert kinds(logs.takes(an_order("C"), an_order("A")).audited()) == [Kind.RESERVED_TWICE]
 
 
 def test_the_same_id_is_not_elsewhere_once_it_was_decided_here():
