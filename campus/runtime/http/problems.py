@@ -1,7 +1,7 @@
 """What is wrong with a request, as RFC 9457 has it: one shape for every error that a client can see.
 
 The `type` is a path of ours and stable; `title` belongs to the type, `detail` to the case. Nothing of the
-inside is told: no traceback, no address, no library's words.
+inside is told: no traceback, no address, no broker's words.
 """
 
 from collections.abc import Mapping, Sequence
