@@ -96,10 +96,13 @@ def read_letters(config: Config) -> Iterator[Letter]:
         for place, batch in history.read(spans):
             records += [(f"{place.partition}:{record.offset}", record) for record in batch]
     redriven = {
-        value.decode() for _, record in records for name, value in record.headers if name == REDRIVEN_HEADER
+        value.decode("utf-8", "replace")
+        for _, record in records
+        for name, value in record.headers
+        if name == REDRIVEN_HEADER and value
     }
     for at, record in sorted(records, key=lambda one: tuple(map(int, one[0].split(":")))):
-        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+        headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         if REDRIVEN_HEADER not in headers:
             yield Letter(
                 at=at,
@@ -107,10 +110,15 @@ def read_letters(config: Config) -> Iterator[Letter]:
                 reason=headers.get("reason", "?"),
                 detail=headers.get("detail", ""),
                 origin=headers.get(ORIGIN_HEADER, "?"),
-                original_bytes=int(headers.get("original-bytes", "0")),
+                original_bytes=_number(headers.get("original-bytes", "")),
                 value=record.value or b"",
                 was_redriven=at in redriven,
             )
+
+
+def _number(text: str) -> int:
+    """Anyone may write into the dead letters, too."""
+    return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
 # Looking

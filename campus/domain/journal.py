@@ -24,7 +24,7 @@ class JournalRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class JournalRule:
@@ -79,6 +79,6 @@ class JournalRule:
 
 def owner_of(record: JournalRecord) -> str | None:
     for name, value in record.headers:
-        if name == OWNER_HEADER:
+        if name == OWNER_HEADER and value is not None:
             return value.decode("utf-8", "replace")
     return None

@@ -51,7 +51,7 @@ class InputRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,5 +279,5 @@ def _origin_ms(record: InputRecord) -> int | None:
     """When a rerouted record was first appended; None for one that came straight."""
     for name, value in record.headers:
         if name == ORIGIN_TIME_HEADER:
-            return int(value) if value.isdigit() and len(value) <= 13 else None
+            return int(value) if value and value.isdigit() and len(value) <= 13 else None
     return None

@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import KafkaError, RetriableError
 
+import campus.stream.header_names  # noqa: F401  (mends what would stop a consumer)
 from campus.runtime.addresses import listens
 from campus.runtime.config import KafkaConfig
 from campus.runtime.errors import CampusError

@@ -5,6 +5,7 @@ present they would drown each other, and a schedule would never get far.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 
 # The odds of each fault at each occasion for it, in a schedule that has it.
@@ -51,14 +52,15 @@ TURNS = {
 
 
 class Weather:
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._odds = {
-            name: odds * (FIERCE if random.random() < FAULT_IS_FIERCE else 1)
-            for name, odds in FAULTS.items()
-            if random.random() < FAULT_IS_PRESENT
-        }
+    def __init__(self, random: Random, odds: Mapping[str, float]) -> None:
+        self._random, self._odds = random, odds
         self.met: Counter[str] = Counter()
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Weather":
+        present = [name for name in FAULTS if random.random() < FAULT_IS_PRESENT]
+        fierce = {name for name in present if random.random() < FAULT_IS_FIERCE}
+        return cls(random, {name: FAULTS[name] * (FIERCE if name in fierce else 1) for name in present})
 
     def strikes(self, fault: str) -> bool:
         odds = self._odds.get(fault)

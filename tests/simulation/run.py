@@ -1,7 +1,7 @@
 """One schedule from one seed, from its first turn to its verdict."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -24,11 +24,13 @@ class Told:
     faults: dict[str, int]
 
 
-def run_seed(seed: int, say: Callable[[str], None] | None = None) -> Told:
+def run_seed(
+    seed: int, odds: Mapping[str, float] | None = None, *, say: Callable[[str], None] | None = None
+) -> Told:
     """Raises FailedSeed."""
     with _silence():
         try:
-            world = World(Random(seed), say).run()
+            world = World(Random(seed), odds, say).run()
             findings = judge(world)
         except Violation as why:
             raise FailedSeed(seed, why) from why

@@ -5,7 +5,7 @@ must bring it to an end: what was ordered is decided, and the counts agree. No c
 thread, nothing that the seed does not decide: the same seed is the same history, byte for byte.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from random import Random
 from threading import Event
@@ -188,13 +188,19 @@ class Analytics(Instance):
 
 
 class World:
-    def __init__(self, random: Random, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        random: Random,
+        odds: Mapping[str, float] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """`odds`: of these faults and no others."""
         self.random, self._say = random, say
         self.partitions = random.choice((1, 2, 2, 3))
         self.names = TopicsConfig(partitions=self.partitions)
         self.clock = Clock()
         self.topics = Topics(self.clock)
-        self.weather = Weather(random)
+        self.weather = Weather(random, odds) if odds else Weather.drawn(random)
         self.customers = Customers(random, self.topics, self.names.orders_topic, self.partitions)
         self.inventory_group = Coordinator(random, self.partitions)
         self.analytics_group = Coordinator(random, self.partitions)

@@ -1,5 +1,7 @@
 """The rule of the journal: last claim, next seq; everything else is ignored and counted."""
 
+from dataclasses import replace
+
 from campus.domain.codec import encode
 from campus.domain.events import OrderDeadLettered, OwnerClaimed
 from campus.domain.journal import OWNER_HEADER, JournalRule
@@ -17,7 +19,7 @@ def written(event, owner=None):
 
 def counted(*records):
     rule = JournalRule()
-    events = list(rule.counting(records))
+    events = list(rule.counting(replace(record, offset=n) for n, record in enumerate(records)))
     return [event.seq for event in events if not isinstance(event, OwnerClaimed)], dict(rule.ignored)
 
 
@@ -43,6 +45,20 @@ def test_an_old_owner_that_wakes_up_is_ignored():
 
 def test_an_entry_that_names_no_owner_is_ignored():
     assert counted(written(a_claim("a")), written(an_entry(1))) == ([], {"old_owner": 1})
+
+
+def test_an_owner_header_without_a_value_names_no_owner():
+    record = replace(written(an_entry(1)), headers=((OWNER_HEADER, None),))
+    assert counted(written(a_claim("a")), record) == ([], {"old_owner": 1})
+
+
+def test_a_claim_that_is_delivered_again_does_not_count_again():
+    rule = JournalRule()
+    claim, entry = written(a_claim("a")), replace(written(an_entry(1), "a"), offset=1)
+    other = replace(written(a_claim("b")), offset=2)
+    list(rule.counting([claim, entry, other]))
+    assert list(rule.counting([claim, entry])) == []
+    assert rule.owner == "b"
 
 
 def test_a_batch_that_was_written_twice_counts_once():

@@ -1,10 +1,10 @@
 """What the journal adds up to, and the report of it."""
 
+from campus.domain.codec import encode
 from campus.domain.metrics import MINUTES_MAX, OrderMetrics, summed
 from campus.domain.report import text_report
 from campus.domain.times import iso_utc
 from tests.builders import ALedger, ARecord, a_ledger, a_restock, an_order
-from campus.domain.codec import encode
 
 
 def metrics_of(*ledgers):
