@@ -23,7 +23,7 @@ import pkgutil
 import shlex
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from typing import Any
 
 import campus.commands
 import roles
+from campus.broker.data import Claim, Data
 from campus.commands import Context
 from campus.runtime import logs
 from campus.runtime.config import Config
@@ -150,14 +151,17 @@ def _run_roles(args: argparse.Namespace, config: Config, role_modules: Mapping[s
 def _run_broker(args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]) -> int:
     logs.set_up(config.logging.level, config.logging.format)
     only_ours = replace(config, broker=replace(config.broker, mode="embedded"))
-    return _supervised([Child("broker", partial(Broker, only_ours))], config)
+    return _supervised([Child("broker", partial(Broker, only_ours, _claim(config)))], config)
 
 
 def _run_command(
     module: Any, args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]
 ) -> int:
     logs.set_up("WARNING" if config.logging.level == "INFO" else config.logging.level, config.logging.format)
-    system = partial(_running, _system(config, [*role_modules], role_modules), config)
+
+    def system(*names: str) -> AbstractContextManager[None]:
+        return _running(_system(config, names, role_modules), config)
+
     return int(module.run(args, Context(config=config, system=system)))
 
 
@@ -175,13 +179,18 @@ def _system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any
     """The broker, the topics, then the roles; each starts when the one before it is ready."""
     shutdown_s = config.supervisor.shutdown_s
     helpers = [
-        Child("broker", partial(Broker, config), shutdown_s=shutdown_s),
+        Child("broker", partial(Broker, config, _claim(config)), shutdown_s=shutdown_s),
         Child("topics", partial(Topics, config), Restart.ONCE),
     ]
     return helpers + [
         Child(name, partial(role_modules[name].build, config.roles[name], config), shutdown_s=shutdown_s)
         for name in names
     ]
+
+
+def _claim(config: Config) -> Claim:
+    """The process's right to run a Kafka on the data folder, once it has taken it."""
+    return Claim(Data(config.broker.data_dir))
 
 
 def _supervisor(children: Sequence[Child], config: Config, words: SimpleQueue[str]) -> Supervisor:

@@ -7,6 +7,7 @@ same data.
 import logging
 from threading import Event
 
+from campus.broker.data import Claim
 from campus.broker.embedded import EmbeddedBroker
 from campus.broker.errors import BrokerDied
 from campus.broker.settle import for_these_clients, settle
@@ -20,8 +21,9 @@ log = logging.getLogger("broker")
 
 
 class Broker:
-    def __init__(self, config: Config) -> None:
-        self._kafka = config.kafka
+    def __init__(self, config: Config, claim: Claim) -> None:
+        """`claim`: on the data folder; the process's, not this role's, so that it outlives a crash."""
+        self._kafka, self._claim = config.kafka, claim
         self._config = for_these_clients(config)
         self._pulse = Pulse("looking for a Kafka")
 
@@ -35,6 +37,7 @@ class Broker:
             say=self._say,
             stop=stop,
             wait_s=self._kafka.connect_timeout_s,
+            claim=self._claim,
         )
         if broker is None:
             self._stand_by(stop)
@@ -48,14 +51,13 @@ class Broker:
             self._pulse.beat()
 
     def _watch(self, broker: EmbeddedBroker, stop: Event) -> None:
-        try:
-            self._pulse.now(f"running Kafka (process {broker.pid})", ready=True)
-            while not stop.wait(WATCH_EVERY_S):
-                self._pulse.beat()
-                if (reason := broker.died()) is not None:
-                    raise BrokerDied(reason)
-        finally:
-            broker.stop(timeout_s=STOP_S)
+        self._pulse.now(f"running Kafka (process {broker.pid})", ready=True)
+        while not stop.wait(WATCH_EVERY_S):
+            self._pulse.beat()
+            if (reason := broker.died()) is not None:
+                # The claim is kept for the restart: else another process could begin a Kafka of its own here.
+                raise BrokerDied(reason)
+        broker.stop(timeout_s=STOP_S)
 
     def _say(self, line: str) -> None:
         self._pulse.now(line)

@@ -56,21 +56,22 @@ def settle(
     say: Callable[[str], None],
     stop: Event,
     wait_s: float | None = None,
+    claim: Claim | None = None,
 ) -> EmbeddedBroker | None:
     """The broker that this process runs now and has to stop, or None: somebody else's is used.
 
     Also None when `stop` was set before it was settled. `wait_s`: for somebody else's to answer; without
-    it, as long as our own may take to start.
+    it, as long as our own may take to start. `claim`: one that this process may hold already.
     """
     home = _embeddable(addresses)
     if config.mode == "embedded":
         if home is None:
             raise NotHere(addresses)
-        return _started(EmbeddedBroker(config, home, say=say), stop)
+        return _started(EmbeddedBroker(config, home, say=say, claim=claim), stop)
     if config.mode == "external" or home is None:
         _await_foreign(addresses, config.start_timeout_s if wait_s is None else wait_s, say, stop)
         return None
-    return _use_or_start(config, home, say, stop)
+    return _use_or_start(config, home, say, stop, claim or Claim(Data(config.data_dir)))
 
 
 @contextmanager
@@ -115,14 +116,13 @@ def _await_foreign(
 
 
 def _use_or_start(
-    config: BrokerConfig, home: Address, say: Callable[[str], None], stop: Event
+    config: BrokerConfig, home: Address, say: Callable[[str], None], stop: Event, claim: Claim
 ) -> EmbeddedBroker | None:
     data = Data(config.data_dir)
     if speaks_kafka(home) and not data.has_a_kafka():
         say(f"using the Kafka that answers at {home}")
         return None
     data.make()
-    claim = Claim(data)
     if not _claimed_before_it_answers(data, claim, home, say, stop):
         return None
     # With the claim, what answers is either foreign, or was left by a killed owner and is ending.

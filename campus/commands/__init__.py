@@ -13,10 +13,10 @@ from campus.runtime.config import Config
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """`system()` starts every role in this process, for as long as its block lasts."""
+    """`system("producer", …)` runs these roles in this process, for as long as its block lasts."""
 
     config: Config
-    system: Callable[[], AbstractContextManager[None]]
+    system: Callable[..., AbstractContextManager[None]]
 
 
 def a_broker(config: Config, say: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:

@@ -65,7 +65,7 @@ def _a_system(context: Context) -> Iterator[Address]:
     if listens(door):
         yield door
     else:
-        with context.system():
+        with context.system("inventory", "producer"):
             yield door
 
 

@@ -1,14 +1,15 @@
 """The topics: made by name, never by accident, and checked, since the state stands on how they are.
 
-Whoever makes `order-events` writes the opening stock into it at once, so that no order comes first.
+Whoever makes `order-events`, or finds it empty since its maker was killed, writes the opening stock into it
+at once, so that no order comes first.
 """
 
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError
 
 from campus.domain.codec import keyed_record
@@ -85,7 +86,8 @@ def ensure_topics(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mappi
         missing = [topic for topic in wanted_topics(topics) if topic not in counts]
         made = [topic for topic in missing if _make(client, topic, topics)]
         client.wait_for_topics(missing)
-    if topics.orders_topic in made:
+        is_new = topics.orders_topic in made or _is_empty(client, topics)
+    if is_new:
         _write_opening_stock(kafka, topics, opening_stock)
     return made
 
@@ -130,6 +132,12 @@ def _make(client: KafkaAdminClient, topic: str, topics: TopicsConfig) -> bool:
             "Set topics.replication to at most their number.",
         ) from refused
     return True
+
+
+def _is_empty(client: KafkaAdminClient, topics: TopicsConfig) -> bool:
+    places = [TopicPartition(topics.orders_topic, partition) for partition in range(topics.partitions)]
+    ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+    return all(end.offset == 0 for end in ends.values())
 
 
 def _write_opening_stock(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mapping[str, int]) -> None:

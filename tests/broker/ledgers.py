@@ -1,6 +1,6 @@
 """What stands in a campus's topics: read from their beginnings, and audited."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import closing
 from typing import Any
 
@@ -9,7 +9,7 @@ from campus.domain.audit_findings import Findings
 from campus.domain.codec import decode_input
 from campus.domain.events import InventoryFailed, InventoryReserved, OrderPlaced
 from campus.domain.journal import JournalRule
-from campus.runtime.config import Config
+from campus.runtime.config import Config, KafkaConfig
 from campus.stream.history import HistoryReader
 from campus.stream.writer import Place
 from tests.broker.processes import PATIENCE_S, soon
@@ -75,13 +75,14 @@ def _audit(config: Config, accepted: Collection[str]) -> Findings:
 
 
 def _all(config: Config, topic: str) -> dict[int, list[Any]]:
-    places = [Place(topic, partition) for partition in range(config.topics.partitions)]
-    with closing(HistoryReader(config.kafka, client_id="test")) as history:
-        read: dict[int, list[Any]] = {place.partition: [] for place in places}
-        for place, records in _read(history, places):
+    return records_of(config.kafka, topic, config.topics.partitions)
+
+
+def records_of(kafka: KafkaConfig, topic: str, partitions: int) -> dict[int, list[Any]]:
+    """Everything that a topic holds, by partition."""
+    places = [Place(topic, partition) for partition in range(partitions)]
+    read: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
+    with closing(HistoryReader(kafka, client_id="test")) as history:
+        for place, records in history.read(history.bounds(places)):
             read[place.partition].extend(records)
     return read
-
-
-def _read(history: HistoryReader, places: list[Place]) -> Iterator[tuple[Place, Any]]:
-    return history.read(history.bounds(places))

@@ -24,7 +24,7 @@ RUBBISH = (
 # What is written next, by weight; each is a method of the customers.
 KINDS = {
     "new_order": 40,
-    "order_again": 20,
+    "order_again": 25,
     "restock": 6,
     "restock_again": 4,
     "opening": 3,
@@ -32,7 +32,7 @@ KINDS = {
     "rubbish": 4,
     "marker": 4,
 }
-ORDERS_AT_ONCE_MOST = 4
+ORDERS_AT_ONCE_MOST = 5
 RECENT = 6  # who repeats an order repeats one of the last so many
 WRONG_PARTITION = 0.15
 REPEATED, LATE = 0.05, 0.05

@@ -10,6 +10,9 @@ from random import Random
 
 # The odds of each fault at each occasion for it, in a schedule that has it.
 FAULTS = {
+    # At every start of an instance: its config is not that of the others.
+    "other_window": 0.4,
+    "other_stock": 0.2,
     # At every call of an instance to the broker, before it and, for appends, before the acknowledgement.
     "paused": 0.05,  # the others go on meanwhile: who wakes up may be a zombie
     "killed": 0.01,

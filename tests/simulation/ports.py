@@ -198,7 +198,8 @@ class MemberPort(_Port):
             position = max(0, position - self._random.randint(1, REDELIVERED_MOST))
         end = self._topics.end(place)
         if not self._world.is_healed:
-            end = min(end, position + self._random.randint(0, records_max))
+            most = self._random.choice((0, 1, records_max, records_max))
+            end = min(end, position + most)
         if end > position:
             self._positions[partition] = max(end, self._positions[partition] or 0)
         return self._topics.span(place, position, end)

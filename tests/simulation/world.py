@@ -34,7 +34,7 @@ PAUSE_TURNS_MOST = 20
 PAUSES_INSIDE_EACH_OTHER = 3
 SESSION_EXPIRES_IN_A_PAUSE = 0.4
 STARTS_AGAIN = 0.3  # at each turn of one that is down
-SMALL_WINDOWS, LARGE_WINDOWS = (1, 2, 4), (8, 30, 100)  # orders; in some worlds not all agree
+SMALL_WINDOWS, LARGE_WINDOWS = (1, 2, 4), (8, 30, 100)  # orders
 HEALED_ROUNDS_MOST = 300
 IDLE_ROUNDS = 2
 ROUND_MS = 1100  # so that a commit is due in each
@@ -70,7 +70,7 @@ class Instance:
         self.is_busy = True
         try:
             self._step_or_start_anew()
-            if self.stop.is_set():
+            if self.is_up and self.stop.is_set():
                 self._finish()
                 self.goes_down_in_order()
         except Killed:
@@ -103,7 +103,7 @@ class Instance:
             if isinstance(away, BrokerAway):
                 steps.start_anew()
             elif not away.retriable or self.world.weather.strikes("given_up"):
-                raise Killed from away
+                self.goes_down_in_order()  # the supervisor closes what crashes, and starts it again
             else:
                 steps.start_anew()
 
@@ -207,9 +207,8 @@ class World:
         self.orphans: list[MemberPort | None] = []  # sessions of the killed
         self.false_snapshots: set[tuple[Place, int]] = set()  # not for an instance to answer for
         self.is_healed = False
-        windows = [random.choice(SMALL_WINDOWS), random.choice(LARGE_WINDOWS)]
-        self._windows = random.choice((windows, windows, windows[:1], windows[1:]))
-        self._stock = {item: random.randint(0, 12) for item in ITEMS if random.random() < 0.8}
+        self._windows = random.sample((random.choice(SMALL_WINDOWS), random.choice(LARGE_WINDOWS)), 2)
+        self._stock = self._random_stock()
         self._turns_left = random.randint(20, TURNS_MOST)
         self._pauses = 0
         self._claims = 0
@@ -250,12 +249,12 @@ class World:
         return f"{who.number}-{self._claims}"
 
     def some_window(self) -> int:
-        return self.random.choice(self._windows)
+        return self._windows[self.weather.strikes("other_window")]
 
     def some_stock(self) -> dict[str, int]:
-        """The config is not the same everywhere while it is changed."""
-        if self.random.random() < 0.8:
-            return self._stock
+        return self._random_stock() if self.weather.strikes("other_stock") else self._stock
+
+    def _random_stock(self) -> dict[str, int]:
         return {item: self.random.randint(0, 12) for item in ITEMS if self.random.random() < 0.8}
 
     # What can happen: the table is in faults.py

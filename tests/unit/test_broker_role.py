@@ -10,6 +10,7 @@ from threading import Event
 import pytest
 
 from campus.broker import embedded
+from campus.broker.data import Claim, Data
 from campus.broker.errors import BrokerDied
 from campus.broker.settle import NothingAnswers
 from campus.runtime.addresses import speaks_kafka, wait_until
@@ -22,8 +23,9 @@ from tests.broker.support import free_address
 class Running:
     """A role in its thread, and how that ended."""
 
-    def __init__(self, config: Config) -> None:
-        self.role, self.stop = Broker(config), Event()
+    def __init__(self, config: Config, claim: Claim | None = None) -> None:
+        self.claim = claim or Claim(Data(config.broker.data_dir))
+        self.role, self.stop = Broker(config, self.claim), Event()
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -88,7 +90,9 @@ def test_it_crashes_when_its_kafka_dies_and_the_next_one_starts_it_again(
     assert running.ends()
     assert isinstance(running.error, BrokerDied) and running.error.exit_code is None
     assert "signal 9" in str(running.error)
-    again = Running(config)
+    others = Claim(Data(config.broker.data_dir))
+    assert not others.take(config.kafka.addresses[0]), "another process could start a Kafka of its own"
+    again = Running(config, running.claim)
     assert again.is_ready() and answers(config)
     again.stop.set()
     assert again.ends() and again.error is None
