@@ -5,10 +5,10 @@ overtaken and woke up, repeats, strangers' records, foreign keys, rubbish, order
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from campus.domain.audit import Audit
-from campus.domain.audit_findings import Findings
+from campus.domain.audit_findings import Findings, Totals
 from campus.domain.codec import decode_journal, encode, keyed_record
 from campus.domain.events import Entry, Input, OwnerClaimed
 from campus.domain.journal import OWNER_HEADER, owner_of
@@ -25,12 +25,17 @@ WINDOW_ORDERS = 14
 REPEATED_AFTER_MOST = 4  # decisions; well within the window
 
 
-def audited(log: MemoryLog, expected: Sequence[str] = ()) -> Findings:
+def audited(
+    log: MemoryLog, expected: Sequence[str] = (), told: Mapping[int, Totals] | None = None
+) -> Findings:
     audit = Audit(PARTITIONS, expected=expected)
     for partition in range(PARTITIONS):
         audit.dead_letters(partition, log.at(TOPICS.dead_letters_topic, partition))
         audit.partition(
-            partition, log.at(TOPICS.orders_topic, partition), log.at(TOPICS.journal_topic, partition)
+            partition,
+            log.at(TOPICS.orders_topic, partition),
+            log.at(TOPICS.journal_topic, partition),
+            (told or {}).get(partition),
         )
     return audit.finish()
 

@@ -417,6 +417,11 @@ def an_order_that_was_accepted_is_not_there(log: Tampered) -> None:
     """Not in this log: the id is only asked for."""
 
 
+@fault(Kind.ANALYTICS_DIFFERS)
+def analytics_has_counted_one_too_many(log: Tampered) -> None:
+    """Not in this log: it is told to the audit beside it."""
+
+
 # How
 
 

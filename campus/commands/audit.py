@@ -1,7 +1,8 @@
 """Prove that the journal is right about every order, or say where it is not.
 
 Reads order-events, the journal and the dead letters once, up to where they end now, with a checker that
-shares no rule with the program that wrote them; a system may run meanwhile. Exits with 0 if all is right, 1
+shares no rule with the program that wrote them, and holds what analytics has counted against it; a system
+may run meanwhile. Exits with 0 if all is right, 1
 if something is not, 3 if there is nothing to audit: no orders prove nothing.
 """
 
@@ -10,7 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from rich.progress import Progress
 
 from campus.commands import Context, a_broker
 from campus.domain.audit import Audit
-from campus.domain.audit_findings import Findings, Violation
+from campus.domain.audit_findings import Findings, Totals, Violation
 from campus.domain.audit_partition import Record
+from campus.domain.metrics import OrderMetrics
+from campus.domain.snapshot import SnapshotUnreadable, unpacked
 from campus.runtime.config import Config, TopicsConfig
 from campus.runtime.errors import CampusError
 from campus.runtime.logs import printable
@@ -77,7 +80,9 @@ def audited(config: Config, expected: Sequence[str], notes: Console) -> Findings
         closing(HistoryReader(config.kafka, client_id="audit-journal")) as journal,
         Progress(console=notes, disable=not notes.is_terminal, transient=True) as bar,
     ):
-        spans = _frozen(journal, topics, _topics_there(config))
+        # Taken before the ends, so that the journal has all that they count.
+        told = _told_by_analytics(journal, config)
+        spans = _frozen(journal, topics, _topics_there(config, _audited_topics(topics)))
         task = bar.add_task("auditing", total=sum(span.end - span.start for span in spans.values()))
 
         def read(reader: HistoryReader, topic: str, partition: int) -> Iterator[Record]:
@@ -92,22 +97,43 @@ def audited(config: Config, expected: Sequence[str], notes: Console) -> Findings
                 partition,
                 read(orders, topics.orders_topic, partition),
                 read(journal, topics.journal_topic, partition),
+                told.get(partition),
             )
-    # Analytics' totals are to be held against `findings.totals` here, partition by partition.
     return audit.finish()
 
 
-def _topics_there(config: Config) -> set[str]:
+def _audited_topics(topics: TopicsConfig) -> Set[str]:
+    return {topics.journal_topic, topics.orders_topic, topics.dead_letters_topic}
+
+
+def _topics_there(config: Config, names: Set[str]) -> set[str]:
     """Those that are not have no records."""
-    topics = config.topics
     with admin(config.kafka) as client:
-        counts = partition_counts(
-            client, (topics.journal_topic, topics.orders_topic, topics.dead_letters_topic)
-        )
+        counts = partition_counts(client, names)
     for topic, found in counts.items():
-        if found != topics.partitions:
-            raise PartitionCountMismatch(topic, found, topics.partitions)
+        if found != config.topics.partitions:
+            raise PartitionCountMismatch(topic, found, config.topics.partitions)
     return set(counts)
+
+
+def _told_by_analytics(reader: HistoryReader, config: Config) -> dict[int, Totals]:
+    """What analytics has last written down of each partition, if it has anything that can be read."""
+    topic = config.topics.analytics_snapshots_topic
+    if topic not in _topics_there(config, {topic}):
+        return {}
+    told: dict[int, Totals] = {}
+    places = [Place(topic, partition) for partition in range(config.topics.partitions)]
+    for place, records in reader.read(reader.bounds(places)):
+        for record in records:
+            with suppress(SnapshotUnreadable, ValueError):
+                snapshot = unpacked(record.value)
+                told[place.partition] = as_totals(snapshot.seq, OrderMetrics.from_state(snapshot.state))
+    return told
+
+
+def as_totals(seq: int, metrics: OrderMetrics) -> Totals:
+    portions = {name: item.portions for name, item in metrics.items.items() if item.portions}
+    return Totals(seq, metrics.successful, Counter(metrics.reasons), Counter(portions))
 
 
 def _frozen(reader: HistoryReader, topics: TopicsConfig, there: Set[str]) -> dict[Place, Bounds]:

@@ -17,7 +17,7 @@ stands in the journal was read from, and written to, the other topics before; so
 
 from collections.abc import Collection, Iterable, Iterator
 
-from campus.domain.audit_findings import Findings, Kind, Violation
+from campus.domain.audit_findings import Findings, Kind, Totals, Violation
 from campus.domain.audit_memory import DecidedIds, HashTable, SideOutputs
 from campus.domain.audit_partition import PartitionAudit, Record, Source, header
 from campus.domain.codec import Unfit, decode_input
@@ -41,7 +41,14 @@ class Audit:
         for letter in letters:
             self._dead_letters.see((partition, header(letter, ORIGIN_HEADER), letter.value))
 
-    def partition(self, partition: int, orders: Iterable[Record], journal: Iterable[Record]) -> None:
+    def partition(
+        self,
+        partition: int,
+        orders: Iterable[Record],
+        journal: Iterable[Record],
+        told: Totals | None = None,
+    ) -> None:
+        """`told`: what analytics has counted in the partition, as of its seq."""
         PartitionAudit(
             partition,
             self._partitions,
@@ -49,6 +56,7 @@ class Audit:
             DecidedIds(partition, self._ids),
             dead_letters=self._dead_letters,
             reroutes=self._reroutes,
+            told=told,
         ).run(self._sources(partition, orders), journal)
 
     def finish(self) -> Findings:

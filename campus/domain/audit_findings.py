@@ -39,6 +39,8 @@ class Kind(str, Enum):
     DEAD_LETTER_MISSING = "dead_letter_missing"
     REROUTE_MISSING = "reroute_missing"
     EXPECTED_MISSING = "expected_missing"  # somebody was told that it was taken
+    # What analytics has written down.
+    ANALYTICS_DIFFERS = "analytics_differs"  # it does not count what the journal says
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,19 @@ class Totals:
 
     @property
     def orders(self) -> int:
-        return self.reserved + self.failed.total()
+        return self.reserved + sum(self.failed.values())
+
+    def differ_from(self, told: "Totals") -> str | None:
+        """The first figure in which two totals differ, in words."""
+        pairs = {
+            "reserved": (self.reserved, told.reserved),
+            "failed": (dict(self.failed), dict(told.failed)),
+            "portions": (dict(self.portions), dict(told.portions)),
+        }
+        for name, (ours, theirs) in pairs.items():
+            if ours != theirs:
+                return f"{name} are {theirs}, the journal up to seq {told.seq} says {ours}"
+        return None
 
 
 @dataclass(slots=True)

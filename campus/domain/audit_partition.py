@@ -97,6 +97,7 @@ class PartitionAudit:
     ids: DecidedIds
     dead_letters: SideOutputs
     reroutes: SideOutputs
+    told: Totals | None = None  # by analytics, as of its own seq
     items: dict[str, Item] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     offset: int = -1  # the source offset of the last entry
@@ -115,12 +116,15 @@ class PartitionAudit:
                 self._accuse(entry, Kind.ENTRY_WITHOUT_RECORD, "order-events has no record there")
             source = head if head and head.record.offset == entry.source_offset else None
             self._judge(entry, source)
+            self._check_told()
             self.offset = max(self.offset, entry.source_offset)
             if source:
                 head = next(sources, None)
         while head:
             self.findings.undecided += 1
             head = next(sources, None)
+        if self.told and self.told.seq > self.totals.seq:
+            self._accuse_told(f"it has counted up to seq {self.told.seq}, which nobody has decided")
 
     # What counts: the word of the last one who claimed, in the order of seq.
 
@@ -158,6 +162,15 @@ class PartitionAudit:
             self.at_ms = source.record.timestamp
             self._compare(entry, source)
         JUDGES[type(entry)](self, entry, source)
+
+    def _check_told(self) -> None:
+        if self.told and self.told.seq == self.totals.seq:
+            difference = self.totals.differ_from(self.told)
+            if difference:
+                self._accuse_told(difference)
+
+    def _accuse_told(self, what: str) -> None:
+        self.findings.accuse(Violation(Kind.ANALYTICS_DIFFERS, what, self.number, None, self.totals.seq))
 
     def _compare(self, entry: Entry, source: Source) -> None:
         event = source.event

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.broker.processes import Campus
-from tests.broker.support import OneKafka
+from tests.broker.support import OneKafka, free_address
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,14 @@ def campus(kafka: OneKafka, unique_prefix: str, tmp_path: Path) -> Iterator[Call
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Campus]:
+    """One with no Kafka yet, on data of its own: whatever needs a Kafka first starts it."""
+    made = Campus(tmp_path, {}, bootstrap_servers=str(free_address()))
+    yield made
+    made.close()
 
 
 def _running(folder: Path) -> Iterator[OneKafka]:

@@ -3,26 +3,19 @@
 import re
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.broker.customers import Crowd, one_each, order
 from tests.broker.ledgers import audited, order_ids
 from tests.broker.processes import PATIENCE_S, Campus, soon
-from tests.broker.support import OneKafka, free_address
+from tests.broker.support import OneKafka
 
 MORE_THAN_CAN_BE_PLACED = 1_000_000
 SHUTDOWN_S = 10.0  # the default
 EXIT_S = 3.0  # for the interpreter itself on a busy machine
 
 MakeCampus = Callable[..., Campus]
-
-
-@pytest.fixture
-def embedded(tmp_path: Path) -> Campus:
-    """One with a Kafka of its own, to be closed by the test."""
-    return Campus(tmp_path, {"broker.mode": "embedded"}, bootstrap_servers=str(free_address()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -63,38 +56,31 @@ def test_a_second_signal_ends_it_at_once(campus: MakeCampus) -> None:
     assert "Traceback" not in program.output
 
 
-def test_it_stops_at_once_while_its_kafka_is_still_starting(embedded: Campus) -> None:
-    try:
-        program = embedded.start("--all")
-        program.says("starting Apache Kafka")
-        program.interrupt()
-        assert program.ends(within_s=SHUTDOWN_S) == 0
-        assert embedded.processes() == []  # by then, not just soon
-        assert "is up" not in program.output
-    finally:
-        embedded.close()
+def test_it_stops_at_once_while_its_kafka_is_still_starting(alone: Campus) -> None:
+    program = alone.start("--all")
+    program.says("starting Apache Kafka")
+    program.stops(within_s=SHUTDOWN_S)
+    assert alone.processes() == []  # by then, not just soon
+    assert "is up" not in program.output
 
 
-def test_it_stops_at_once_while_it_waits_for_a_kafka_elsewhere(embedded: Campus) -> None:
-    program = embedded.start("--all", "--set", "broker.mode=external")
+def test_it_stops_at_once_while_it_waits_for_a_kafka_elsewhere(alone: Campus) -> None:
+    program = alone.start("--all", "--set", "broker.mode=external", "--set", "kafka.connect_timeout_s=60")
     program.says("waiting for a Kafka")
     program.stops(within_s=EXIT_S)
 
 
-def test_its_kafka_ends_with_it_also_when_it_is_killed(embedded: Campus) -> None:
-    try:
-        program = embedded.start_up("--all")
-        answer = order(embedded.door)
-        assert answer.status == 202
-        program.kill()
-        soon(lambda: embedded.processes() == [])
-        program = embedded.start_up("--all")
-        audited(embedded.config, accepted=[answer.body["order_id"]])
-        program.stops(within_s=SHUTDOWN_S + EXIT_S)
-        assert embedded.processes() == []
-        assert re.search(r"── final report ─.*\n  Total orders +1\n", program.output)
-    finally:
-        embedded.close()
+def test_its_kafka_ends_with_it_also_when_it_is_killed(alone: Campus) -> None:
+    program = alone.start_up("--all")
+    answer = order(alone.door)
+    assert answer.status == 202
+    program.kill()
+    soon(lambda: alone.processes() == [])
+    program = alone.start_up("--all")
+    audited(alone.config, accepted=[answer.body["order_id"]])
+    program.stops(within_s=SHUTDOWN_S + EXIT_S)
+    assert alone.processes() == []
+    assert re.search(r"── final report ─.*\n  Total orders +1\n", program.output)
 
 
 def test_it_stops_in_order_without_a_broker(own_broker: OneKafka, campus: MakeCampus) -> None:

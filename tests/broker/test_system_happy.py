@@ -1,6 +1,7 @@
 """The whole system as a process on a real Kafka: orders in by HTTP, outcomes on the journal, a report."""
 
 import http.client
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,8 +121,6 @@ def test_orders_that_nobody_waits_for_are_decided_all_the_same(campus: MakeCampu
 
 
 def test_its_lines_are_for_machines_if_asked(campus: MakeCampus) -> None:
-    import json
-
     here = campus({"logging.format": "json"})
     program = here.start_up("--all")
     program.says("claimed partitions 0, 1, 2, 3")

@@ -4,14 +4,20 @@ The logs are written by real owners (tests/audited_logs.py), the faults are a ta
 """
 
 import random
+from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
-from campus.domain.audit_findings import Kind
+from campus.commands.audit import as_totals
+from campus.domain.audit_findings import Kind, Totals
+from campus.domain.journal import JournalRule
+from campus.domain.metrics import OrderMetrics
 from tests.audited_logs import EventfulShop, audited
+from tests.builders import PARTITIONS
 from tests.log_faults import FAULTS, At, Tampered, entries_that_count
-from tests.simulation.memory_log import MemoryLog
+from tests.simulation.memory_log import TOPICS, MemoryLog
 
 SEEDS = range(200)
 
@@ -37,6 +43,35 @@ def test_no_clean_log_is_accused():
         assert findings.undecided == 0, f"seed {seed}"
 
 
+def what_analytics_counted(log: MemoryLog) -> dict[int, Totals]:
+    """By folding the journal as analytics does."""
+    told = {}
+    for partition in range(PARTITIONS):
+        rule, metrics = JournalRule(), OrderMetrics()
+        for event in rule.counting(log.at(TOPICS.journal_topic, partition)):
+            metrics.apply(event)
+        told[partition] = as_totals(rule.seq, metrics)
+    return told
+
+
+def what_analytics_miscounted(log: MemoryLog, seed: int) -> dict[int, Totals]:
+    told = what_analytics_counted(log)
+    wrong = told[seed % PARTITIONS]
+    tamper = (
+        lambda: replace(wrong, reserved=wrong.reserved + 1),
+        lambda: replace(wrong, failed=wrong.failed + Counter(unknown_item=1)),
+        lambda: replace(wrong, portions=wrong.portions + Counter(pizza=1)),
+        lambda: replace(wrong, seq=wrong.seq + 1),
+    )[seed // PARTITIONS % 4]
+    return {**told, seed % PARTITIONS: tamper()}
+
+
+def test_analytics_that_counts_right_is_not_accused():
+    for seed in SEEDS:
+        log = a_clean_log(seed)
+        assert audited(log, told=what_analytics_counted(log)).verdict == "clean", f"seed {seed}"
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_in_every_log_a_fault_of_every_kind_is_caught(kind):
     """The faults of one kind take turns."""
@@ -46,6 +81,7 @@ def test_in_every_log_a_fault_of_every_kind_is_caught(kind):
         tampered = Tampered(a_clean_log(seed), its_entries(seed), random.Random(seed))
         fault.put_into(tampered)
         expected = ["never-placed"] if kind is Kind.EXPECTED_MISSING else []
-        findings = audited(tampered.log, expected)
+        told = what_analytics_miscounted(tampered.log, seed) if kind is Kind.ANALYTICS_DIFFERS else {}
+        findings = audited(tampered.log, expected, told)
         kinds = {violation.kind for violation in findings.violations_listed}
         assert kind in kinds, f"seed {seed}, {fault.name}: {findings.violations_listed}"
