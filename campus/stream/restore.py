@@ -70,10 +70,15 @@ class Restorer(Generic[A]):
         beginnings = self._beginnings(ends, starts, stop)
         folded: dict[int, Folded[A]] = {}
         while len(folded) < len(ends) and not stop.is_set():
-            tried = {p: beginnings[p].pop(0) for p in ends if p not in folded}
+            tried = {p: self._next(p, beginnings[p], starts[p]) for p in ends if p not in folded}
             false = self._fold_tails(tried, ends, stop)
             folded.update({p: one for p, one in tried.items() if p not in false})
         return folded
+
+    def _next(self, partition: int, beginnings: list[Folded[A]], start: int) -> Folded[A]:
+        if not beginnings:
+            raise JournalTrimmed(Place(self._journal, partition), start)
+        return beginnings.pop(0)
 
     def _starts(self, partitions: Collection[int]) -> dict[int, int]:
         bounds = self._history.bounds([Place(self._journal, partition) for partition in partitions])
@@ -91,8 +96,6 @@ class Restorer(Generic[A]):
             found.sort(key=lambda folded: folded.rule.offset, reverse=True)
             if starts[partition] == 0:
                 found.append(Folded(JournalRule(), self._folds.new(partition)))
-            if not found:
-                raise JournalTrimmed(Place(self._journal, partition), starts[partition])
         return beginnings
 
     def _last_snapshots(self, partitions: Collection[int], stop: StopEvent) -> Iterator[tuple[int, Snapshot]]:

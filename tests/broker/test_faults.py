@@ -23,7 +23,8 @@ from tests.broker.processes import Campus, soon
 from tests.broker.support import OneKafka
 
 MORE_THAN_CAN_BE_PLACED = 1_000_000
-BACK_S = 10.0  # to accept again after the broker is back; 2 s on a machine that is not busy
+BACK_S = 5.0  # to accept again after the broker is back; less than half a second if nothing else runs
+RESTARTED_S = 60.0  # for a Kafka that was killed to be back; 5 s if nothing else runs
 
 MakeCampus = Callable[..., Campus]
 
@@ -33,7 +34,7 @@ MakeCampus = Callable[..., Campus]
 
 @pytest.mark.parametrize("ends", [OneKafka.stop, OneKafka.kill])
 def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
-    own_broker: OneKafka, campus: MakeCampus, ends: Callable[[OneKafka], Any], record_property: Any
+    own_broker: OneKafka, campus: MakeCampus, ends: Callable[[OneKafka], Any]
 ) -> None:
     here = campus({"roles.producer.ack_timeout_s": 1.0}, on=own_broker)
     program = here.start_up("--all")
@@ -43,9 +44,7 @@ def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
     soon(lambda: len(crowd.refused) > 0)
     own_broker.start()
     before = len(crowd.accepted)
-    back_s = soon(lambda: len(crowd.accepted) > before, every_s=0.01)
-    record_property("accepts_again_after_s", back_s)
-    assert back_s < BACK_S
+    soon(lambda: len(crowd.accepted) > before, within_s=BACK_S, every_s=0.01)
     crowd.goes_home = True
     crowd.wait(within_s=60)
     assert {answer.status for answer in crowd.refused} == {503}
@@ -60,14 +59,14 @@ def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
     assert "crashed" not in program.output
 
 
-def test_its_own_kafka_that_is_killed_is_started_again(alone: Campus, record_property: Any) -> None:
+def test_its_own_kafka_that_is_killed_is_started_again(alone: Campus) -> None:
     program = alone.start_up("--all")
     crowd = Crowd(alone.door, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 1000)
     os.kill(int(program.says(r"is ready at .* \(process (\d+)\)")[1]), signal.SIGKILL)
     program.says(r"WARNING  broker crashed \(Kafka was ended by signal 9 .*; again in 0\.\d s")
     before = len(crowd.accepted)
-    record_property("accepts_again_after_s", soon(lambda: len(crowd.accepted) > before))
+    soon(lambda: len(crowd.accepted) > before, within_s=RESTARTED_S)
     crowd.goes_home = True
     crowd.wait(within_s=60)
     assert audited(alone.config, accepted=crowd.accepted).summed_totals().reserved == 400

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import campuskafka
 from campus.runtime.addresses import Address
 from tests.broker.processes import Campus, run
 from tests.broker.support import free_address
@@ -64,10 +65,13 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["roles: [", "roles: 1", "kafka:\n\tbootstrap_servers: a", "\x00"])
-def test_a_file_that_is_no_config_is_told_in_a_line(tmp_path: Path, text: str) -> None:
-    done = run("--all", "--config", a_file(tmp_path, text))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "mine.yaml" in done.stderr
+def test_a_file_that_is_no_config_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert campuskafka.main(["--all", "--config", a_file(tmp_path, text)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "mine.yaml" in told
 
 
 def test_a_config_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
@@ -88,11 +92,16 @@ def test_a_config_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
         ("order", "pizza", "1", "--count"),
     ],
 )
-def test_a_wrong_command_line_is_told_with_how_it_goes(arguments: tuple[str, ...]) -> None:
-    done = run(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: campuskafka.py")
-    assert "error: " in done.stderr.splitlines()[-1]
+def test_a_wrong_command_line_is_told_with_how_it_goes(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        campuskafka.main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("usage: campuskafka.py")
+    assert "error: " in told.err.splitlines()[-1]
 
 
 def test_version_and_help_say_so_and_end_well() -> None:

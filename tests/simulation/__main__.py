@@ -1,9 +1,9 @@
 """Run schedules until told otherwise: `python -m tests.simulation`, which is what `make simulate` does.
 
-    SEEDS=100000   so many schedules; the default is 10,000
-    FIRST=5000     from this seed on
-    SEED=4711      this one alone, told turn by turn
-    JOBS=2         processes; the default is one a core
+SEEDS=100000   so many schedules; the default is 10,000
+FIRST=5000     from this seed on
+SEED=4711      this one alone, told turn by turn
+JOBS=2         processes; the default is one a core
 """
 
 import os
@@ -53,7 +53,10 @@ def simulate(first: int, seeds: int, jobs: int) -> int:
                 print(f"\n{why}")
             rate = done / (time.monotonic() - began_at) * 60
             print(f"\r{done:,} schedules, {rate:,.0f} a minute, {len(failed)} failed", end="", flush=True)
-    print(f"\n{decisions:,} decisions; faults: " + ", ".join(f"{n:,} {name}" for name, n in sorted(faults.items())))
+    print(
+        f"\n{decisions:,} decisions; faults: "
+        + ", ".join(f"{n:,} {name}" for name, n in sorted(faults.items()))
+    )
     return 1 if failed else 0
 
 

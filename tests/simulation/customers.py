@@ -50,7 +50,9 @@ class Customers:
         self._number = 0
 
     def write(self) -> None:
-        for kind in self._random.choices(self._kinds, self._weights, k=self._random.randint(1, ORDERS_AT_ONCE_MOST)):
+        for kind in self._random.choices(
+            self._kinds, self._weights, k=self._random.randint(1, ORDERS_AT_ONCE_MOST)
+        ):
             kind()
 
     def one_order_each(self) -> None:

@@ -20,7 +20,8 @@ from campus.stream.restore import Folds, Restorer
 from campus.stream.writer import Place
 from tests.builders import ARecord
 from tests.simulation.broker import Topics
-from tests.simulation.world import METRICS, Violation, World
+from tests.simulation.instances import METRICS
+from tests.simulation.world import Violation, World
 
 
 def judge(world: World) -> Findings:
@@ -104,7 +105,9 @@ class _Partition:
                 found.setdefault(snapshot.offset, []).append(snapshot)
         return found
 
-    def _compare(self, snapshots: Iterable, anchor: tuple, fold: StockLedger | OrderMetrics, what: str) -> None:
+    def _compare(
+        self, snapshots: Iterable, anchor: tuple, fold: StockLedger | OrderMetrics, what: str
+    ) -> None:
         for snapshot in snapshots:
             says = snapshot.owner, snapshot.seq, snapshot.offset
             self._demand(says == anchor, f"a snapshot of {what} goes up to {says}, the journal to {anchor}")
@@ -120,7 +123,9 @@ class _Partition:
             (ledgers, names.inventory_snapshots_topic, self.ledger),
             (METRICS, names.analytics_snapshots_topic, self.metrics),
         ):
-            restorer = Restorer(folds, _History(self.world.topics), journal=names.journal_topic, snapshots=topic)
+            restorer = Restorer(
+                folds, _History(self.world.topics), journal=names.journal_topic, snapshots=topic
+            )
             end = self.world.topics.end(Place(names.journal_topic, self.partition))
             restored = restorer.restored({self.partition: end}, Event())[self.partition]
             self._demand(restored.fold.state() == fold.state(), f"restored from {topic} is another state")

@@ -83,6 +83,9 @@ class MemoryGroup:
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
         return {partition: self.positions_now[partition] for partition in partitions}
 
+    def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        return {partition: len(self._log.at(self._topic, partition)) for partition in partitions}
+
     def commit(self, partitions: Collection[int]) -> None:
         if self.is_fenced:
             raise Fenced("the group goes on without this member")

@@ -15,7 +15,7 @@ from campus.domain.journal import JournalRule
 from campus.domain.ledger import LedgerState, StockLedger
 from campus.domain.window import DecidedWindow
 from campus.stream.owner import Owner
-from campus.stream.writer import Landed, Outgoing, Place
+from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
 from tests.simulation.world import World
 
 Patch: TypeAlias = pytest.MonkeyPatch
@@ -118,6 +118,18 @@ def forgets_opening_stock_with_the_window(patch: Patch) -> None:
 def goes_on_after_a_failure(patch: Patch) -> None:
     """After a failed append every state is thrown away."""
     patch.setattr(Owner, "start_anew", lambda self: None)
+
+
+def appends_again_after_a_failure(patch: Patch) -> None:
+    """... also before the same entries are appended again."""
+
+    def append_again(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+        try:
+            return append(records)
+        except AppendFailed:
+            return append(records)
+
+    _with_appends(patch, append_again)
 
 
 def keeps_its_name_over_a_restore(patch: Patch) -> None:
@@ -223,9 +235,7 @@ def _are_entries(records: Records) -> bool:
     return all(place.topic == JOURNAL for place in records)
 
 
-def _with_appends(
-    patch: Patch, instead: Callable[[Owner, Append, Records], dict[Place, Landed]]
-) -> None:
+def _with_appends(patch: Patch, instead: Callable[[Owner, Append, Records], dict[Place, Landed]]) -> None:
     """While an owner decides and writes, its appends go through `instead`."""
 
     class Detour:

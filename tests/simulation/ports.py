@@ -20,9 +20,11 @@ from tests.builders import ARecord
 from tests.simulation.broker import LATE_BY_MOST, Coordinator, InFlight
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Instance, World
+    from tests.simulation.instances import Instance
+    from tests.simulation.world import World
 
 KAFKA = KafkaConfig()
+FATES = ("lost", "late", "repeated", "unacknowledged")  # of a batch, if it does not just land
 READ_RECORDS_MAX = 8
 REDELIVERED_MOST = 4
 
@@ -77,15 +79,17 @@ class WriterPort(_Port):
 
     def _land(self, place: Place, batch: Sequence[Outgoing]) -> Landed | None:
         """None if it is not acknowledged."""
-        if self._weather.strikes("lost"):
+        fate = next((fate for fate in FATES if self._weather.strikes(fate)), "landed")
+        self._world.tell(f"{len(batch)} records for {place}: {fate}", self._who)
+        if fate == "lost":
             return None
-        if self._weather.strikes("late"):
+        if fate == "late":
             self._send_late(place, batch)
             return None
         landed = self._topics.land(place, batch)
-        if self._weather.strikes("repeated"):
+        if fate == "repeated":
             self._repeat(place, batch)
-        return None if self._weather.strikes("unacknowledged") else landed
+        return None if fate == "unacknowledged" else landed
 
     def _repeat(self, place: Place, batch: Sequence[Outgoing]) -> None:
         # A claim is repeated at once or not at all: the writer never sends a batch twice, and an

@@ -33,7 +33,9 @@ OWNER_IDS = count(1)
 class AnInventory:
     """One instance of the role on a shared log, stepped by hand."""
 
-    def __init__(self, log, assigned=range(PARTITIONS), stock=None, window_orders=100, snapshot_every_orders=1000):
+    def __init__(
+        self, log, assigned=range(PARTITIONS), stock=None, window_orders=100, snapshot_every_orders=1000
+    ):
         self.log, self.clock_s = log, 0.0
         self.group = MemoryGroup(log, TOPICS.orders_topic, assigned)
         self.history = MemoryHistory(log)
@@ -272,6 +274,15 @@ def test_a_fenced_owner_notices_when_idle():
 
 def test_a_journal_that_lost_its_beginning_is_an_error_and_not_an_empty_state():
     log, _ = an_open_shop()
+    inventory = AnInventory(log)
+    inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 1}
+    with pytest.raises(HistoryMissing, match="has lost its records 0 to 0"):
+        inventory.steps()
+
+
+def test_a_journal_that_lost_its_beginning_is_an_error_also_if_its_only_snapshot_is_another_journals():
+    log, other = a_shop_with_a_snapshot(), a_shop_with_a_snapshot()
+    snapshots_of(log)[:] = snapshots_of(other)
     inventory = AnInventory(log)
     inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 1}
     with pytest.raises(HistoryMissing, match="has lost its records 0 to 0"):

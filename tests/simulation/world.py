@@ -8,183 +8,35 @@ thread, nothing that the seed does not decide: the same seed is the same history
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from random import Random
-from threading import Event
 
+from campus.domain.codec import encode
 from campus.domain.events import OwnerClaimed
 from campus.domain.journal import OWNER_HEADER, JournalRule
 from campus.domain.metrics import OrderMetrics
 from campus.domain.rules import StockRules
 from campus.domain.snapshot import packed
-from campus.domain.codec import encode
 from campus.runtime.config import TopicsConfig
-from campus.stream.clients import BrokerAway
-from campus.stream.follower import Follower
-from campus.stream.group import Fenced
-from campus.stream.owner import Owner
-from campus.stream.restore import Folds
-from campus.stream.snapshots import Snapshots
-from campus.stream.writer import AppendFailed, Outgoing, Place
+from campus.stream.writer import Outgoing, Place
 from tests.simulation.broker import Clock, Coordinator, Topics
 from tests.simulation.customers import ITEMS, Customers
 from tests.simulation.faults import TURNS, Weather
-from tests.simulation.ports import HistoryPort, Killed, MemberPort, WriterPort
+from tests.simulation.instances import Analytics, Instance, Inventory
+from tests.simulation.ports import Killed, MemberPort
 
-TURNS_MOST = 120  # of one schedule
+TURNS_MOST = 100  # of one schedule
 PAUSE_TURNS_MOST = 20
 PAUSES_INSIDE_EACH_OTHER = 3
 SESSION_EXPIRES_IN_A_PAUSE = 0.4
-STARTS_AGAIN = 0.3  # at each turn of one that is down
 SMALL_WINDOWS, LARGE_WINDOWS = (1, 2, 4), (8, 30, 100)  # orders
 HEALED_ROUNDS_MOST = 300
 IDLE_ROUNDS = 2
 ROUND_MS = 1100  # so that a commit is due in each
 
-METRICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 _NAMES, _WEIGHTS = list(TURNS), list(accumulate(TURNS.values()))
 
 
 class Violation(Exception):
     """What must never happen, happened."""
-
-
-class Instance:
-    """One process of a role: up or down, and at times asleep in the middle of its step."""
-
-    def __init__(self, world: "World", number: int) -> None:
-        self.world, self.number = world, number
-        self.is_busy = False  # its step is on the stack
-        self.is_doomed = False  # killed in its sleep
-        self.stop = Event()
-        self.member: MemberPort | None = None
-
-    @property
-    def is_up(self) -> bool:
-        return self.member is not None
-
-    def turn(self) -> None:
-        """Start, or make one step as `run_through_outages` does, and stop if told so."""
-        if not self.is_up:
-            if self.world.random.random() < STARTS_AGAIN or self.world.is_healed:
-                self.start()
-            return
-        self.is_busy = True
-        try:
-            self._step_or_start_anew()
-            if self.is_up and self.stop.is_set():
-                self._finish()
-                self.goes_down_in_order()
-        except Killed:
-            self.is_killed()
-        finally:
-            self.is_busy = False
-
-    def start(self) -> None:
-        self.stop = Event()
-        self.is_doomed = False
-        self.member = self.build()
-
-    def goes_down_in_order(self) -> None:
-        assert self.member
-        self.member.leave()
-        self.member = None
-
-    def is_killed(self) -> None:
-        """Its session goes on until somebody notices."""
-        self.world.orphans.append(self.member)
-        self.member = None
-
-    def _step_or_start_anew(self) -> None:
-        steps = self.steps()
-        try:
-            steps.step(self.stop)
-        except Fenced:
-            steps.start_anew()
-        except (AppendFailed, BrokerAway) as away:
-            if isinstance(away, BrokerAway):
-                steps.start_anew()
-            elif not away.retriable or self.world.weather.strikes("given_up"):
-                self.goes_down_in_order()  # the supervisor closes what crashes, and starts it again
-            else:
-                steps.start_anew()
-
-    def _finish(self) -> None:
-        try:
-            self.finish()
-        except (AppendFailed, BrokerAway, Fenced):
-            pass  # it stops without a last snapshot
-
-    def build(self) -> MemberPort:
-        raise NotImplementedError
-
-    def steps(self) -> Owner | Follower:
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        raise NotImplementedError
-
-    def snapshots(self, topic: str) -> Snapshots:
-        return Snapshots(
-            WriterPort(self.world, self),
-            topic,
-            every_events=self.world.random.choice((1, 3, 10)),
-            every_s=self.world.random.choice((1, 10)),
-            clock=self.world.clock,
-        )
-
-
-class Inventory(Instance):
-    owner: Owner
-
-    def build(self) -> MemberPort:
-        world = self.world
-        member = MemberPort(world, self, world.inventory_group, world.names.orders_topic)
-        self.owner = Owner(
-            StockRules(
-                partitions=world.partitions,
-                opening_stock=world.some_stock(),
-                window_orders=world.some_window(),
-            ),
-            world.names,
-            group=member,
-            history=HistoryPort(world, self),
-            log=WriterPort(world, self),
-            snapshots=self.snapshots(world.names.inventory_snapshots_topic),
-            records_max=world.random.choice((2, 5, 20)),
-            say=lambda _: None,
-            clock=world.clock,
-            new_owner_id=lambda: world.new_owner_id(self),
-        )
-        return member
-
-    def steps(self) -> Owner:
-        return self.owner
-
-    def finish(self) -> None:
-        self.owner.finish()
-
-
-class Analytics(Instance):
-    follower: Follower[OrderMetrics]
-
-    def build(self) -> MemberPort:
-        world = self.world
-        member = MemberPort(world, self, world.analytics_group, world.names.journal_topic)
-        self.follower = Follower(
-            METRICS,
-            world.names,
-            group=member,
-            history=HistoryPort(world, self),
-            snapshots=self.snapshots(world.names.analytics_snapshots_topic),
-            records_max=world.random.choice((2, 5, 20)),
-            clock=world.clock,
-        )
-        return member
-
-    def steps(self) -> Follower[OrderMetrics]:
-        return self.follower
-
-    def finish(self) -> None:
-        self.follower.finish(within_s=2.0)
 
 
 class World:
@@ -230,14 +82,14 @@ class World:
         if self.weather.strikes("killed"):
             raise Killed
         if self._pauses < PAUSES_INSIDE_EACH_OTHER and self.weather.strikes("paused"):
-            self._tell("sleeps", who)
+            self.tell("sleeps", who)
             self._pauses += 1
             if self.random.random() < SESSION_EXPIRES_IN_A_PAUSE:
                 self._expire(who.member)
             for _ in range(self.random.randint(1, PAUSE_TURNS_MOST)):
                 self._turn()
             self._pauses -= 1
-            self._tell("wakes up", who)
+            self.tell("wakes up", who)
             if who.is_doomed:
                 raise Killed
 
@@ -270,7 +122,7 @@ class World:
     def an_instance_steps(self) -> None:
         who = self.random.choice(self.instances)
         if not who.is_busy:
-            self._tell("steps", who)
+            self.tell("steps", who)
             self._give_turn(who)
 
     def orders_come(self) -> None:
@@ -279,7 +131,7 @@ class World:
     def a_late_batch_lands(self) -> None:
         if waiting := self.topics.in_flight:
             late = self.random.choice(waiting)
-            self._tell(f"late: {len(late.batch)} records land in {late.place}")
+            self.tell(f"late: {len(late.batch)} records land in {late.place}")
             self.topics.land_late(late)
 
     def a_member_hears_of_a_rebalance(self) -> None:
@@ -298,7 +150,7 @@ class World:
 
     def an_instance_is_killed(self) -> None:
         who = self.random.choice(self.instances)
-        self._tell("is killed", who)
+        self.tell("is killed", who)
         if who.is_busy:
             who.is_doomed = True
         elif who.is_up:
@@ -307,7 +159,7 @@ class World:
     def an_instance_is_stopped(self) -> None:
         who = self.random.choice(self.instances)
         if who.is_up:
-            self._tell("is told to stop", who)
+            self.tell("is told to stop", who)
             who.stop.set()
 
     def time_passes(self) -> None:
@@ -344,7 +196,9 @@ class World:
     def a_stranger_writes_to_the_journal(self) -> None:
         """Rubbish, somebody else's entry under another name, or a claim that nobody follows up."""
         partition = self.random.randrange(self.partitions)
-        entries = [record for record in self.topics.records_of(self.names.journal_topic, partition) if record.headers]
+        entries = [
+            record for record in self.topics.records_of(self.names.journal_topic, partition) if record.headers
+        ]
         claim = OwnerClaimed(owner=f"stranger-{self.clock.ms}", rules=1, window_orders=self.some_window())
         wrong: list[Outgoing] = [(None, b"a stranger was here", ()), (None, encode(claim), ())]
         if entries:
@@ -355,7 +209,7 @@ class World:
 
     def _heal(self) -> None:
         """Whoever is left, and at least one of each, must come to rest with everything done."""
-        self._tell("the world heals")
+        self.tell("the world heals")
         self.is_healed = True
         self.weather.clears()
         while self.topics.in_flight:
@@ -408,7 +262,7 @@ class World:
         names = (self.names.inventory_snapshots_topic, self.names.analytics_snapshots_topic)
         return Place(self.random.choice(names), self.random.randrange(self.partitions))
 
-    def _tell(self, what: str, who: Instance | None = None) -> None:
+    def tell(self, what: str, who: Instance | None = None) -> None:
         if self._say:
             name = f"{type(who).__name__.lower()} {who.number} " if who else ""
             self._say(f"{self.clock.ms:>8} ms {'  ' * self._pauses}{name}{what}")

@@ -115,9 +115,11 @@ def test_a_second_process_uses_it_and_never_starts_one(running: Running, config:
 def test_with_tls_auto_means_somebody_elses_kafka(config: Config) -> None:
     tls = Config(
         kafka=KafkaConfig(
-            bootstrap_servers=config.kafka.bootstrap_servers, security=SecurityConfig(protocol="SSL")
+            bootstrap_servers=config.kafka.bootstrap_servers,
+            connect_timeout_s=0.1,
+            security=SecurityConfig(protocol="SSL"),
         ),
-        broker=BrokerConfig(data_dir=config.broker.data_dir, start_timeout_s=0.1),
+        broker=config.broker,
         folder=config.folder,
     )
     role = Running(tls)

@@ -1,0 +1,167 @@
+"""The processes of a simulated world: the real loops of the roles, on ports to the simulated broker.
+
+An instance is up or down, and at times asleep in the middle of its step. What the roles do about a failed
+step is done here as `run_through_outages` and the supervisor do it, without the waiting.
+"""
+
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING
+
+from campus.domain.metrics import OrderMetrics
+from campus.domain.rules import StockRules
+from campus.stream.clients import BrokerAway
+from campus.stream.follower import Follower
+from campus.stream.group import Fenced
+from campus.stream.owner import Owner
+from campus.stream.restore import Folds
+from campus.stream.snapshots import Snapshots
+from campus.stream.writer import AppendFailed
+from tests.simulation.ports import HistoryPort, Killed, MemberPort, WriterPort
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+STARTS_AGAIN = 0.3  # at each turn of one that is down
+RECORDS_MOST = (2, 5, 20)  # of a poll
+SNAPSHOT_EVERY_EVENTS, SNAPSHOT_EVERY_S = (1, 3, 10), (1, 10)
+
+METRICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
+
+
+class Instance:
+    """One process of a role: up or down, and at times asleep in the middle of its step."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self.world, self.number = world, number
+        self.is_busy = False  # its step is on the stack
+        self.is_doomed = False  # killed in its sleep
+        self.stop = Event()
+        self.member: MemberPort | None = None
+
+    @property
+    def is_up(self) -> bool:
+        return self.member is not None
+
+    def turn(self) -> None:
+        """Start, or make one step as `run_through_outages` does, and stop if told so."""
+        if not self.is_up:
+            if self.world.random.random() < STARTS_AGAIN or self.world.is_healed:
+                self.start()
+            return
+        self.is_busy = True
+        try:
+            self._step_or_start_anew()
+            if self.is_up and self.stop.is_set():
+                self._finish()
+                self.goes_down_in_order()
+        except Killed:
+            self.is_killed()
+        finally:
+            self.is_busy = False
+
+    def start(self) -> None:
+        self.stop = Event()
+        self.is_doomed = False
+        self.member = self.build()
+
+    def goes_down_in_order(self) -> None:
+        assert self.member
+        self.member.leave()
+        self.member = None
+
+    def is_killed(self) -> None:
+        """Its session goes on until somebody notices."""
+        self.world.orphans.append(self.member)
+        self.member = None
+
+    def _step_or_start_anew(self) -> None:
+        steps = self.steps()
+        try:
+            steps.step(self.stop)
+        except AppendFailed as failed:
+            self.world.tell(f"fails: {failed}", self)
+            if not failed.retriable or self.world.weather.strikes("given_up"):
+                self.goes_down_in_order()  # the supervisor closes what crashes, and starts it again
+            else:
+                steps.start_anew()
+        except (Fenced, BrokerAway) as away:
+            self.world.tell(f"starts anew: {away}", self)
+            steps.start_anew()
+
+    def _finish(self) -> None:
+        with suppress(AppendFailed, BrokerAway, Fenced):  # or it stops without a last snapshot
+            self.finish()
+
+    def build(self) -> MemberPort:
+        raise NotImplementedError
+
+    def steps(self) -> Owner | Follower:
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        raise NotImplementedError
+
+    def snapshots(self, topic: str) -> Snapshots:
+        return Snapshots(
+            WriterPort(self.world, self),
+            topic,
+            every_events=self.world.random.choice(SNAPSHOT_EVERY_EVENTS),
+            every_s=self.world.random.choice(SNAPSHOT_EVERY_S),
+            clock=self.world.clock,
+        )
+
+
+class Inventory(Instance):
+    owner: Owner
+
+    def build(self) -> MemberPort:
+        world = self.world
+        member = MemberPort(world, self, world.inventory_group, world.names.orders_topic)
+        self.owner = Owner(
+            StockRules(
+                partitions=world.partitions,
+                opening_stock=world.some_stock(),
+                window_orders=world.some_window(),
+            ),
+            world.names,
+            group=member,
+            history=HistoryPort(world, self),
+            log=WriterPort(world, self),
+            snapshots=self.snapshots(world.names.inventory_snapshots_topic),
+            records_max=world.random.choice(RECORDS_MOST),
+            say=lambda _: None,
+            clock=world.clock,
+            new_owner_id=lambda: world.new_owner_id(self),
+        )
+        return member
+
+    def steps(self) -> Owner:
+        return self.owner
+
+    def finish(self) -> None:
+        self.owner.finish()
+
+
+class Analytics(Instance):
+    follower: Follower[OrderMetrics]
+
+    def build(self) -> MemberPort:
+        world = self.world
+        member = MemberPort(world, self, world.analytics_group, world.names.journal_topic)
+        self.follower = Follower(
+            METRICS,
+            world.names,
+            group=member,
+            history=HistoryPort(world, self),
+            snapshots=self.snapshots(world.names.analytics_snapshots_topic),
+            records_max=world.random.choice(RECORDS_MOST),
+            clock=world.clock,
+        )
+        return member
+
+    def steps(self) -> Follower[OrderMetrics]:
+        return self.follower
+
+    def finish(self) -> None:
+        self.follower.finish(within_s=2.0)
