@@ -5,8 +5,10 @@ no broker. With broker.mode auto, the embedded broker is started for as long as 
 """
 
 import argparse
+import http.client
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from campus.stream.topics import partition_counts, settings_that_differ, wanted_
 
 HELP = "look at config, broker, topics and port, and say what is wrong"
 WRONG_CONFIG, NO_BROKER = 2, 3
+ANSWER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,26 @@ def port(config: Config) -> Finding:
     if not producer.port:
         return Finding("port", "any free one")
     where = f"{producer.host}:{producer.port}"
+    if takes_orders(producer.host, producer.port):
+        return Finding("port", f"a CampusKafka takes orders at {where}")
     family = socket.AF_INET6 if ":" in producer.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((producer.host, producer.port))
         except OSError as taken:
-            says = (
-                f"{where}: {taken.strerror}. Probably a CampusKafka runs already, or set roles.producer.port"
-            )
+            says = f"{where}: {taken.strerror}. Stop what listens there, or set roles.producer.port"
             return Finding("port", says, WRONG_CONFIG)
     return Finding("port", f"{where} is free")
+
+
+def takes_orders(host: str, port: int) -> bool:
+    """Whether what listens there answers as a producer role does, of this system or of another."""
+    try:
+        with closing(http.client.HTTPConnection(host, port, timeout=ANSWER_S)) as connection:
+            connection.request("GET", "/order")
+            response = connection.getresponse()
+            response.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    return response.status == http.client.METHOD_NOT_ALLOWED and response.getheader("Allow") == "POST"

@@ -31,6 +31,12 @@ def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         campus.close()
 
 
+def test_check_finds_all_well_while_it_runs(running: Campus) -> None:
+    done = running.run("check")
+    assert done.returncode == 0, done.stdout
+    assert f"a CampusKafka takes orders at {running.door}" in done.stdout
+
+
 # One order at a time
 
 
