@@ -5,6 +5,7 @@ import pytest
 
 from campus.domain.codec import INPUT_BYTES_MAX, encode
 from campus.domain.events import (
+    QUANTITY_MAX,
     DuplicateIgnored,
     InventoryFailed,
     InventoryReserved,
@@ -134,6 +135,20 @@ def test_a_rerouted_order_older_than_the_window_is_refused_for_it_may_have_been_
     assert isinstance(late, InventoryFailed)
     assert late.reason == "too_old"
     assert isinstance(fresh, InventoryReserved)
+
+
+def test_a_rerouted_copy_that_comes_200_000_decisions_late_is_not_decided_again():
+    """As when the first copy was decided, its owner crashed, and a flood came before the second copy."""
+    ledger = a_ledger(pizza=QUANTITY_MAX)
+    first = rerouted(an_order("A"), ledger.ledger.next_offset, APPENDED_AT_MS)
+    ledger.takes(first)
+    for n in range(200_000):
+        value = encode(an_order(f"flood-{n}"))
+        ledger.takes(ARecord(ledger.ledger.next_offset, value, timestamp=APPENDED_AT_MS + 120_000 + n))
+    assert not ledger.ledger.window.has_order("A")
+    (late,) = ledger.takes(rerouted(an_order("A"), ledger.ledger.next_offset, APPENDED_AT_MS))
+    assert late.reason == "too_old"
+    assert late.remaining == QUANTITY_MAX - 200_001
 
 
 def test_a_rerouted_order_within_the_window_is_a_duplicate():
