@@ -58,6 +58,19 @@ def test_the_partitions_of_a_killed_inventory_are_taken_over_in_time_with_the_st
     assert audited(here.config, accepted=crowd.accepted).summed_totals().reserved == 400
 
 
+def test_an_inventory_that_leaves_in_order_hands_over_without_waiting_for_its_session(
+    campus: MakeCampus,
+) -> None:
+    here = campus()
+    leaving, staying = here.start_up("--role", "inventory"), here.start_up("--role", "inventory")
+    soon(lambda: claimed(staying) != [] and {*claimed(leaving), *claimed(staying)} == {0, 1, 2, 3})
+    leaving.interrupt()
+    handed_over_s = soon(lambda: set(claimed(staying)) == {0, 1, 2, 3}, every_s=0.01)
+    print(f"handed over after {handed_over_s:.2f} s")
+    assert handed_over_s < SESSION_S
+    leaving.ends()
+
+
 def test_two_that_start_at_once_end_up_with_one_broker(alone: Campus) -> None:
     programs = [alone.start("--role", "inventory"), alone.start("--role", "analytics")]
     for program in programs:
