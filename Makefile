@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test torture check format setup lock clean
+.PHONY: run test torture simulate check format setup lock clean
 
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
@@ -19,6 +19,10 @@ check: setup
 # Kill a campus of five processes under load, again and again: make torture KILLS=200 SEED=1
 torture: setup
 	@$(BIN)/python -m tests.torture --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
+
+# The same loops over a simulated log, faults drawn by seed: make simulate SEEDS=100000, or SEED=4711 alone.
+simulate: setup
+	@$(BIN)/python -m tests.simulation
 
 format: setup
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -5,7 +5,8 @@ change of the assignment it seeks, and nothing is read from an offset that it di
 """
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +78,19 @@ class GroupReader:
         return Polled(assigned, lost, batches)
 
     def seek(self, partition: int, offset: int) -> None:
-        self._consumer.seek(TopicPartition(self.topic, partition), offset)
+        """Raises Fenced."""
+        place = TopicPartition(self.topic, partition)
+        with self._still_ours():
+            if place not in self._consumer.assignment():
+                raise IllegalStateError("it is not assigned any more")
+            self._consumer.seek(place, offset)
 
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
-        """Where reading goes on; beyond the last record if a transaction's marker followed it."""
-        with broker_errors(self._kafka):
+        """Where reading goes on; beyond the last record if a transaction's marker followed it.
+
+        Raises BrokerAway, Fenced.
+        """
+        with broker_errors(self._kafka), self._still_ours():
             return {p: self._position(TopicPartition(self.topic, p)) for p in partitions}
 
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
@@ -94,11 +103,10 @@ class GroupReader:
     def commit(self, partitions: Collection[int]) -> None:
         """Publish how far we have read, for lag and for tools; and ask whether we still belong.
 
-        Raises Fenced, BrokerAway. In the middle of a rebalance it does nothing: a later one will
-        do.
+        Raises Fenced, BrokerAway. In the middle of a rebalance it does nothing: a later one will do.
         """
         places = [TopicPartition(self.topic, partition) for partition in partitions]
-        with broker_errors(self._kafka):
+        with broker_errors(self._kafka), self._still_ours():
             try:
                 offsets = {
                     place: OffsetAndMetadata(self._position(place), COMMIT_METADATA, -1) for place in places
@@ -108,12 +116,18 @@ class GroupReader:
                 return
             except CommitFailedError as fenced:
                 raise Fenced(f"{self.group} goes on without this member: {fenced}") from fenced
-            except IllegalStateError as revoked:
-                raise Fenced(f"a partition of {self.group} was taken away: {revoked}") from revoked
 
     def close(self) -> None:
         """Leave the group, so that the others take over at once."""
         self._consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+
+    @contextmanager
+    def _still_ours(self) -> Iterator[None]:
+        """kafka-python's I/O thread may take a partition away at any moment since the last poll."""
+        try:
+            yield
+        except (IllegalStateError, NoOffsetForPartitionError) as taken:
+            raise Fenced(f"a partition of {self.group} was taken away: {taken}") from taken
 
     def _go_on_joining(self) -> None:
         """As long as a join is under way, give the next poll a reason to go on with it.

@@ -1,12 +1,12 @@
 """Membership of a consumer group, on a real coordinator."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
 from campus.stream.clients import admin
-from campus.stream.group import GroupReader
+from campus.stream.group import Fenced, GroupReader
 from tests.broker.processes import soon
 from tests.broker.support import OneKafka
 
@@ -52,3 +52,21 @@ def test_two_members_share_the_partitions_out_and_the_one_that_stays_gets_them_a
         with closing(a_member()) as leaves:
             soon(lambda: (len(has(stays)), len(has(leaves))) == (2, 2), every_s=0)
         soon(lambda: len(has(stays)) == PARTITIONS, every_s=0)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda reader: reader.seek(PARTITIONS, 0),
+        lambda reader: reader.positions([PARTITIONS]),
+        lambda reader: reader.commit([PARTITIONS]),
+    ],
+    ids=["seek", "positions", "commit"],
+)
+def test_a_partition_that_is_not_ours_any_more_is_a_word_for_starting_anew(
+    kafka: OneKafka, topic: str, ask: Callable[[GroupReader], object]
+) -> None:
+    with closing(GroupReader(kafka.kafka, topic=topic, group=topic, client_id="test")) as reader:
+        reader.poll(timeout_s=1, records_max=10)
+        with pytest.raises(Fenced, match="was taken away"):
+            ask(reader)

@@ -56,9 +56,11 @@ class Customers:
             kind()
 
     def one_order_each(self) -> None:
-        """For every partition that any item belongs to."""
-        for item in {item_partition(item, self._partitions): item for item in ITEMS}.values():
-            self._send(an_order(self._new_id("last"), item), self._place(item))
+        """For every partition, so that each owner writes once more and learns whether it was overtaken."""
+        at_home = {item_partition(item, self._partitions): item for item in ITEMS}
+        for partition in range(self._partitions):
+            order = an_order(self._new_id("last"), at_home.get(partition, ITEMS[0]))
+            self._send(order, Place(self._orders_topic, partition))
 
     def new_order(self) -> None:
         order = an_order(self._new_id("o"), self._random.choice(ITEMS), self._random.randint(1, 3))

@@ -24,7 +24,7 @@ FAULTS = {
     "unacknowledged": 0.04,  # it lands, and nobody says so
     "repeated": 0.03,  # it lands twice
     "in_rounds": 0.05,  # it goes in two rounds, each with its own fate, and others between them
-    "refused": 0.03,  # snapshots only: too large for the topic
+    "refused": 0.05,  # snapshots only: too large for the topic
     "given_up": 0.3,  # ... and after one that failed somebody restarts the whole process
     # At every poll.
     "redelivered": 0.03,  # some records of the past come again

@@ -121,7 +121,11 @@ def goes_on_after_a_failure(patch: Patch) -> None:
 
 
 def appends_again_after_a_failure(patch: Patch) -> None:
-    """... also before the same entries are appended again."""
+    """... also before the very same entries are appended again: to spare a restore, not to be right.
+
+    Harmless: the name and seq of an entry say its bytes as long as the state was not thrown away. So of two
+    copies the later one is a repeat, and wherever one of them came in between, the next landing shows it.
+    """
 
     def append_again(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
         try:

@@ -15,8 +15,8 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.run import FailedSeed, run_seed
 from tests.simulation.world import World
 
-SCHEDULES, PARTS = 2000, 10
-SEEN_IN = 100  # schedules
+SCHEDULES, PARTS = 1000, 10
+SEEN_IN = 200  # schedules
 ROOT = Path(__file__).parents[2]
 
 

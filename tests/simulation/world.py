@@ -23,7 +23,7 @@ from tests.simulation.faults import TURNS, Weather
 from tests.simulation.instances import Analytics, Instance, Inventory
 from tests.simulation.ports import Killed, MemberPort
 
-TURNS_MOST = 100  # of one schedule
+TURNS_MOST = 75  # of one schedule
 PAUSE_TURNS_MOST = 20
 PAUSES_INSIDE_EACH_OTHER = 3
 SESSION_EXPIRES_IN_A_PAUSE = 0.4
