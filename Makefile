@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
 
+# Two at a time, a file each: most of it waits for a Kafka. PYTEST_ARGS="-n0 -k journal" for something else.
 test: setup
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check .
