@@ -9,7 +9,7 @@ stopped at once by a second signal.
 import sys
 
 try:
-    import kafka  # noqa: F401  (the first of the libraries that may be missing)
+    import bottle  # noqa: F401  (any of the libraries: they come together)
 except ModuleNotFoundError:
     sys.exit(
         f"campuskafka: the libraries are not installed for {sys.executable}. "
