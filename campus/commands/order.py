@@ -96,18 +96,16 @@ class Journal:
         self.place = Place(config.topics.journal_topic, item_partition(item, config.topics.partitions))
         self._history = HistoryReader(config.kafka, client_id="order")
         self._rule = JournalRule()
-        self._batches = self._history.follow(self.place, 0)
+        self._batches: Iterator[Sequence[Any]] = iter(())
 
     def close(self) -> None:
         self._history.close()
 
     def skip_to_the_end(self) -> None:
-        end = self._history.bounds([self.place])[self.place].end
-        position = 0
-        while position < end:
-            records = next(self._batches)
-            position = records[-1].offset + 1 if records else position
+        bounds = self._history.bounds([self.place])
+        for _, records in self._history.read(bounds):
             deque(self._rule.counting(records), maxlen=0)
+        self._batches = self._history.follow(self.place, bounds[self.place].end)
 
     def outcomes_of(self, order_ids: Collection[str]) -> list[Outcome]:
         """Those that come, until all have come or nothing does for a while."""

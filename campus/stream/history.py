@@ -71,9 +71,7 @@ class HistoryReader:
         pending = {place: span for place, span in spans.items() if span.start < span.end}
         if not pending:
             return
-        self._consumer.assign([TopicPartition(*place) for place in pending])
-        for place, span in pending.items():
-            self._consumer.seek(TopicPartition(*place), span.start)
+        self._go_to({place: span.start for place, span in pending.items()})
         patience = _Patience(self._kafka.request_timeout_s)
         while pending and not (stop and stop.is_set()):
             for place, records in self._poll().items():
@@ -92,13 +90,20 @@ class HistoryReader:
     def follow(self, place: Place, start: int) -> Iterator[Sequence[Any]]:
         """The records of one partition from `start` on, in batches as they come, without an end; an empty
         batch now and then, so that the caller can look at the time. Raises BrokerAway, HistoryMissing."""
-        self._consumer.assign([TopicPartition(*place)])
-        self._consumer.seek(TopicPartition(*place), start)
+        self._go_to({place: start})
         while True:
             yield self._poll().get(place, ())
 
     def close(self) -> None:
         self._consumer.close(timeout_ms=1000)
+
+    def _go_to(self, starts: Mapping[Place, int]) -> None:
+        places = [TopicPartition(*place) for place in starts]
+        self._consumer.assign(places)
+        # To assign the same once more changes nothing, and what was read to its end was paused there.
+        self._consumer.resume(*places)
+        for place, start in zip(places, starts.values(), strict=True):
+            self._consumer.seek(place, start)
 
     def _poll(self) -> dict[Place, Sequence[Any]]:
         with broker_errors(self._kafka):
