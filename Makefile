@@ -42,7 +42,7 @@ $(VENV)/.ready: requirements.lock
 # Resolves pyproject.toml's ranges anew, for every Python from 3.10 on: names, versions and hashes.
 lock: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --group dev \
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --group dev --extra plots \
 		--generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 
 clean:

@@ -35,6 +35,7 @@ import roles
 from campus.broker.data import Claim, Data
 from campus.commands import Context
 from campus.runtime import logs
+from campus.runtime.board import Board
 from campus.runtime.config import Config
 from campus.runtime.config_file import load
 from campus.runtime.errors import CampusError
@@ -178,14 +179,15 @@ def _this_program() -> str:
 def _system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]) -> list[Child]:
     """The broker, the topics, then the roles; each starts when the one before it is ready."""
     shutdown_s = config.supervisor.shutdown_s
-    helpers = [
+    board = Board()
+    children = [
         Child("broker", partial(Broker, config, _claim(config)), shutdown_s=shutdown_s),
         Child("topics", partial(Topics, config), Restart.ONCE),
     ]
-    return helpers + [
-        Child(name, partial(role_modules[name].build, config.roles[name], config), shutdown_s=shutdown_s)
-        for name in names
-    ]
+    for name in names:
+        build = partial(role_modules[name].build, config.roles[name], config, board)
+        children.append(Child(name, build, shutdown_s=shutdown_s))
+    return children
 
 
 def _claim(config: Config) -> Claim:

@@ -15,6 +15,7 @@ from typing import Annotated
 from campus.domain.metrics import OrderMetrics, summed
 from campus.domain.report import text_report
 from campus.runtime.addresses import wait_for_listener
+from campus.runtime.board import Board
 from campus.runtime.config import AtLeast, Between, Config, Text
 from campus.runtime.role import Health, Pulse
 from campus.stream.clients import BrokerAway
@@ -131,5 +132,5 @@ class Analytics:
         )
 
 
-def build(settings: Settings, config: Config) -> Analytics:
+def build(settings: Settings, config: Config, _board: Board) -> Analytics:
     return Analytics(settings, config)

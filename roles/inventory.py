@@ -14,6 +14,7 @@ from typing import Annotated
 from campus.domain.rules import StockRules
 from campus.domain.window import WINDOW_ORDERS_MAX
 from campus.runtime.addresses import wait_for_listener
+from campus.runtime.board import Board
 from campus.runtime.config import AtLeast, Between, Config, Portions, Text
 from campus.runtime.role import Health, Pulse
 from campus.stream.clients import BrokerAway
@@ -104,5 +105,5 @@ class Inventory:
         )
 
 
-def build(settings: Settings, config: Config) -> Inventory:
+def build(settings: Settings, config: Config, _board: Board) -> Inventory:
     return Inventory(settings, config)

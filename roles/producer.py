@@ -23,6 +23,7 @@ from campus.domain.events import OrderPlaced, Quantity, Text
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.runtime.addresses import Address
+from campus.runtime.board import Board
 from campus.runtime.config import AtLeast, Between, Config
 from campus.runtime.errors import CampusError
 from campus.runtime.failures import Failures
@@ -96,7 +97,7 @@ class Commit(Protocol):
 OpenCommit: TypeAlias = Callable[["Report[Token]"], AbstractContextManager[Commit]]
 
 
-def build(settings: Settings, config: Config) -> "Producer":
+def build(settings: Settings, config: Config, _board: Board) -> "Producer":
     return Producer(settings, config, partial(kafka_commit, settings, config))
 
 

@@ -22,7 +22,7 @@ _inputs: Decoder[Input] = Decoder(Input)
 _journal: Decoder[JournalEvent] = Decoder(JournalEvent)
 
 
-INPUT_TYPES = ("OrderPlaced", "StockAdded")
+INPUT_TYPES = ("OrderPlaced", "StockAdded", "OrderCancelled")
 
 
 class _Tagged(Struct):

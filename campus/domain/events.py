@@ -15,9 +15,10 @@ QUANTITY_MAX = 1_000_000
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
 Quantity: TypeAlias = Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
 StockQuantity: TypeAlias = Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
-InputType: TypeAlias = Literal["OrderPlaced", "StockAdded"]
+InputType: TypeAlias = Literal["OrderPlaced", "StockAdded", "OrderCancelled"]
 StockReason: TypeAlias = Literal["opening", "restock"]
 FailReason: TypeAlias = Literal["unknown_item", "insufficient_stock", "too_old"]
+CancelReason: TypeAlias = Literal["unknown_order", "not_reserved", "already_cancelled"]
 UnfitReason: TypeAlias = Literal["empty", "too_large", "not_json", "unknown_type", "wrong_shape"]
 
 
@@ -45,7 +46,14 @@ class StockAdded(Event, frozen=True):
     reason: StockReason
 
 
-Input: TypeAlias = OrderPlaced | StockAdded
+class OrderCancelled(Event, frozen=True):
+    """A wish: the reservation is released once, however often it is repeated. `item` is the order's."""
+
+    order_id: Text
+    item: Text
+
+
+Input: TypeAlias = OrderPlaced | StockAdded | OrderCancelled
 
 
 # What comes out, on inventory-events.
@@ -97,6 +105,30 @@ class StockChanged(Event, frozen=True):
     decided_at: str
 
 
+class ReservationReleased(Event, frozen=True):
+    """The order was reserved and is cancelled; its `quantity` is in stock again."""
+
+    seq: int
+    source_offset: int
+    order_id: str
+    item: str
+    quantity: int
+    remaining: int
+    decided_at: str
+
+
+class CancelRejected(Event, frozen=True):
+    """Nothing changed. `unknown_order`: not decided here, within the window, for this item."""
+
+    seq: int
+    source_offset: int
+    order_id: str
+    item: str
+    remaining: int | None
+    reason: CancelReason
+    decided_at: str
+
+
 class DuplicateIgnored(Event, frozen=True):
     """The id was decided before, within the window (an opening stock: at any time before)."""
 
@@ -130,7 +162,14 @@ class OrderDeadLettered(Event, frozen=True):
 
 
 Entry: TypeAlias = (
-    InventoryReserved | InventoryFailed | StockChanged | DuplicateIgnored | OrderRerouted | OrderDeadLettered
+    InventoryReserved
+    | InventoryFailed
+    | StockChanged
+    | ReservationReleased
+    | CancelRejected
+    | DuplicateIgnored
+    | OrderRerouted
+    | OrderDeadLettered
 )
 JournalEvent: TypeAlias = Entry | OwnerClaimed
 
@@ -138,4 +177,6 @@ JournalEvent: TypeAlias = Entry | OwnerClaimed
 def type_and_id(event: Input) -> tuple[InputType, str]:
     if isinstance(event, OrderPlaced):
         return "OrderPlaced", event.order_id
+    if isinstance(event, OrderCancelled):
+        return "OrderCancelled", event.order_id
     return "StockAdded", event.event_id

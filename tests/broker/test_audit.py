@@ -14,6 +14,7 @@ from campus.domain.codec import decode_journal, encode, keyed_record
 from campus.domain.events import InventoryReserved
 from campus.domain.partitions import item_partition
 from campus.runtime.addresses import wait_until
+from campus.runtime.board import Board
 from campus.runtime.config import BrokerConfig, Config, TopicsConfig
 from campus.stream.clients import admin
 from campus.stream.history import HistoryReader
@@ -41,7 +42,7 @@ def config(kafka, unique_prefix):
 @contextmanager
 def an_inventory(config):
     settings = inventory.Settings(stock=STOCK, group=f"{config.topics.prefix}inventory")
-    role, stop = inventory.build(settings, config), Event()
+    role, stop = inventory.build(settings, config, Board()), Event()
     thread = Thread(target=role.run, args=(stop,))
     thread.start()
     try:
