@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test torture simulate check format setup lock clean
+.PHONY: run test torture simulate bench-http check format setup lock clean
 
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
@@ -24,6 +24,12 @@ torture: setup
 # The same loops over a simulated log, faults drawn by seed: make simulate SEEDS=100000, or SEED=4711 alone.
 simulate: setup
 	@$(BIN)/python -m tests.simulation
+
+# Acknowledged orders a second against the peers, which it fetches first; wrk is wanted: BENCH_ARGS="--repeats 5"
+bench-http: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@$(BIN)/python benchmarks/http/acknowledged.py $(BENCH_ARGS)
 
 format: setup
 	@$(BIN)/ruff check --fix-only --quiet .
