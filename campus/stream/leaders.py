@@ -78,9 +78,12 @@ class Leaders:
         while conn.paused:  # throttled: to send now would be an error of kafka-python's, not of the broker's
             await self._net.sleep(min(left_s(deadline), THROTTLE_LOOK_S))
         # Its own timer closes a connection that gives no answer, so that a late one cannot be taken for
-        # the next; but it does not run while SASL authenticates anew, hence the second.
+        # the next; but it does not run while SASL authenticates anew, hence then a second.
         answer = conn.send_request(request, request_timeout_ms=left_s(deadline) * 1000)
-        return await self._within(deadline, answer)
+        if conn._request_buffer:
+            return await self._within(deadline, answer)
+        _send_at_once(conn)
+        return await answer
 
     def close(self) -> None:
         """Break every connection; whoever waits for an answer gets an error now."""
@@ -179,3 +182,11 @@ class Leaders:
 
     async def _within(self, deadline: float, future: Any) -> Any:
         return await self._manager.wait_for(future, left_s(deadline) * 1000)
+
+
+def _send_at_once(conn: Any) -> None:
+    """kafka-python waits for the socket to be writable first: two more turns of the loop for each request."""
+    if conn.transport:
+        _, error = conn.transport._sock_send()
+        if error:
+            conn.transport.abort(error)
