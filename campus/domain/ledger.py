@@ -15,37 +15,45 @@ from msgspec import Struct
 
 from campus.domain.codec import Unfit, decode_input
 from campus.domain.events import (
-    DuplicateIgnored,
+    CancelReason,
+    CancelRejected,
     Entry,
     FailReason,
     Input,
     InventoryFailed,
     InventoryReserved,
     JournalEvent,
+    OrderCancelled,
     OrderDeadLettered,
     OrderPlaced,
     OrderRerouted,
     OwnerClaimed,
+    ReservationReleased,
     StockAdded,
     StockChanged,
     type_and_id,
 )
+from campus.domain.outcomes import (
+    Appended,
+    cancel_rejected,
+    duplicate,
+    failed,
+    released,
+    reserved,
+    stock_changed,
+)
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc, ms_of
-from campus.domain.window import WINDOW_ORDERS_DEFAULT, DecidedWindow, WindowState
+from campus.domain.window import WINDOW_ORDERS_DEFAULT, DecidedWindow, Reservation, WindowState
 
 DEAD_LETTER_BYTES_MAX = 64 * 1024
 ORIGIN_HEADER = "origin-partition-offset"
 ORIGIN_TIME_HEADER = "origin-time-ms"
 
 
-class InputRecord(Protocol):
-    """A record of order-events as a consumer hands it over; `timestamp`: append time in ms."""
+class InputRecord(Appended, Protocol):
+    """A record of order-events as a consumer hands it over."""
 
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
     @property
     def key(self) -> bytes | None: ...
     @property
@@ -78,10 +86,13 @@ SideOutput = Reroute | DeadLetter
 
 
 class LedgerState(Struct, frozen=True):
+    """The window speaks of items by their place in `stock`, so its order is part of the state."""
+
     partitions: int
     seq: int
     next_offset: int
     stock: dict[str, int]
+    added: dict[str, int]
     opened: list[str]
     window: WindowState
 
@@ -92,7 +103,9 @@ class StockLedger:
         self.seq = 0
         self.next_offset = 0
         self.stock: dict[str, int] = {}
+        self.added: dict[str, int] = {}  # all that ever came, opening included
         self.opened: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the place of each item in `stock`
         self.window = DecidedWindow(WINDOW_ORDERS_DEFAULT)
 
     def state(self) -> bytes:
@@ -103,6 +116,7 @@ class StockLedger:
                 self.seq,
                 self.next_offset,
                 self.stock,
+                self.added,
                 sorted(self.opened),
                 self.window.state(),
             )
@@ -120,7 +134,9 @@ class StockLedger:
             raise ValueError(f"it is of {read.partitions} partitions, not of {partitions}")
         ledger = cls(partition, partitions)
         ledger.seq, ledger.next_offset = read.seq, read.next_offset
-        ledger.stock, ledger.opened, ledger.window = read.stock, set(read.opened), window
+        ledger.stock, ledger.added = read.stock, read.added
+        ledger.opened, ledger.window = set(read.opened), window
+        ledger._numbers = {item: number for number, item in enumerate(read.stock)}
         return ledger
 
     def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]:
@@ -132,10 +148,13 @@ class StockLedger:
         home = item_partition(event.item, self.partitions)
         if home != self.partition:
             return self._rerouted(record, event, home)
+        if isinstance(event, OrderCancelled):
+            return self._cancel_decided(record, event), None
         if self._was_decided(event):
-            return self._duplicate(record, event), None
+            return duplicate(self.seq + 1, record, event), None
         if isinstance(event, StockAdded):
-            return self._stock_changed(record, event), None
+            remaining = self.stock.get(event.item, 0) + event.quantity
+            return stock_changed(self.seq + 1, record, event, remaining), None
         return self._order_decided(record, event), None
 
     def apply(self, event: JournalEvent) -> None:
@@ -147,18 +166,28 @@ class StockLedger:
         self.seq = event.seq
         self.next_offset = event.source_offset + 1
         if isinstance(event, InventoryReserved):
-            self.stock[event.item] = event.remaining
-            self.window.remember_order(event.order_id, ms_of(event.decided_at))
+            number = self._set_stock(event.item, event.remaining)
+            decided_at_ms = ms_of(event.decided_at)
+            self.window.remember_reserved(event.order_id, decided_at_ms, number, event.quantity)
         elif isinstance(event, InventoryFailed):
-            self.window.remember_order(event.order_id, ms_of(event.decided_at))
+            self.window.remember_failed(event.order_id, ms_of(event.decided_at))
+        elif isinstance(event, ReservationReleased):
+            self._set_stock(event.item, event.remaining)
+            self.window.remember_cancelled(event.order_id)
         elif isinstance(event, StockChanged):
-            self.stock[event.item] = event.remaining
+            self._set_stock(event.item, event.remaining)
+            self.added[event.item] = self.added.get(event.item, 0) + event.quantity
             if event.reason == "opening":
                 self.opened.add(event.item)
             else:
                 self.window.remember_restock(event.event_id, ms_of(event.decided_at))
 
-    def _was_decided(self, event: Input) -> bool:
+    def _set_stock(self, item: str, remaining: int) -> int:
+        """The number of the item, which it has for good."""
+        self.stock[item] = remaining
+        return self._numbers.setdefault(item, len(self._numbers))
+
+    def _was_decided(self, event: OrderPlaced | StockAdded) -> bool:
         if isinstance(event, OrderPlaced):
             return self.window.has_order(event.order_id)
         if event.reason == "opening":
@@ -168,30 +197,9 @@ class StockLedger:
     def _order_decided(self, record: InputRecord, order: OrderPlaced) -> InventoryReserved | InventoryFailed:
         in_stock = self.stock.get(order.item)
         if reason := self._reason_to_refuse(record, order, in_stock):
-            return InventoryFailed(
-                seq=self.seq + 1,
-                source_offset=record.offset,
-                order_id=order.order_id,
-                user_id=order.user_id,
-                item=order.item,
-                quantity=order.quantity,
-                remaining=in_stock,
-                reason=reason,
-                placed_at=order.placed_at,
-                decided_at=iso_utc(record.timestamp),
-            )
+            return failed(self.seq + 1, record, order, in_stock, reason)
         assert in_stock is not None
-        return InventoryReserved(
-            seq=self.seq + 1,
-            source_offset=record.offset,
-            order_id=order.order_id,
-            user_id=order.user_id,
-            item=order.item,
-            quantity=order.quantity,
-            remaining=in_stock - order.quantity,
-            placed_at=order.placed_at,
-            decided_at=iso_utc(record.timestamp),
-        )
+        return reserved(self.seq + 1, record, order, in_stock - order.quantity)
 
     def _reason_to_refuse(
         self, record: InputRecord, order: OrderPlaced, in_stock: int | None
@@ -206,28 +214,26 @@ class StockLedger:
             return "insufficient_stock"
         return None
 
-    def _stock_changed(self, record: InputRecord, added: StockAdded) -> StockChanged:
-        return StockChanged(
-            seq=self.seq + 1,
-            source_offset=record.offset,
-            event_id=added.event_id,
-            item=added.item,
-            quantity=added.quantity,
-            remaining=self.stock.get(added.item, 0) + added.quantity,
-            reason=added.reason,
-            decided_at=iso_utc(record.timestamp),
-        )
+    def _cancel_decided(
+        self, record: InputRecord, cancelled: OrderCancelled
+    ) -> ReservationReleased | CancelRejected:
+        in_stock = self.stock.get(cancelled.item)
+        reservation = self.window.reservation(cancelled.order_id)
+        if reason := self._reason_to_keep(cancelled, reservation):
+            return cancel_rejected(self.seq + 1, record, cancelled, in_stock, reason)
+        assert reservation is not None and in_stock is not None
+        quantity = reservation.quantity
+        return released(self.seq + 1, record, cancelled, quantity, in_stock + quantity)
 
-    def _duplicate(self, record: InputRecord, event: Input) -> DuplicateIgnored:
-        repeated_type, repeated_id = type_and_id(event)
-        return DuplicateIgnored(
-            seq=self.seq + 1,
-            source_offset=record.offset,
-            repeated_type=repeated_type,
-            repeated_id=repeated_id,
-            item=event.item,
-            decided_at=iso_utc(record.timestamp),
-        )
+    def _reason_to_keep(
+        self, cancelled: OrderCancelled, reservation: Reservation | None
+    ) -> CancelReason | None:
+        if reservation is None:
+            # Of an order that failed nothing is remembered but that it did, so no item is asked for.
+            return "not_reserved" if self.window.has_order(cancelled.order_id) else "unknown_order"
+        if reservation.item_number != self._numbers.get(cancelled.item):
+            return "unknown_order"
+        return "already_cancelled" if reservation.is_cancelled else None
 
     def _rerouted(self, record: InputRecord, event: Input, home: int) -> tuple[OrderRerouted, Reroute]:
         assert record.value is not None

@@ -7,7 +7,7 @@ from campus.domain.events import OwnerClaimed, StockAdded
 from campus.domain.ledger import StockLedger, openings
 from campus.domain.partitions import item_partition
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

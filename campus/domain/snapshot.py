@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from campus.domain.journal import JournalRule
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 CHECKSUM_BYTES = 4
 MAGIC = b"campus-snapshot\n"
 

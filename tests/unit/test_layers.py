@@ -11,6 +11,7 @@ FLOORS = {
     "roles": 4,
     "campus.commands": 4,
     "campus.api": 3,
+    "campus.bench": 3,
     "campus.stream": 2,
     "campus.broker": 2,
     "campus.domain": 1,
