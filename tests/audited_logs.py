@@ -1,7 +1,8 @@
 """Logs to audit: written by real owners over a log in memory, with everything in them that may happen.
 
 Each seed is another order of the same events: crashes before and after an acknowledgement, owners that were
-overtaken and woke up, repeats, strangers' records, foreign keys, rubbish, orders that come too late.
+overtaken and woke up, repeats, strangers' records, foreign keys, rubbish, orders that come too late, orders
+that are cancelled, in time, too early, too late and more than once.
 """
 
 import random
@@ -10,17 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from campus.domain.audit import Audit
 from campus.domain.audit_findings import Findings, Totals
 from campus.domain.codec import decode_journal, encode, keyed_record
-from campus.domain.events import Entry, Input, OwnerClaimed
+from campus.domain.events import Entry, Input, OrderCancelled, OrderPlaced, OwnerClaimed
 from campus.domain.journal import OWNER_HEADER, owner_of
 from campus.domain.partitions import item_partition
 from campus.stream.group import Fenced
 from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
-from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord, a_restock, an_opening, an_order
+from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord, a_cancel, a_restock, an_opening, an_order
 from tests.simulation.memory_log import TOPICS, MemoryLog
 from tests.simulation.test_owner import AnInventory
 
-STOCK = {"pizza": 5, "burger": 4, "salad": 2, "sandwich": 0}
-ITEMS = ("pizza", "burger", "salad", "sandwich", "unicorn")
+STOCK = {"pizza": 5, "burger": 4, "salad": 2, "sandwich": 0, "calzone": 3}
+ITEMS = ("pizza", "burger", "salad", "sandwich", "unicorn", "calzone")
+SAME_HOME = ("pizza", "calzone")
 WINDOW_ORDERS = 14
 REPEATED_AFTER_MOST = 4  # decisions; well within the window
 
@@ -65,6 +67,8 @@ class EventfulShop:
         self.random = random.Random(seed)
         self.log = ClockedLog()
         self._number = 0
+        self._orders: list[OrderPlaced] = []
+        self._astray: set[bytes] = set()
         self._sleepers: list[AnInventory] = []
         self.stray_entry_before_any_claim()
         self.inventory = self._an_inventory()
@@ -82,6 +86,13 @@ class EventfulShop:
             *[self.rubbish] * 2,
             *[self.foreign_key] * 2,
             self.foreign_key_that_comes_too_late,
+            *[self.some_regrets] * 3,
+            self.cancelled_and_repeated,
+            self.refused_and_cancelled,
+            self.cancelled_before_it_is_ordered,
+            self.cancelled_for_another_item,
+            self.cancelled_with_a_foreign_key,
+            self.cancelled_after_it_was_forgotten,
             *[self.lost_append] * 3,
             *[self.taken_over] * 2,
             self.sleeper_wakes_up,
@@ -110,7 +121,8 @@ class EventfulShop:
         self.order(item)
         orders = self.log.at(TOPICS.orders_topic, home_of(item))
         record = self.random.choice(orders[-REPEATED_AFTER_MOST:])
-        if not record.headers:
+        # One that went astray may come late to where it is decided: that is another happening.
+        if not record.headers and record.value not in self._astray:
             self._send(home_of(item), record.value)
 
     def reserved_and_repeated(self) -> None:
@@ -133,13 +145,46 @@ class EventfulShop:
         other = next(item for item in ITEMS if home_of(item) != home_of("pizza"))
         self._place(an_order(order_id, other))
 
+    def some_regrets(self) -> None:
+        """Any orders that were placed, whatever became of them; some are regretted twice."""
+        for order in self.random.choices(self._orders[-10:], k=3) if self._orders else ():
+            self._place(a_cancel(order.order_id, order.item))
+
+    def cancelled_and_repeated(self) -> None:
+        order, cancel = self._an_order_and_its_cancel("pizza", 2)
+        self._place(self._restock("pizza"), order, cancel, order, cancel)
+
+    def refused_and_cancelled(self) -> None:
+        self._place(*self._an_order_and_its_cancel("pizza", 1000))
+
+    def cancelled_before_it_is_ordered(self) -> None:
+        order, cancel = self._an_order_and_its_cancel("pizza")
+        self._place(cancel, self._restock("pizza"), order)
+
+    def cancelled_for_another_item(self) -> None:
+        item, other = SAME_HOME
+        order, cancel = self._an_order_and_its_cancel(item)
+        self._place(self._restock(item), order, a_cancel(order.order_id, other), cancel)
+
+    def cancelled_with_a_foreign_key(self) -> None:
+        order, cancel = self._an_order_and_its_cancel(self.random.choice(ITEMS))
+        self._place(order)
+        self._send_astray(self._not_home_of(order.item), cancel)
+
+    def cancelled_after_it_was_forgotten(self) -> None:
+        order, cancel = self._an_order_and_its_cancel("pizza")
+        self._place(self._restock("pizza"), order)
+        for _ in range(WINDOW_ORDERS):
+            self.order("pizza")
+        self._place(cancel)
+
     def rubbish(self) -> None:
         rubbish = [b"rubbish", b"", None, b'{"event_type":"Sung"}', b'{"event_type":"OrderPlaced"}']
         self._send(self.random.randrange(PARTITIONS), self.random.choice(rubbish))
 
     def foreign_key(self) -> None:
         item = self.random.choice(ITEMS)
-        self._send(self._not_home_of(item), encode(self._new_order(item)))
+        self._send_astray(self._not_home_of(item), self._new_order(item))
 
     def foreign_key_that_comes_too_late(self) -> None:
         """It waits in a partition that nobody decides, until its home has forgotten its time."""
@@ -147,7 +192,7 @@ class EventfulShop:
         foreign = self._not_home_of(item)
         self.work(2)
         self.inventory.group.assigned -= {foreign}
-        self._send(foreign, encode(self._new_order(item)))
+        self._send_astray(foreign, self._new_order(item))
         for _ in range(WINDOW_ORDERS + 3):
             self.order(item)
         self.work(2)
@@ -235,9 +280,15 @@ class EventfulShop:
             snapshot_every_orders=self.random.choice([5, 1000]),
         )
 
-    def _new_order(self, item: str, quantity: int = 1) -> Input:
+    def _new_order(self, item: str, quantity: int = 1) -> OrderPlaced:
         self._number += 1
-        return an_order(f"o-{self._number}", item, quantity, user_id=f"u-{self._number}")
+        order = an_order(f"o-{self._number}", item, quantity, user_id=f"u-{self._number}")
+        self._orders.append(order)
+        return order
+
+    def _an_order_and_its_cancel(self, item: str, quantity: int = 1) -> tuple[OrderPlaced, OrderCancelled]:
+        order = self._new_order(item, quantity)
+        return order, a_cancel(order.order_id, item)
 
     def _restock(self, item: str) -> Input:
         self._number += 1
@@ -249,6 +300,10 @@ class EventfulShop:
 
     def _send(self, partition: int, value: bytes | None) -> None:
         self.log._land(Place(TOPICS.orders_topic, partition), [(None, value, ())])
+
+    def _send_astray(self, partition: int, event: Input) -> None:
+        self._astray.add(encode(event))
+        self._send(partition, encode(event))
 
     def _write(self, partition: int, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
         self.log._land(Place(TOPICS.journal_topic, partition), [(None, value, headers)])

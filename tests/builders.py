@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from campus.domain.codec import encode
-from campus.domain.events import Entry, Event, Input, OrderPlaced, OwnerClaimed, StockAdded
+from campus.domain.events import Entry, Event, Input, OrderCancelled, OrderPlaced, OwnerClaimed, StockAdded
 from campus.domain.ledger import SideOutput, StockLedger
 from campus.domain.partitions import item_partition
+from campus.domain.rules import RULES_VERSION
 
 PARTITIONS = 4
 APPENDED_AT_MS = 1_763_837_495_123
@@ -29,6 +30,10 @@ def an_order(order_id: str = "o-1", item: str = "pizza", quantity: int = 1, **fi
     return OrderPlaced(order_id=order_id, item=item, quantity=quantity, **fields)
 
 
+def a_cancel(order_id: str = "o-1", item: str = "pizza") -> OrderCancelled:
+    return OrderCancelled(order_id=order_id, item=item)
+
+
 def a_restock(event_id: str = "s-1", item: str = "pizza", quantity: int = 10) -> StockAdded:
     return StockAdded(event_id=event_id, item=item, quantity=quantity, reason="restock")
 
@@ -38,7 +43,7 @@ def an_opening(item: str = "pizza", quantity: int = 100) -> StockAdded:
 
 
 def a_claim(owner: str = "owner-1", window_orders: int = 100_000) -> OwnerClaimed:
-    return OwnerClaimed(owner=owner, rules=1, window_orders=window_orders)
+    return OwnerClaimed(owner=owner, rules=RULES_VERSION, window_orders=window_orders)
 
 
 class ALedger:

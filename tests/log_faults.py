@@ -1,13 +1,10 @@
-"""Faults to put into a log that was clean: each a function on the log, with the violation that it must be.
+"""Faults to put into a log that was clean: lost, repeated and changed entries, false stock, false reasons.
 
-A fault picks its place by chance among those that there are. What it then writes is as right as it can be
-in every other respect, so that nothing but the fault can give it away.
+Those of cancelled orders are in cancel_faults.py.
 """
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -16,173 +13,54 @@ from campus.domain.codec import decode_input, encode
 from campus.domain.events import (
     DuplicateIgnored,
     Entry,
-    Event,
     InventoryFailed,
     InventoryReserved,
     OrderDeadLettered,
     OrderPlaced,
     OrderRerouted,
-    OwnerClaimed,
     StockAdded,
     StockChanged,
 )
-from campus.domain.journal import OWNER_HEADER, JournalRule
+from campus.domain.journal import OWNER_HEADER
 from campus.domain.ledger import ORIGIN_HEADER, ORIGIN_TIME_HEADER
 from tests.builders import PARTITIONS, ARecord
-from tests.simulation.memory_log import TOPICS, MemoryLog
+from tests.simulation.memory_log import TOPICS
+from tests.tampering import STOCK_ENTRIES, At, Faults, Tampered, outcome
 
-STOCK_ENTRIES = (InventoryReserved, InventoryFailed, StockChanged)
-
-
-class At(NamedTuple):
-    """An entry that counts: its partition, where it stands in the list of the journal, and itself."""
-
-    partition: int
-    index: int
-    entry: Any
-
-
-def entries_that_count(log: MemoryLog) -> list[At]:
-    return [at for partition in range(PARTITIONS) for at in _counting(log, partition)]
-
-
-def _counting(log: MemoryLog, partition: int) -> list[At]:
-    rule, found = JournalRule(), []
-    for index, record in enumerate(log.at(TOPICS.journal_topic, partition)):
-        for event in rule.counting([record]):
-            if not isinstance(event, OwnerClaimed):
-                found.append(At(partition, index, event))
-    return found
-
-
-class Tampered:
-    """A copy of a log, with the means to do it harm."""
-
-    def __init__(self, clean: MemoryLog, entries: Sequence[At], rng: random.Random) -> None:
-        """`entries`: those that count in the clean log."""
-        self.log, self.random = MemoryLog(), rng
-        self.log.records = {place: list(records) for place, records in clean.records.items()}
-        self._entries = entries
-
-    def journal(self, partition: int) -> list[ARecord]:
-        return self.log.at(TOPICS.journal_topic, partition)
-
-    def orders(self, partition: int) -> list[ARecord]:
-        return self.log.at(TOPICS.orders_topic, partition)
-
-    def any(self, wanted: type | tuple[type, ...], fits: Callable[[At], bool] = lambda at: True) -> At:
-        """One of the entries, by chance; no log may be without one, or its fault was not tried."""
-        fitting = [at for at in self._entries if isinstance(at.entry, wanted) and fits(at)]
-        return self.random.choice(fitting)
-
-    def before(self, at: At) -> list[Any]:
-        """The entries of the partition that count before it."""
-        return [a.entry for a in self._entries if a.partition == at.partition and a.index < at.index]
-
-    def last(self, partition: int) -> At:
-        return [at for at in self._entries if at.partition == partition][-1]
-
-    def any_and_later(self) -> tuple[At, list[At]]:
-        """An entry and those that count after it, at least one: of the last one nothing would be known.
-
-        What does not count is taken out of their partition: among it may be a repeat that takes an
-        entry's place, and nothing would be wrong.
-        """
-        partition = self.random.randrange(PARTITIONS)
-        rule, journal = JournalRule(), self.journal(partition)
-        journal[:] = [record for record in journal if list(rule.counting([record]))]
-        entries = _counting(self.log, partition)
-        chosen = self.random.randrange(len(entries) - 1)
-        return entries[chosen], entries[chosen + 1 :]
-
-    def rewrite(self, at: At, entry: Event) -> None:
-        self.journal(at.partition)[at.index] = replace(
-            self.journal(at.partition)[at.index], value=encode(entry)
-        )
-
-    def change(self, at: At, **fields: Any) -> None:
-        self.rewrite(at, msgspec.structs.replace(at.entry, **fields))
-
-    def shift_seqs(self, later: list[At], by: int) -> None:
-        for at in later:
-            self.change(at, seq=at.entry.seq + by)
-
-    def source(self, at: At) -> ARecord:
-        return next(r for r in self.orders(at.partition) if r.offset == at.entry.source_offset)
-
-    def replace_source(self, at: At, record: ARecord | None) -> None:
-        orders = self.orders(at.partition)
-        index = orders.index(self.source(at))
-        orders[index : index + 1] = [] if record is None else [record]
-
-    def left_before(self, at: At, item: str) -> int:
-        """What remained of the item when the entry was decided."""
-        changes = [e for e in self.before(at) if isinstance(e, STOCK_ENTRIES) and e.item == item]
-        return (changes[-1].remaining or 0) if changes else 0
-
-    def side_outputs_of(self, at: At) -> Iterator[tuple[list[ARecord], int]]:
-        """Where copies of the entry's record stand: lists and indices in them."""
-        origin = (ORIGIN_HEADER, f"{at.partition}:{at.entry.source_offset}".encode())
-        for (topic, partition), records in self.log.records.items():
-            wanted = isinstance(at.entry, OrderDeadLettered) == (topic == TOPICS.dead_letters_topic)
-            if wanted and topic in (TOPICS.dead_letters_topic, TOPICS.orders_topic):
-                for index, record in enumerate(records):
-                    if origin in record.headers and partition == self._side_of(at):
-                        yield records, index
-
-    def _side_of(self, at: At) -> int:
-        return at.partition if isinstance(at.entry, OrderDeadLettered) else at.entry.to_partition
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    name: str
-    kind: Kind
-    put_into: Callable[[Tampered], None]
-
-
-FAULTS: list[Fault] = []
-
-
-def fault(kind: Kind) -> Callable[[Callable[[Tampered], None]], Callable[[Tampered], None]]:
-    def register(put_into: Callable[[Tampered], None]) -> Callable[[Tampered], None]:
-        FAULTS.append(Fault(put_into.__name__, kind, put_into))
-        return put_into
-
-    return register
+FAULTS = Faults()
 
 
 # One record in, one entry out
 
 
-@fault(Kind.SEQ_GAP)
+@FAULTS.of(Kind.SEQ_GAP)
 def an_entry_is_lost(log: Tampered) -> None:
     at, _ = log.any_and_later()
     del log.journal(at.partition)[at.index]
 
 
-@fault(Kind.SEQ_GAP)
+@FAULTS.of(Kind.SEQ_GAP)
 def an_entry_is_by_somebody_else(log: Tampered) -> None:
     at, _ = log.any_and_later()
     journal = log.journal(at.partition)
     journal[at.index] = replace(journal[at.index], headers=((OWNER_HEADER, b"somebody else"),))
 
 
-@fault(Kind.SEQ_GAP)
+@FAULTS.of(Kind.SEQ_GAP)
 def an_entry_cannot_be_read(log: Tampered) -> None:
     at, _ = log.any_and_later()
     journal = log.journal(at.partition)
     journal[at.index] = replace(journal[at.index], value=journal[at.index].value[:-1])
 
 
-@fault(Kind.RECORD_WITHOUT_ENTRY)
+@FAULTS.of(Kind.RECORD_WITHOUT_ENTRY)
 def a_record_is_passed_over(log: Tampered) -> None:
     at, later = log.any_and_later()
     log.shift_seqs(later, -1)
     del log.journal(at.partition)[at.index]
 
 
-@fault(Kind.OFFSET_NOT_GROWING)
+@FAULTS.of(Kind.OFFSET_NOT_GROWING)
 def a_record_is_decided_a_second_time(log: Tampered) -> None:
     at, later = log.any_and_later()
     log.shift_seqs(later, 1)
@@ -191,19 +69,19 @@ def a_record_is_decided_a_second_time(log: Tampered) -> None:
     journal.insert(at.index + 1, replace(journal[at.index], value=encode(again)))
 
 
-@fault(Kind.OFFSET_NOT_GROWING)
+@FAULTS.of(Kind.OFFSET_NOT_GROWING)
 def two_entries_change_places(log: Tampered) -> None:
     at, (after, *_) = log.any_and_later()
     log.rewrite(at, msgspec.structs.replace(after.entry, seq=at.entry.seq))
     log.rewrite(after, msgspec.structs.replace(at.entry, seq=after.entry.seq))
 
 
-@fault(Kind.ENTRY_WITHOUT_RECORD)
+@FAULTS.of(Kind.ENTRY_WITHOUT_RECORD)
 def a_record_is_lost(log: Tampered) -> None:
     log.replace_source(log.any(object), None)
 
 
-@fault(Kind.ENTRY_WITHOUT_RECORD)
+@FAULTS.of(Kind.ENTRY_WITHOUT_RECORD)
 def an_outcome_is_invented(log: Tampered) -> None:
     last = log.last(log.random.randrange(PARTITIONS))
     invented = msgspec.structs.replace(
@@ -221,7 +99,7 @@ def _differs(name: str, wanted: type | tuple[type, ...], **fields: Any) -> None:
         log.change(log.any(wanted), **fields)
 
     put_into.__name__ = name
-    fault(Kind.DIFFERS_FROM_RECORD)(put_into)
+    FAULTS.of(Kind.DIFFERS_FROM_RECORD)(put_into)
 
 
 ORDER_ENTRIES = (InventoryReserved, InventoryFailed)
@@ -238,26 +116,24 @@ _differs("the_rerouted_id_is_another", OrderRerouted, rerouted_id="another")
 _differs("the_reason_of_a_death_is_another", OrderDeadLettered, reason="too_large")
 
 
-@fault(Kind.DIFFERS_FROM_RECORD)
+@FAULTS.of(Kind.DIFFERS_FROM_RECORD)
 def an_order_was_changed_after_it_was_decided(log: Tampered) -> None:
-    at = log.any(ORDER_ENTRIES)
-    order = msgspec.structs.replace(decode_input(log.source(at).value), quantity=19)
-    log.replace_source(at, replace(log.source(at), value=encode(order)))
+    log.change_source(log.any(ORDER_ENTRIES), quantity=19)
 
 
-@fault(Kind.DIFFERS_FROM_RECORD)
+@FAULTS.of(Kind.DIFFERS_FROM_RECORD)
 def a_rerouted_order_names_a_wrong_partition(log: Tampered) -> None:
     at = log.any(OrderRerouted)
     log.change(at, to_partition=(at.entry.to_partition + 1) % PARTITIONS)
 
 
-@fault(Kind.WRONG_TYPE)
+@FAULTS.of(Kind.WRONG_TYPE)
 def a_foreign_order_is_decided(log: Tampered) -> None:
     at = log.any(OrderRerouted, lambda at: at.entry.rerouted_type == "OrderPlaced")
     log.rewrite(at, _failed(log, at, "unknown_item", None))
 
 
-@fault(Kind.WRONG_TYPE)
+@FAULTS.of(Kind.WRONG_TYPE)
 def an_order_of_ours_is_sent_away(log: Tampered) -> None:
     at = log.any(ORDER_ENTRIES)
     log.rewrite(
@@ -274,24 +150,24 @@ def an_order_of_ours_is_sent_away(log: Tampered) -> None:
     )
 
 
-@fault(Kind.WRONG_TYPE)
+@FAULTS.of(Kind.WRONG_TYPE)
 def stock_is_taken_for_an_order(log: Tampered) -> None:
     at = log.any(StockChanged)
     left = log.left_before(at, at.entry.item)
     fields = {"order_id": at.entry.event_id, "user_id": "?", "reason": "insufficient_stock"}
-    log.rewrite(at, _outcome(InventoryFailed, at, **fields, quantity=9999, remaining=left, placed_at=None))
+    log.rewrite(at, outcome(InventoryFailed, at, **fields, quantity=9999, remaining=left, placed_at=None))
 
 
-@fault(Kind.WRONG_TYPE)
+@FAULTS.of(Kind.WRONG_TYPE)
 def rubbish_is_taken_for_a_duplicate(log: Tampered) -> None:
     known = log.any(InventoryReserved).entry
     log.rewrite(at := log.any(OrderDeadLettered), _duplicate(at, known.order_id, known.item))
 
 
-@fault(Kind.WRONG_TYPE)
+@FAULTS.of(Kind.WRONG_TYPE)
 def a_fine_order_is_called_rubbish(log: Tampered) -> None:
     at = log.any(ORDER_ENTRIES)
-    log.rewrite(at, _outcome(OrderDeadLettered, at, reason="not_json"))
+    log.rewrite(at, outcome(OrderDeadLettered, at, reason="not_json"))
     origin = f"{at.partition}:{at.entry.source_offset}".encode()
     letters = log.log.at(TOPICS.dead_letters_topic, at.partition)
     letters.append(ARecord(len(letters), log.source(at).value, headers=((ORIGIN_HEADER, origin),)))
@@ -300,30 +176,30 @@ def a_fine_order_is_called_rubbish(log: Tampered) -> None:
 # Stock
 
 
-@fault(Kind.WRONG_REMAINING)
+@FAULTS.of(Kind.WRONG_REMAINING)
 def one_more_remains(log: Tampered) -> None:
     at = log.any(STOCK_ENTRIES)
     log.change(at, remaining=(at.entry.remaining or 0) + 1)
 
 
-@fault(Kind.WRONG_REMAINING)
+@FAULTS.of(Kind.WRONG_REMAINING)
 def what_was_never_there_is_sold_out(log: Tampered) -> None:
     log.change(log.any(InventoryFailed, lambda at: at.entry.remaining is None), remaining=0)
 
 
-@fault(Kind.STOCK_BELOW_ZERO)
+@FAULTS.of(Kind.STOCK_BELOW_ZERO)
 def more_is_sold_than_there_is(log: Tampered) -> None:
     at = log.any(InventoryFailed, lambda at: at.entry.reason == "insufficient_stock")
     log.rewrite(at, _reserved(log, at))
 
 
-@fault(Kind.STOCK_BELOW_ZERO)
+@FAULTS.of(Kind.STOCK_BELOW_ZERO)
 def what_was_never_there_is_sold(log: Tampered) -> None:
     at = log.any(InventoryFailed, lambda at: at.entry.reason == "unknown_item")
     log.rewrite(at, _reserved(log, at))
 
 
-@fault(Kind.OPENING_TWICE)
+@FAULTS.of(Kind.OPENING_TWICE)
 def the_opening_stock_is_added_again(log: Tampered) -> None:
     log.rewrite(
         at := log.any(DuplicateIgnored, lambda at: at.entry.repeated_id == "opening"), _added(log, at)
@@ -333,30 +209,30 @@ def the_opening_stock_is_added_again(log: Tampered) -> None:
 # Once for each id, and for a true reason
 
 
-@fault(Kind.RESERVED_TWICE)
+@FAULTS.of(Kind.RESERVED_TWICE)
 def a_reserved_order_is_reserved_again(log: Tampered) -> None:
     at = _a_repeated_order(log, InventoryReserved)
     log.rewrite(at, _reserved(log, at))
 
 
-@fault(Kind.DECIDED_TWICE)
+@FAULTS.of(Kind.DECIDED_TWICE)
 def a_failed_order_is_decided_again(log: Tampered) -> None:
     at = _a_repeated_order(log, InventoryFailed)
     log.rewrite(at, _failed(log, at, "insufficient_stock", log.left_before(at, at.entry.item)))
 
 
-@fault(Kind.DECIDED_TWICE)
+@FAULTS.of(Kind.DECIDED_TWICE)
 def a_restock_is_added_again(log: Tampered) -> None:
     log.rewrite(at := log.any(DuplicateIgnored, lambda at: at.entry.repeated_id[:2] == "s-"), _added(log, at))
 
 
-@fault(Kind.IGNORED_UNDECIDED)
+@FAULTS.of(Kind.IGNORED_UNDECIDED)
 def a_new_order_is_called_a_duplicate(log: Tampered) -> None:
     at = log.any(ORDER_ENTRIES, lambda at: _is_first_of_its_id(log, at))
     log.rewrite(at, _duplicate(at, at.entry.order_id, at.entry.item))
 
 
-@fault(Kind.IGNORED_UNDECIDED)
+@FAULTS.of(Kind.IGNORED_UNDECIDED)
 def a_restock_is_called_a_duplicate(log: Tampered) -> None:
     at = log.any(StockChanged)
     log.rewrite(at, _duplicate(at, at.entry.event_id, at.entry.item, "StockAdded"))
@@ -367,7 +243,7 @@ def _false_reason(name: str, true: str, told: str) -> None:
         log.change(log.any(InventoryFailed, lambda at: at.entry.reason == true), reason=told)
 
     put_into.__name__ = name
-    fault(Kind.FALSE_REASON)(put_into)
+    FAULTS.of(Kind.FALSE_REASON)(put_into)
 
 
 _false_reason("a_sold_out_item_is_called_unknown", "insufficient_stock", "unknown_item")
@@ -376,13 +252,13 @@ _false_reason("an_order_in_time_is_called_too_old", "insufficient_stock", "too_o
 _false_reason("an_order_too_old_is_called_sold_out", "too_old", "insufficient_stock")
 
 
-@fault(Kind.FALSE_REASON)
+@FAULTS.of(Kind.FALSE_REASON)
 def an_order_is_refused_though_there_is_stock(log: Tampered) -> None:
     at = log.any(InventoryReserved)
     log.rewrite(at, _failed(log, at, "insufficient_stock", at.entry.remaining + at.entry.quantity))
 
 
-@fault(Kind.DECIDED_TOO_LATE)
+@FAULTS.of(Kind.DECIDED_TOO_LATE)
 def an_order_that_may_be_forgotten_is_reserved(log: Tampered) -> None:
     at = log.any(InventoryFailed, lambda at: at.entry.reason == "too_old")
     log.rewrite(at, _reserved(log, at))
@@ -391,20 +267,20 @@ def an_order_that_may_be_forgotten_is_reserved(log: Tampered) -> None:
 # What had to be on record elsewhere
 
 
-@fault(Kind.DEAD_LETTER_MISSING)
+@FAULTS.of(Kind.DEAD_LETTER_MISSING)
 def a_dead_letter_is_lost(log: Tampered) -> None:
     copies = list(log.side_outputs_of(log.any(OrderDeadLettered)))
     for records, index in reversed(copies):
         del records[index]
 
 
-@fault(Kind.DEAD_LETTER_MISSING)
+@FAULTS.of(Kind.DEAD_LETTER_MISSING)
 def a_dead_letter_is_not_what_came(log: Tampered) -> None:
     for records, index in log.side_outputs_of(log.any(OrderDeadLettered)):
         records[index] = replace(records[index], value=b"rubbish!")
 
 
-@fault(Kind.REROUTE_MISSING)
+@FAULTS.of(Kind.REROUTE_MISSING)
 def a_rerouted_order_never_arrived(log: Tampered) -> None:
     """Others stand where its copies stood, so that nothing else is wrong."""
     for records, index in log.side_outputs_of(log.any(OrderRerouted)):
@@ -412,24 +288,17 @@ def a_rerouted_order_never_arrived(log: Tampered) -> None:
         records[index] = replace(records[index], headers=kept)
 
 
-@fault(Kind.EXPECTED_MISSING)
+@FAULTS.of(Kind.EXPECTED_MISSING)
 def an_order_that_was_accepted_is_not_there(log: Tampered) -> None:
     """Not in this log: the id is only asked for."""
 
 
-@fault(Kind.ANALYTICS_DIFFERS)
+@FAULTS.of(Kind.ANALYTICS_DIFFERS)
 def analytics_has_counted_one_too_many(log: Tampered) -> None:
     """Not in this log: it is told to the audit beside it."""
 
 
 # How
-
-
-def _outcome(outcome: type[Entry], at: At, **fields: Any) -> Entry:
-    entry = at.entry
-    if outcome is not OrderDeadLettered and "item" not in fields:
-        fields["item"] = entry.item
-    return outcome(seq=entry.seq, source_offset=entry.source_offset, decided_at=entry.decided_at, **fields)
 
 
 def _order_fields(log: Tampered, at: At) -> dict[str, Any]:
@@ -441,11 +310,11 @@ def _order_fields(log: Tampered, at: At) -> dict[str, Any]:
 def _reserved(log: Tampered, at: At) -> Entry:
     order = _order_fields(log, at)
     left = log.left_before(at, order["item"])
-    return _outcome(InventoryReserved, at, **order, remaining=left - order["quantity"])
+    return outcome(InventoryReserved, at, **order, remaining=left - order["quantity"])
 
 
 def _failed(log: Tampered, at: At, reason: str, remaining: int | None) -> Entry:
-    return _outcome(InventoryFailed, at, **_order_fields(log, at), reason=reason, remaining=remaining)
+    return outcome(InventoryFailed, at, **_order_fields(log, at), reason=reason, remaining=remaining)
 
 
 def _added(log: Tampered, at: At) -> Entry:
@@ -453,11 +322,11 @@ def _added(log: Tampered, at: At) -> Entry:
     assert isinstance(added, StockAdded)
     fields = {name: getattr(added, name) for name in ("event_id", "quantity", "reason")}
     left = log.left_before(at, added.item)
-    return _outcome(StockChanged, at, **fields, remaining=left + added.quantity)
+    return outcome(StockChanged, at, **fields, remaining=left + added.quantity)
 
 
 def _duplicate(at: At, repeated_id: str, item: str, repeated_type: str = "OrderPlaced") -> Entry:
-    return _outcome(DuplicateIgnored, at, repeated_type=repeated_type, repeated_id=repeated_id, item=item)
+    return outcome(DuplicateIgnored, at, repeated_type=repeated_type, repeated_id=repeated_id, item=item)
 
 
 def _a_repeated_order(log: Tampered, decided_as: type) -> At:

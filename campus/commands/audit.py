@@ -10,8 +10,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
-from contextlib import closing, suppress
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,33 +18,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from campus.commands import Context, a_broker
-from campus.domain.audit import Audit
-from campus.domain.audit_findings import Findings, Totals, Violation
-from campus.domain.audit_partition import Record
-from campus.domain.metrics import OrderMetrics
-from campus.domain.snapshot import SnapshotUnreadable, unpacked
-from campus.runtime.config import Config, TopicsConfig
+from campus.domain.audit_findings import Findings, Violation
+from campus.runtime.config import Config
 from campus.runtime.errors import CampusError
 from campus.runtime.logs import printable
-from campus.stream.clients import admin
-from campus.stream.history import Bounds, HistoryReader
-from campus.stream.topics import PartitionCountMismatch, partition_counts
-from campus.stream.writer import Place
+from campus.stream.auditing import audited
 
 HELP = "prove that the journal is right about every order"
 EXIT_CODES = {"clean": 0, "violated": 1, "empty": 3}
 NAMED_MAX = 8  # items whose portions are named in the text; JSON has them all
-
-
-class LogTrimmed(CampusError):
-    exit_code = 1
-
-    def __init__(self, place: Place, start: int) -> None:
-        super().__init__(
-            f"{place.topic}-{place.partition} begins at offset {start}: what was before cannot be audited. "
-            "Probably the topic has a retention limit, or records were deleted; it must keep everything "
-            "(retention.ms=-1)."
-        )
 
 
 class NoExpectations(CampusError):
@@ -60,93 +41,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    config, notes = context.config, Console(stderr=True)
+    config = context.config
     expected = _expected(args.expect) if args.expect else []
     started_at = time.monotonic()
     with a_broker(config):
-        findings = audited(config, expected, notes)
+        findings = _audited(config, expected)
     took_s = time.monotonic() - started_at
     print(as_json(findings) if args.json else as_text(findings, took_s))
     return EXIT_CODES[findings.verdict]
 
 
-def audited(config: Config, expected: Sequence[str], notes: Console) -> Findings:
-    """Raises BrokerAway, HistoryMissing, LogTrimmed, PartitionCountMismatch."""
-    topics = config.topics
-    audit = Audit(topics.partitions, expected=expected)
-    with (
-        # Two, so that of the two logs of a partition neither runs ahead of the other, into memory.
-        closing(HistoryReader(config.kafka, client_id="audit-orders")) as orders,
-        closing(HistoryReader(config.kafka, client_id="audit-journal")) as journal,
-        Progress(console=notes, disable=not notes.is_terminal, transient=True) as bar,
-    ):
-        # Taken before the ends, so that the journal has all that they count.
-        told = _told_by_analytics(journal, config)
-        spans = _frozen(journal, topics, _topics_there(config, _audited_topics(topics)))
-        task = bar.add_task("auditing", total=sum(span.end - span.start for span in spans.values()))
-
-        def read(reader: HistoryReader, topic: str, partition: int) -> Iterator[Record]:
-            place = Place(topic, partition)
-            for _, batch in reader.read({place: spans.get(place, Bounds(0, 0))}):
-                bar.advance(task, len(batch))
-                yield from batch
-
-        for partition in range(topics.partitions):
-            audit.dead_letters(partition, read(orders, topics.dead_letters_topic, partition))
-            audit.partition(
-                partition,
-                read(orders, topics.orders_topic, partition),
-                read(journal, topics.journal_topic, partition),
-                told.get(partition),
-            )
-    return audit.finish()
-
-
-def _audited_topics(topics: TopicsConfig) -> Set[str]:
-    return {topics.journal_topic, topics.orders_topic, topics.dead_letters_topic}
-
-
-def _topics_there(config: Config, names: Set[str]) -> set[str]:
-    """Those that are not have no records."""
-    with admin(config.kafka) as client:
-        counts = partition_counts(client, names)
-    for topic, found in counts.items():
-        if found != config.topics.partitions:
-            raise PartitionCountMismatch(topic, found, config.topics.partitions)
-    return set(counts)
-
-
-def _told_by_analytics(reader: HistoryReader, config: Config) -> dict[int, Totals]:
-    """What analytics has last written down of each partition, if it has anything that can be read."""
-    topic = config.topics.analytics_snapshots_topic
-    if topic not in _topics_there(config, {topic}):
-        return {}
-    told: dict[int, Totals] = {}
-    places = [Place(topic, partition) for partition in range(config.topics.partitions)]
-    for place, records in reader.read(reader.bounds(places)):
-        for record in records:
-            with suppress(SnapshotUnreadable, ValueError):
-                snapshot = unpacked(record.value)
-                told[place.partition] = as_totals(snapshot.seq, OrderMetrics.from_state(snapshot.state))
-    return told
-
-
-def as_totals(seq: int, metrics: OrderMetrics) -> Totals:
-    portions = {name: item.portions for name, item in metrics.items.items() if item.portions}
-    return Totals(seq, metrics.successful, Counter(metrics.reasons), Counter(portions))
-
-
-def _frozen(reader: HistoryReader, topics: TopicsConfig, there: Set[str]) -> dict[Place, Bounds]:
-    """What is audited, of a system that goes on meanwhile. The journal's ends are taken first: whatever
-    stands before them was read from the other topics, or written to them, before it was written there."""
-    spans: dict[Place, Bounds] = {}
-    for names in [{topics.journal_topic}, {topics.orders_topic, topics.dead_letters_topic}]:
-        places = [Place(name, p) for name in sorted(names & there) for p in range(topics.partitions)]
-        spans |= reader.bounds(places)
-    for place, span in spans.items():
-        if span.start > 0:
-            raise LogTrimmed(place, span.start)
-    return spans
+def _audited(config: Config, expected: Sequence[str]) -> Findings:
+    notes = Console(stderr=True)
+    with Progress(console=notes, disable=not notes.is_terminal, transient=True) as bar:
+        task = bar.add_task("auditing", total=None)
+        return audited(
+            config, expected, heard=lambda done, total: bar.update(task, completed=done, total=total)
+        )
 
 
 def _expected(file: Path) -> list[str]:
@@ -172,6 +83,7 @@ def as_json(findings: Findings) -> str:
             "claims": findings.claims,
             "ignored": dict(findings.ignored),
             "duplicates": findings.duplicates,
+            "not_cancelled": dict(findings.not_cancelled),
             "dead_letters": findings.dead_letters,
             "reroutes": findings.reroutes,
             "side_outputs_repeated": findings.repeated,
@@ -180,6 +92,7 @@ def as_json(findings: Findings) -> str:
             "totals": {
                 "orders": totals.orders,
                 "reserved": totals.reserved,
+                "cancelled": totals.cancelled,
                 "failed": dict(totals.failed),
                 "portions": dict(totals.portions),
             },
@@ -197,6 +110,8 @@ def as_text(findings: Findings, took_s: float) -> str:
         _line("records", findings.records, f"{findings.undecided:,} of them not decided yet"),
         _line("decisions", findings.decisions, f"by {findings.claims:,} claims"),
         _line("orders", totals.orders, f"{totals.reserved:,} reserved", *_counts(totals.failed)),
+        _line("cancelled", totals.cancelled),
+        _line("not cancelled", findings.not_cancelled.total(), *_counts(findings.not_cancelled)),
         _line("portions", totals.portions.total(), *portions),
         _line("duplicates", findings.duplicates),
         _line("dead letters", findings.dead_letters),

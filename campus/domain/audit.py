@@ -2,8 +2,8 @@
 
 Read it as a second opinion. It shares only the events, their codec and the hash of items with the program
 that it judges; the rule of what counts, the stock, the window and the reasons are stated once more, in other
-words (audit_partition.py). It goes through both logs of one partition side by side, one partition after the
-other, and keeps of each order only what audit_memory.py says.
+words (audit_partition.py, audit_record.py). It goes through both logs of one partition side by side, one
+partition after the other, and keeps of each order only what audit_memory.py says.
 
     audit = Audit(partitions)
     for p in range(partitions):
@@ -19,7 +19,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 from campus.domain.audit_findings import Findings, Kind, Totals, Violation
 from campus.domain.audit_memory import DecidedIds, HashTable, SideOutputs
-from campus.domain.audit_partition import PartitionAudit, Record, Source, header
+from campus.domain.audit_partition import PartitionAudit
+from campus.domain.audit_record import Record, Source, header
 from campus.domain.codec import Unfit, decode_input
 from campus.domain.events import Input, OrderPlaced
 

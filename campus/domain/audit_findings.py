@@ -25,7 +25,7 @@ class Kind(str, Enum):
     # The entry is of its record.
     DIFFERS_FROM_RECORD = "differs_from_record"  # not what was ordered
     WRONG_TYPE = "wrong_type"  # not an outcome that such a record can have in this partition
-    # Stock: opening + added - reserved = remaining, and never below zero.
+    # Stock: opening + added - reserved + released = remaining, and never below zero.
     STOCK_BELOW_ZERO = "stock_below_zero"
     WRONG_REMAINING = "wrong_remaining"
     OPENING_TWICE = "opening_twice"
@@ -34,6 +34,9 @@ class Kind(str, Enum):
     DECIDED_TWICE = "decided_twice"  # while the owner still remembered the id
     DECIDED_TOO_LATE = "decided_too_late"  # a rerouted order that may have been decided and forgotten
     IGNORED_UNDECIDED = "ignored_undecided"  # called a duplicate, and is none: an order was lost
+    RELEASED_TWICE = "released_twice"  # portions for sale that are not there
+    RELEASED_UNRESERVED = "released_unreserved"  # the same: the order is not known to have reserved any
+    WRONG_RELEASE = "wrong_release"  # not as much as was reserved
     FALSE_REASON = "false_reason"
     # What had to be on record elsewhere.
     DEAD_LETTER_MISSING = "dead_letter_missing"
@@ -56,10 +59,14 @@ class Violation:
 
 @dataclass(slots=True)
 class Totals:
-    """What the entries of one partition that count add up to."""
+    """What the entries of one partition that count add up to.
+
+    `cancelled` orders are among the `reserved`; their portions are not among the `portions`.
+    """
 
     seq: int = 0
     reserved: int = 0
+    cancelled: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     portions: Counter[str] = field(default_factory=Counter)
 
@@ -71,8 +78,9 @@ class Totals:
         """The first figure in which two totals differ, in words."""
         pairs = {
             "reserved": (self.reserved, told.reserved),
-            "failed": (dict(self.failed), dict(told.failed)),
-            "portions": (dict(self.portions), dict(told.portions)),
+            "cancelled": (self.cancelled, told.cancelled),
+            "failed": (_without_zeros(self.failed), _without_zeros(told.failed)),
+            "portions": (_without_zeros(self.portions), _without_zeros(told.portions)),
         }
         for name, (ours, theirs) in pairs.items():
             if ours != theirs:
@@ -82,7 +90,10 @@ class Totals:
 
 @dataclass(slots=True)
 class Findings:
-    """`undecided`: records after the last decided one. `repeated`: side outputs that a crash wrote again."""
+    """`undecided`: records after the last decided one. `repeated`: side outputs that a crash wrote again.
+
+    `not_cancelled`: wishes to cancel that were rejected, by reason.
+    """
 
     records: int = 0
     undecided: int = 0
@@ -92,6 +103,7 @@ class Findings:
     dead_letters: int = 0
     reroutes: int = 0
     repeated: int = 0
+    not_cancelled: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
     totals: dict[int, Totals] = field(default_factory=dict)
     shared_ids: int = 0
@@ -123,6 +135,12 @@ class Findings:
         for part in self.totals.values():
             total.seq += part.seq
             total.reserved += part.reserved
+            total.cancelled += part.cancelled
             total.failed.update(part.failed)
             total.portions.update(part.portions)
         return total
+
+
+def _without_zeros(counts: Counter[str]) -> dict[str, int]:
+    """Of an item of which all was cancelled, some say that it has none, and others say nothing."""
+    return {name: count for name, count in counts.items() if count}

@@ -2,7 +2,8 @@
 
 An id is its 64-bit hash: a million of them agree by chance once in 40 million audits. A `HashTable` has
 room for twice what is in it on average, so an order takes 24 to 48 bytes, and half as much again while the
-table grows. A dict would take 110, more where ids repeat over partitions.
+table grows. A dict would take 110, more where ids repeat over partitions. What an order has reserved takes 8
+bytes more (9 while there is room to grow) until its partition is through: it can be released only there.
 """
 
 from array import array
@@ -13,6 +14,12 @@ from typing import NamedTuple
 UINT64 = (1 << 64) - 1
 SLOTS_FIRST = 1024
 PARTITION_SHIFT = 48
+
+# A reservation: the number of its item, its quantity, whether it was released, and 1. No reservation is 0.
+QUANTITY_BITS = 20
+QUANTITY_SHIFT = 2
+ITEM_SHIFT = QUANTITY_SHIFT + QUANTITY_BITS
+RESERVED, RELEASED = 1, 2
 
 
 def hashed(name: Hashable) -> int:
@@ -71,8 +78,16 @@ class Past(NamedTuple):
     elsewhere: bool
 
 
+class Reservation(NamedTuple):
+    """What an order has reserved: of which item, by its number, how much, and if it was given back."""
+
+    item: int
+    quantity: int
+    released: bool = False
+
+
 class DecidedIds:
-    """Every id that one partition has decided, and how far back its owner remembers them.
+    """Every id that one partition has decided, what it reserved, and how far back its owner remembers them.
 
     The window holds the last so many decisions, and what it has dropped it never takes up again. So
     the decisions that it remembers are those since a certain one, which only moves forward.
@@ -84,6 +99,7 @@ class DecidedIds:
         self._decisions = 0
         self._window_orders = 0
         self._remembered_times: deque[int] = deque()
+        self._reservations = array("Q")  # of each decision
         self.horizon_ms = -1  # the newest time of a decision that was forgotten
 
     def claim(self, window_orders: int) -> None:
@@ -93,20 +109,40 @@ class DecidedIds:
     def knows(self, name: Hashable) -> bool:
         return self._look_up(name)[1] is not None
 
-    def decide(self, name: Hashable, *, reserved: bool, at_ms: int) -> Past:
+    def decide(self, name: Hashable, *, at_ms: int, reserved: Reservation | None = None) -> Past:
         key, value, elsewhere = self._look_up(name)
         past = Past(False, False, elsewhere)
         if value is not None:
-            decision = (value & ((1 << PARTITION_SHIFT) - 1)) >> 1
-            oldest = self._decisions - len(self._remembered_times)
-            past = Past(bool(value & 1), decision >= oldest, False)
-        self._table.put(
-            key, self._partition << PARTITION_SHIFT | self._decisions << 1 | (reserved or past.reserved)
-        )
+            past = Past(bool(value & 1), self._is_remembered(_decision(value)), False)
+        ever_reserved = past.reserved or reserved is not None
+        self._table.put(key, self._partition << PARTITION_SHIFT | self._decisions << 1 | ever_reserved)
         self._decisions += 1
         self._remembered_times.append(at_ms)
+        self._reservations.append(_packed(reserved) if reserved else 0)
         self._forget()
         return past
+
+    def remembers(self, name: Hashable) -> bool:
+        """Whether the id was decided here, within its owner's window."""
+        return self._remembered(name) is not None
+
+    def reservation(self, name: Hashable) -> Reservation | None:
+        """What an order that is remembered has reserved; None if it failed."""
+        decision = self._remembered(name)
+        return None if decision is None else _unpacked(self._reservations[decision])
+
+    def release(self, name: Hashable) -> None:
+        decision = self._remembered(name)
+        if decision is not None:
+            self._reservations[decision] |= RELEASED
+
+    def _remembered(self, name: Hashable) -> int | None:
+        """The number of the decision about it, if the owner still remembers that."""
+        value = self._look_up(name)[1]
+        return None if value is None or not self._is_remembered(_decision(value)) else _decision(value)
+
+    def _is_remembered(self, decision: int) -> bool:
+        return decision >= self._decisions - len(self._remembered_times)
 
     def _look_up(self, name: Hashable) -> tuple[int, int | None, bool]:
         """Its key, what the table says of it in this partition, and whether another one has decided it."""
@@ -121,6 +157,21 @@ class DecidedIds:
     def _forget(self) -> None:
         while len(self._remembered_times) > self._window_orders:
             self.horizon_ms = max(self.horizon_ms, self._remembered_times.popleft())
+
+
+def _decision(value: int) -> int:
+    return (value & ((1 << PARTITION_SHIFT) - 1)) >> 1
+
+
+def _packed(reserved: Reservation) -> int:
+    # A quantity that is out of bounds was accused already, for no order can have it: it is only cut here.
+    quantity = reserved.quantity & (1 << QUANTITY_BITS) - 1
+    return reserved.item << ITEM_SHIFT | quantity << QUANTITY_SHIFT | RESERVED
+
+
+def _unpacked(packed: int) -> Reservation | None:
+    quantity = packed >> QUANTITY_SHIFT & (1 << QUANTITY_BITS) - 1
+    return Reservation(packed >> ITEM_SHIFT, quantity, bool(packed & RELEASED)) if packed else None
 
 
 class SideOutputs:

@@ -5,88 +5,50 @@ After a violation it goes on as the journal does, so one fault can show as sever
 look at.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from functools import lru_cache
-from operator import attrgetter
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from campus.domain.audit_findings import Findings, Kind, Totals, Violation
-from campus.domain.audit_memory import DecidedIds, Past, SideOutputs
-from campus.domain.codec import Unfit, decode_journal
+from campus.domain.audit_memory import DecidedIds, Past, Reservation, SideOutputs
+from campus.domain.audit_record import Record, Source, differences, header
+from campus.domain.codec import decode_journal
 from campus.domain.events import (
+    CancelReason,
+    CancelRejected,
     DuplicateIgnored,
     Entry,
     FailReason,
-    Input,
     InventoryFailed,
     InventoryReserved,
     OrderDeadLettered,
-    OrderPlaced,
     OrderRerouted,
     OwnerClaimed,
+    ReservationReleased,
     StockAdded,
     StockChanged,
 )
-from campus.domain.partitions import item_partition
+
+StockEntry: TypeAlias = (
+    InventoryReserved | InventoryFailed | StockChanged | ReservationReleased | CancelRejected
+)
 
 OWNER_HEADER = "owner"
 DEAD_LETTER_BYTES = 64 * 1024
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-Getter: TypeAlias = Callable[[Any], Any]
-
-# Which outcomes an event can have, and what each says of it: the same as the event does.
-ORDER = attrgetter("order_id", "user_id", "item", "quantity", "placed_at")
-STOCK = attrgetter("event_id", "item", "quantity", "reason")
-ORDER_NAME = attrgetter("__class__.__name__", "order_id", "item")
-STOCK_NAME = attrgetter("__class__.__name__", "event_id", "item")
-REPEATED_NAME = attrgetter("repeated_type", "repeated_id", "item")
-REROUTED_NAME = attrgetter("rerouted_type", "rerouted_id", "item")
-SAID: dict[tuple[type, type], tuple[Getter, Getter]] = {
-    (OrderPlaced, InventoryReserved): (ORDER, ORDER),
-    (OrderPlaced, InventoryFailed): (ORDER, ORDER),
-    (OrderPlaced, DuplicateIgnored): (ORDER_NAME, REPEATED_NAME),
-    (OrderPlaced, OrderRerouted): (ORDER_NAME, REROUTED_NAME),
-    (StockAdded, StockChanged): (STOCK, STOCK),
-    (StockAdded, DuplicateIgnored): (STOCK_NAME, REPEATED_NAME),
-    (StockAdded, OrderRerouted): (STOCK_NAME, REROUTED_NAME),
-    (Unfit, OrderDeadLettered): (attrgetter("reason"), attrgetter("reason")),
-}
-
-
-class Record(Protocol):
-    """A record as a consumer hands it over; `timestamp`: append time in ms."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-class Source(NamedTuple):
-    """A record of order-events and what it is. `origin_ms`: when it was first appended, if rerouted."""
-
-    record: Record
-    event: Input | Unfit
-    origin_ms: int | None
 
 
 @dataclass(slots=True)
 class Item:
+    number: int
     opening: int = 0
     added: int = 0
     reserved: int = 0
+    released: int = 0
     was_opened: bool = False
 
     @property
     def remaining(self) -> int:
-        return self.opening + self.added - self.reserved
+        return self.opening + self.added - self.reserved + self.released
 
 
 @dataclass(slots=True)
@@ -160,7 +122,8 @@ class PartitionAudit:
     def _judge(self, entry: Entry, source: Source | None) -> None:
         if source:
             self.at_ms = source.record.timestamp
-            self._compare(entry, source)
+            for kind, what in differences(entry, source, self.number, self.partitions):
+                self._accuse(entry, kind, what)
         JUDGES[type(entry)](self, entry, source)
 
     def _check_told(self) -> None:
@@ -172,27 +135,6 @@ class PartitionAudit:
     def _accuse_told(self, what: str) -> None:
         self.findings.accuse(Violation(Kind.ANALYTICS_DIFFERS, what, self.number, None, self.totals.seq))
 
-    def _compare(self, entry: Entry, source: Source) -> None:
-        event = source.event
-        self._check(entry, entry.decided_at, _iso(source.record.timestamp))
-        if not isinstance(event, Unfit):
-            home = item_partition(event.item, self.partitions)
-            if (home != self.number) != isinstance(entry, OrderRerouted):
-                what = f"is {_name(entry)}, but {event.item!r} belongs to partition {home}"
-                self._accuse(entry, Kind.WRONG_TYPE, what)
-                return
-            if isinstance(entry, OrderRerouted):
-                self._check(entry, entry.to_partition, home)
-        if (type(event), type(entry)) not in SAID:
-            self._accuse(entry, Kind.WRONG_TYPE, f"is {_name(entry)}, its record {_name(event)}")
-            return
-        of_event, of_entry = SAID[type(event), type(entry)]
-        self._check(entry, of_entry(entry), of_event(event))
-
-    def _check(self, entry: Entry, found: object, wanted: object) -> None:
-        if found != wanted:
-            self._accuse(entry, Kind.DIFFERS_FROM_RECORD, f"says {found!r}, its record {wanted!r}")
-
     # What an entry must be, given what was decided before.
 
     def _reserved(self, entry: InventoryReserved, source: Source | None) -> None:
@@ -200,9 +142,9 @@ class PartitionAudit:
         self.totals.portions[entry.item] += entry.quantity
         if self._comes_too_late(source):
             self._accuse(entry, Kind.DECIDED_TOO_LATE, "its owner may have decided and forgotten it")
-        if self._decide_order(entry, reserved=True).reserved:
+        item = self._item(entry.item)
+        if self._decide_order(entry, Reservation(item.number, entry.quantity)).reserved:
             self._accuse(entry, Kind.RESERVED_TWICE, f"order {entry.order_id!r} was reserved before")
-        item = self.items.setdefault(entry.item, Item())
         item.reserved += entry.quantity
         if item.remaining < 0:
             self._accuse(entry, Kind.STOCK_BELOW_ZERO, f"{item.remaining} {entry.item!r} would remain")
@@ -213,20 +155,44 @@ class PartitionAudit:
         item = self.items.get(entry.item)
         in_stock = item.remaining if item else None
         true_reason = self._reason_to_fail(entry.quantity, in_stock, source)
-        if entry.reason != true_reason:
-            self._accuse(entry, Kind.FALSE_REASON, f"says {entry.reason}, the truth is {true_reason}")
-        self._decide_order(entry, reserved=False)
+        self._check_reason(entry, true_reason)
+        self._decide_order(entry, None)
         self._check_remaining(entry, in_stock)
 
+    def _released(self, entry: ReservationReleased, _source: Source | None) -> None:
+        reservation = self.ids.reservation(entry.order_id)
+        reason = self._reason_to_keep(entry, reservation)
+        if reason == "already_cancelled":
+            self._accuse(entry, Kind.RELEASED_TWICE, f"order {entry.order_id!r} was cancelled before")
+        elif reason or not reservation:
+            self._accuse(entry, Kind.RELEASED_UNRESERVED, f"order {entry.order_id!r}: the truth is {reason}")
+        else:
+            self.ids.release(entry.order_id)
+            if entry.quantity != reservation.quantity:
+                what = f"releases {entry.quantity}, the order had reserved {reservation.quantity}"
+                self._accuse(entry, Kind.WRONG_RELEASE, what)
+        self.totals.cancelled += 1
+        self.totals.portions[entry.item] -= entry.quantity
+        item = self._item(entry.item)
+        item.released += entry.quantity
+        self._check_remaining(entry, item.remaining)
+
+    def _cancel_rejected(self, entry: CancelRejected, _source: Source | None) -> None:
+        self.findings.not_cancelled[entry.reason] += 1
+        true_reason = self._reason_to_keep(entry, self.ids.reservation(entry.order_id))
+        self._check_reason(entry, true_reason)
+        item = self.items.get(entry.item)
+        self._check_remaining(entry, item.remaining if item else None)
+
     def _stock_changed(self, entry: StockChanged, _source: Source | None) -> None:
-        item = self.items.setdefault(entry.item, Item())
+        item = self._item(entry.item)
         if entry.reason == "opening":
             if item.was_opened:
                 self._accuse(entry, Kind.OPENING_TWICE, f"{entry.item!r} had its opening stock before")
             item.was_opened = True
             item.opening += entry.quantity
         else:
-            past = self.ids.decide(self._restock(entry.event_id), reserved=False, at_ms=self.at_ms)
+            past = self.ids.decide(self._restock(entry.event_id), at_ms=self.at_ms)
             if past.remembered:
                 self._accuse(entry, Kind.DECIDED_TWICE, f"{entry.event_id!r} was added before")
             item.added += entry.quantity
@@ -259,8 +225,8 @@ class PartitionAudit:
 
     # The questions that several of them ask
 
-    def _decide_order(self, entry: InventoryReserved | InventoryFailed, *, reserved: bool) -> Past:
-        past = self.ids.decide(entry.order_id, reserved=reserved, at_ms=self.at_ms)
+    def _decide_order(self, entry: InventoryReserved | InventoryFailed, reserved: Reservation | None) -> Past:
+        past = self.ids.decide(entry.order_id, at_ms=self.at_ms, reserved=reserved)
         if past.elsewhere:
             self.findings.note_shared(entry.order_id)
         if past.remembered:
@@ -276,16 +242,37 @@ class PartitionAudit:
             return "unknown_item"
         return "insufficient_stock" if in_stock < quantity else None
 
+    def _reason_to_keep(
+        self, entry: ReservationReleased | CancelRejected, reservation: Reservation | None
+    ) -> CancelReason | None:
+        """Why its order cannot be cancelled, `reservation` being what it has reserved."""
+        if not self.ids.remembers(entry.order_id):
+            return "unknown_order"
+        if not reservation:
+            return "not_reserved"
+        item = self.items.get(entry.item)
+        if not item or item.number != reservation.item:
+            return "unknown_order"  # of that item
+        return "already_cancelled" if reservation.released else None
+
     def _comes_too_late(self, source: Source | None) -> bool:
         """Whether it is a rerouted order of a time from which decisions have been forgotten."""
         return source is not None and source.origin_ms is not None and source.origin_ms <= self.ids.horizon_ms
 
-    def _check_remaining(
-        self, entry: InventoryReserved | InventoryFailed | StockChanged, remaining: int | None
-    ) -> None:
+    def _check_reason(self, entry: InventoryFailed | CancelRejected, truth: str | None) -> None:
+        if entry.reason != truth:
+            self._accuse(entry, Kind.FALSE_REASON, f"says {entry.reason}, the truth is {truth}")
+
+    def _check_remaining(self, entry: StockEntry, remaining: int | None) -> None:
         if entry.remaining != remaining:
             what = f"says {entry.remaining} {entry.item!r} remain, but it is {remaining}"
             self._accuse(entry, Kind.WRONG_REMAINING, what)
+
+    def _item(self, name: str) -> Item:
+        item = self.items.get(name)
+        if item is None:
+            item = self.items[name] = Item(len(self.items))
+        return item
 
     def _restock(self, event_id: str) -> tuple[str, int, str]:
         """Its name among the ids: not an order's, and never shared with another partition."""
@@ -306,25 +293,9 @@ JUDGES: dict[type, Callable[[PartitionAudit, Any, Source | None], None]] = {
     InventoryReserved: PartitionAudit._reserved,
     InventoryFailed: PartitionAudit._failed,
     StockChanged: PartitionAudit._stock_changed,
+    ReservationReleased: PartitionAudit._released,
+    CancelRejected: PartitionAudit._cancel_rejected,
     DuplicateIgnored: PartitionAudit._duplicate,
     OrderRerouted: PartitionAudit._rerouted,
     OrderDeadLettered: PartitionAudit._dead_lettered,
 }
-
-
-def header(record: Record, name: str) -> bytes | None:
-    """The first of that name; Kafka allows several, and one without a value."""
-    for its_name, value in record.headers:
-        if its_name == name:
-            return value
-    return None
-
-
-@lru_cache(maxsize=16)  # all records of a batch have one append time
-def _iso(timestamp_ms: int) -> str:
-    text = (EPOCH + timedelta(milliseconds=timestamp_ms)).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
-
-
-def _name(event: Entry | Input | Unfit) -> str:
-    return "no event" if isinstance(event, Unfit) else type(event).__name__

@@ -221,7 +221,8 @@ class StockLedger:
         reservation = self.window.reservation(cancelled.order_id)
         if reason := self._reason_to_keep(cancelled, reservation):
             return cancel_rejected(self.seq + 1, record, cancelled, in_stock, reason)
-        assert reservation is not None and in_stock is not None
+        assert reservation is not None
+        assert in_stock is not None
         quantity = reservation.quantity
         return released(self.seq + 1, record, cancelled, quantity, in_stock + quantity)
 

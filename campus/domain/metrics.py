@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from campus.domain.events import InventoryFailed, InventoryReserved, JournalEvent
+from campus.domain.events import InventoryFailed, InventoryReserved, JournalEvent, ReservationReleased
 
 MINUTES_MAX = 24 * 60
 MINUTE_CHARS = len("2026-01-01T12:34")
@@ -17,8 +17,11 @@ MINUTE_CHARS = len("2026-01-01T12:34")
 
 @dataclass(slots=True)
 class ItemMetrics:
+    """`cancelled` orders are among the `reserved`; their portions are not among the `portions`."""
+
     reserved: int = 0
     failed: int = 0
+    cancelled: int = 0
     portions: int = 0
 
 
@@ -27,11 +30,13 @@ class OrderMetrics:
     """`minutes` keeps the last MINUTES_MAX buckets that had orders; the totals keep everything.
 
     Orders of items that were never in stock are counted by their reason, not by their item: anyone
-    can make up names, and the memory for them must be bounded.
+    can make up names, and the memory for them must be bounded. A cancelled order was decided once, and
+    stays a successful one in its minute.
     """
 
     successful: int = 0
     failed: int = 0
+    cancelled: int = 0
     items: dict[str, ItemMetrics] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     minutes: dict[str, int] = field(default_factory=dict)
@@ -46,28 +51,23 @@ class OrderMetrics:
 
     def apply(self, event: JournalEvent) -> None:
         if isinstance(event, InventoryReserved):
-            self.successful += 1
-            item = self._item(event.item)
-            item.reserved += 1
-            item.portions += event.quantity
+            self._count_reserved(event)
         elif isinstance(event, InventoryFailed):
-            self.failed += 1
-            self.reasons[event.reason] = self.reasons.get(event.reason, 0) + 1
-            if event.remaining is not None:
-                self._item(event.item).failed += 1
-        else:
-            return
-        self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
+            self._count_failed(event)
+        elif isinstance(event, ReservationReleased):
+            self._count_released(event)
 
     def add(self, other: "OrderMetrics") -> None:
         self.successful += other.successful
         self.failed += other.failed
+        self.cancelled += other.cancelled
         for reason, orders in other.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + orders
         for name, theirs in other.items.items():
             ours = self._item(name)
             ours.reserved += theirs.reserved
             ours.failed += theirs.failed
+            ours.cancelled += theirs.cancelled
             ours.portions += theirs.portions
         for minute in sorted(other.minutes):
             self._count_minute(minute, other.minutes[minute])
@@ -83,6 +83,26 @@ class OrderMetrics:
             return msgspec.json.decode(state, type=cls)
         except msgspec.MsgspecError as fault:
             raise ValueError(str(fault)) from fault
+
+    def _count_reserved(self, event: InventoryReserved) -> None:
+        self.successful += 1
+        item = self._item(event.item)
+        item.reserved += 1
+        item.portions += event.quantity
+        self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
+
+    def _count_failed(self, event: InventoryFailed) -> None:
+        self.failed += 1
+        self.reasons[event.reason] = self.reasons.get(event.reason, 0) + 1
+        if event.remaining is not None:
+            self._item(event.item).failed += 1
+        self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
+
+    def _count_released(self, event: ReservationReleased) -> None:
+        self.cancelled += 1
+        item = self._item(event.item)
+        item.cancelled += 1
+        item.portions -= event.quantity
 
     def _item(self, name: str) -> ItemMetrics:
         return self.items.setdefault(name, ItemMetrics())

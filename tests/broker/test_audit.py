@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 
 from campus.commands import Context, audit
-from campus.commands.audit import LogTrimmed, NoExpectations
+from campus.commands.audit import NoExpectations
 from campus.domain.codec import decode_journal, encode, keyed_record
 from campus.domain.events import InventoryReserved
 from campus.domain.partitions import item_partition
@@ -17,11 +17,11 @@ from campus.runtime.addresses import wait_until
 from campus.runtime.board import Board
 from campus.runtime.config import BrokerConfig, Config, TopicsConfig
 from campus.stream.clients import admin
-from campus.stream.history import HistoryReader
+from campus.stream.history import BeginningMissing, HistoryReader
 from campus.stream.topics import PartitionCountMismatch, ensure_topics
 from campus.stream.writer import Place, Writer
 from roles import inventory
-from tests.builders import PARTITIONS, an_order
+from tests.builders import PARTITIONS, a_cancel, an_order
 
 PIZZA = item_partition("pizza", PARTITIONS)
 STOCK = {"pizza": 3, "burger": 3}
@@ -96,15 +96,19 @@ def test_a_system_that_has_met_everything_is_clean(config, capsys):
     order = keyed_record(an_order("A"))
     sent(config, order, order, (None, b"rubbish", ()), keyed_record(an_order("B", quantity=9)))
     sent(config, keyed_record(an_order("C")), partition=(PIZZA + 1) % PARTITIONS)
+    cancel = keyed_record(a_cancel("A"))
+    sent(config, cancel, cancel, keyed_record(a_cancel("B")), keyed_record(a_cancel("nobody's")))
     code, told = decided_all(config, capsys)
     assert (code, told["verdict"]) == (0, "clean")
     assert (told["duplicates"], told["dead_letters"], told["reroutes"]) == (1, 1, 1)
     assert told["totals"] == {
         "orders": 3,
         "reserved": 2,
+        "cancelled": 1,
         "failed": {"insufficient_stock": 1},
-        "portions": {"pizza": 2},
+        "portions": {"pizza": 1},
     }
+    assert told["not_cancelled"] == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
 
 
 def test_a_system_at_work_is_clean_at_any_moment(config, capsys):
@@ -179,7 +183,7 @@ def test_a_log_that_lost_its_beginning_cannot_be_audited(config, capsys):
     decided_all(config, capsys)
     with admin(config.kafka) as client:
         client.delete_records({TopicPartition(config.topics.orders_topic, PIZZA): 1})
-    with pytest.raises(LogTrimmed, match="begins at offset 1"):
+    with pytest.raises(BeginningMissing, match="begins at offset 1"):
         audit_says(config, capsys)
 
 

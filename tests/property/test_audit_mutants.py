@@ -1,6 +1,7 @@
 """The audit is audited: no clean log is accused, and each fault is caught in each log, for what it is.
 
-The logs are written by real owners (tests/audited_logs.py), the faults are a table (tests/log_faults.py).
+The logs are written by real owners (tests/audited_logs.py), the faults are tables
+(tests/log_faults.py, tests/cancel_faults.py).
 """
 
 import random
@@ -10,15 +11,17 @@ from functools import cache
 
 import pytest
 
-from campus.commands.audit import as_totals
 from campus.domain.audit_findings import Kind, Totals
 from campus.domain.journal import JournalRule
 from campus.domain.metrics import OrderMetrics
+from campus.stream.auditing import as_totals
+from tests import cancel_faults, log_faults
 from tests.audited_logs import EventfulShop, audited
 from tests.builders import PARTITIONS
-from tests.log_faults import FAULTS, At, Tampered, entries_that_count
 from tests.simulation.memory_log import TOPICS, MemoryLog
+from tests.tampering import At, Tampered, entries_that_count
 
+FAULTS = [*log_faults.FAULTS, *cancel_faults.FAULTS]
 SEEDS = range(200)
 
 
@@ -59,10 +62,11 @@ def what_analytics_miscounted(log: MemoryLog, seed: int) -> dict[int, Totals]:
     wrong = told[seed % PARTITIONS]
     tamper = (
         lambda: replace(wrong, reserved=wrong.reserved + 1),
+        lambda: replace(wrong, cancelled=wrong.cancelled + 1),
         lambda: replace(wrong, failed=wrong.failed + Counter(unknown_item=1)),
         lambda: replace(wrong, portions=wrong.portions + Counter(pizza=1)),
         lambda: replace(wrong, seq=wrong.seq + 1),
-    )[seed // PARTITIONS % 4]
+    )[seed // PARTITIONS % 5]
     return {**told, seed % PARTITIONS: tamper()}
 
 

@@ -2,40 +2,69 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campus.domain.codec import encode
-from campus.domain.events import InventoryReserved, StockChanged
+from campus.domain.codec import decode_input, encode
+from campus.domain.events import (
+    CancelRejected,
+    InventoryFailed,
+    InventoryReserved,
+    ReservationReleased,
+    StockChanged,
+)
 from campus.domain.ledger import ORIGIN_TIME_HEADER, StockLedger
 from campus.domain.metrics import OrderMetrics
+from campus.domain.stock_levels import StockLevels
 from tests.builders import (
     APPENDED_AT_MS,
     PARTITIONS,
     ALedger,
     ARecord,
+    a_cancel,
     a_claim,
     a_restock,
     an_opening,
     an_order,
 )
 
-ITEMS = st.sampled_from(["pizza", "calzone", "burger", "focaccia"])
-IDS = st.integers(0, 30).map("id-{}".format)
-QUANTITIES = st.integers(1, 5)
+# How long one log takes says more of what else the machine does than of the ledger.
+unhurried = settings(deadline=None)
 
-orders = st.builds(an_order, IDS, ITEMS, QUANTITIES).map(encode)
-restocks = st.builds(a_restock, IDS, ITEMS, QUANTITIES).map(encode)
-openings = st.builds(an_opening, ITEMS, QUANTITIES).map(encode)
+HERE, ELSEWHERE = ("pizza", "calzone"), ("burger", "focaccia")
+KINDS = [a_cancel] * 3 + [an_order] * 5 + [a_restock, an_opening]
+SENT_ELSEWHERE = 9  # of ten
+
+
+def an_event(make, number, where, quantity):
+    """Who names an id of some number as a rule means the same item as others who do."""
+    item = ELSEWHERE[number % 2] if where == SENT_ELSEWHERE else HERE[(number + where // 7) % 2]
+    name = () if make is an_opening else (f"id-{number}",)
+    amount = () if make is a_cancel else (quantity,)
+    return encode(make(*name, item, *amount))
+
+
+events = st.builds(
+    an_event, st.sampled_from(KINDS), st.integers(0, 7), st.integers(0, SENT_ELSEWHERE), st.integers(1, 5)
+)
 rubbish = st.none() | st.binary(max_size=40) | st.sampled_from([b"{}", b'{"event_type":"OrderPlaced"}'])
-origin_times = st.none() | st.integers(APPENDED_AT_MS - 5, APPENDED_AT_MS + 70).map(str)
+sent_on = st.integers(APPENDED_AT_MS - 5, APPENDED_AT_MS + 70).map(str)
+
+
+def now_and_then(rare, usual):
+    return st.integers(0, 9).flatmap(lambda n: rare if n == 9 else usual)
+
+
+inputs = now_and_then(rubbish, events)
+origin_times = now_and_then(sent_on, st.none())
 
 
 @st.composite
 def input_logs(draw):
-    values = draw(st.lists(orders | restocks | openings | rubbish, max_size=60))
+    """As a rule of a shop that has opened."""
+    opened = [encode(an_opening(item, 12)) for item in HERE[: draw(st.sampled_from([2, 2, 1, 0]))]]
     records = []
-    for offset, value in enumerate(values):
+    for offset, value in enumerate(opened + draw(st.lists(inputs, min_size=10, max_size=60))):
         origin = draw(origin_times)
         headers = ((ORIGIN_TIME_HEADER, origin.encode()),) if origin else ()
         records.append(ARecord(offset, value, timestamp=APPENDED_AT_MS + offset, headers=headers))
@@ -49,19 +78,86 @@ def decided(records, window_orders=100):
     return ledger
 
 
+@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_stock_adds_up_and_is_never_negative(records, window_orders):
     ledger = decided(records, window_orders)
-    expected = Counter()
+    added, reserved = Counter(), Counter()
     for entry in ledger.entries:
         if isinstance(entry, StockChanged):
-            expected[entry.item] += entry.quantity
+            added[entry.item] += entry.quantity
         elif isinstance(entry, InventoryReserved):
-            expected[entry.item] -= entry.quantity
-            assert entry.remaining == expected[entry.item] >= 0
-    assert ledger.ledger.stock == dict(expected)
+            reserved[entry.item] += entry.quantity
+        elif isinstance(entry, ReservationReleased):
+            reserved[entry.item] -= entry.quantity
+        else:
+            continue
+        assert entry.remaining == added[entry.item] - reserved[entry.item] >= 0
+        assert reserved[entry.item] >= 0
+    assert ledger.ledger.added == dict(added)
+    assert ledger.ledger.stock == {item: added[item] - reserved[item] for item in added}
 
 
+class TheWindow:
+    """What it must remember, told in the plainest way: a list of what was decided, the newest last."""
+
+    def __init__(self, orders):
+        self.orders, self.decided = orders, []
+
+    def fate(self, name):
+        return next((fate for known, fate in self.decided[-self.orders :] if known == name), None)
+
+    def decide(self, name, fate):
+        self.decided.append((name, fate))
+
+    def cancel(self, name):
+        at = max(n for n, (known, _) in enumerate(self.decided) if known == name)
+        self.decided[at] = name, (*self.decided[at][1], "gone")
+
+
+@unhurried
+@given(input_logs(), st.integers(1, 40))
+def test_a_cancel_says_what_became_of_its_order(records, window_orders):
+    ledger, window = decided(records, window_orders), TheWindow(window_orders)
+    for record, entry in zip(records, ledger.entries, strict=True):
+        if isinstance(entry, InventoryReserved):
+            window.decide(entry.order_id, (entry.item, entry.quantity))
+        elif isinstance(entry, InventoryFailed):
+            window.decide(entry.order_id, ())
+        elif isinstance(entry, StockChanged) and entry.reason == "restock":
+            window.decide(("restock", entry.event_id), ())
+        elif isinstance(entry, ReservationReleased | CancelRejected):
+            wish = decode_input(record.value)
+            assert (entry.order_id, entry.item) == (wish.order_id, wish.item)
+            fate = window.fate(wish.order_id)
+            if isinstance(entry, ReservationReleased):
+                assert fate == (wish.item, entry.quantity)
+                window.cancel(wish.order_id)
+            else:
+                assert entry.reason == why_not(fate, wish.item)
+
+
+def why_not(fate, item):
+    if fate == ():
+        return "not_reserved"
+    if fate is None or fate[0] != item:
+        return "unknown_order"
+    assert fate[2:] == ("gone",)
+    return "already_cancelled"
+
+
+@unhurried
+@given(input_logs())
+def test_no_order_is_released_twice_and_none_is_reserved_after_that_within_the_window(records):
+    entries = decided(records).entries
+    reserved = [e.order_id for e in entries if isinstance(e, InventoryReserved)]
+    released = [e.order_id for e in entries if isinstance(e, ReservationReleased)]
+    assert len(reserved) == len(set(reserved))
+    assert len(released) == len(set(released))
+    assert set(released) <= set(reserved)
+
+
+@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_every_record_has_its_own_entry(records, window_orders):
     entries = decided(records, window_orders).entries
@@ -70,6 +166,7 @@ def test_every_record_has_its_own_entry(records, window_orders):
     ]
 
 
+@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_deciding_again_gives_the_same_bytes(records, window_orders):
     first, again = decided(records, window_orders), decided(records, window_orders)
@@ -77,6 +174,7 @@ def test_deciding_again_gives_the_same_bytes(records, window_orders):
     assert first.side_outputs == again.side_outputs
 
 
+@unhurried
 @given(input_logs(), st.integers(1, 40), st.integers(0, 60))
 def test_a_restored_ledger_goes_on_as_the_first_one_would_have(records, window_orders, cut):
     whole = decided(records, window_orders)
@@ -86,14 +184,29 @@ def test_a_restored_ledger_goes_on_as_the_first_one_would_have(records, window_o
         restored.ledger.apply(entry)
     restored.takes(*records[cut:])
     assert [*map(encode, restored.entries)] == [*map(encode, whole.entries[cut:])]
+    assert restored.ledger.state() == whole.ledger.state()
 
 
-@given(input_logs())
-def test_no_order_is_reserved_twice_within_the_window(records):
-    reserved = [e.order_id for e in decided(records).entries if isinstance(e, InventoryReserved)]
-    assert len(reserved) == len(set(reserved))
+@unhurried
+@given(input_logs(), st.integers(1, 40), st.integers(0, 60))
+def test_a_ledger_read_from_its_state_goes_on_as_the_first_one_would_have(records, window_orders, cut):
+    whole, read = decided(records, window_orders), decided(records[:cut], window_orders)
+    read.ledger = StockLedger.from_state(read.ledger.partition, PARTITIONS, read.ledger.state())
+    read.takes(*records[cut:])
+    assert [*map(encode, read.entries)] == [*map(encode, whole.entries)]
+    assert read.ledger.state() == whole.ledger.state()
 
 
+@unhurried
+@given(input_logs(), st.integers(0, 60))
+def test_the_levels_are_those_of_the_ledger_from_wherever_they_begin(records, cut):
+    whole, levels = decided(records), StockLevels.from_state(decided(records[:cut]).ledger.state())
+    for entry in whole.entries[cut:]:
+        levels.apply(entry)
+    assert (levels.remaining, levels.added) == (whole.ledger.stock, whole.ledger.added)
+
+
+@unhurried
 @given(input_logs())
 def test_the_metrics_are_the_same_however_the_entries_are_cut_into_parts(records):
     entries = decided(records).entries

@@ -30,6 +30,8 @@ FAULTS = {
     "redelivered": 0.03,  # some records of the past come again
     # At every poll of a member that the group goes on without.
     "not_told": 0.7,  # kafka-python's poll does not tell: only a commit does
+    # At every start of a partition.
+    "moved_by_hand": 0.1,  # somebody has moved its offset, back or on
     # At every commit.
     "rebalancing": 0.1,  # it does nothing
 }

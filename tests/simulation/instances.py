@@ -156,6 +156,7 @@ class Analytics(Instance):
             history=HistoryPort(world, self),
             snapshots=self.snapshots(world.names.analytics_snapshots_topic),
             records_max=world.random.choice(RECORDS_MOST),
+            say=lambda _: None,
             clock=world.clock,
         )
         return member

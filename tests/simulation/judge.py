@@ -4,17 +4,25 @@ The audit judges the journal. The rest is held against a fold of its own, from t
 counts by a statement of the rule that no instance uses.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from threading import Event
 
 from campus.domain.audit import Audit
 from campus.domain.audit_findings import Findings, Kind
 from campus.domain.codec import decode_journal, encode
-from campus.domain.events import InventoryReserved, JournalEvent, OwnerClaimed
+from campus.domain.events import (
+    Entry,
+    InventoryReserved,
+    JournalEvent,
+    OwnerClaimed,
+    ReservationReleased,
+)
 from campus.domain.journal import OWNER_HEADER
 from campus.domain.ledger import ORIGIN_HEADER, StockLedger
 from campus.domain.metrics import OrderMetrics
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
+from campus.domain.stock_levels import StockLevels
 from campus.stream.history import Bounds
 from campus.stream.restore import Folds, Restorer
 from campus.stream.writer import Place
@@ -68,12 +76,14 @@ class _Partition:
         self.orders = topics.at(names.orders_topic, partition)
         self.journal = topics.records_of(names.journal_topic, partition)
         self.ledger = StockLedger(partition, world.partitions)
+        self.levels = StockLevels()
         self.metrics = OrderMetrics()
         self.stock_snapshots = self._snapshots(names.inventory_snapshots_topic)
         self.metrics_snapshots = self._snapshots(names.analytics_snapshots_topic)
 
     def judge(self) -> None:
         reserved: set[tuple[int, bytes]] = set()
+        reservations = _Reservations()
         for record, event, anchor in counting(self.journal):
             if not isinstance(event, OwnerClaimed):
                 source = self.orders[event.source_offset]
@@ -83,14 +93,26 @@ class _Partition:
                     name = published_as(self.partition, source)
                     self._demand(name not in reserved, f"{event} is of a record that was reserved before")
                     reserved.add(name)
+                self._demand(reservations.bear(event), f"{event} releases what was not reserved")
             self.ledger.apply(event)
+            self.levels.apply(event)
             self.metrics.apply(event)
+            self._judge_levels(reservations)
             self._compare(self.stock_snapshots.pop(record.offset, ()), anchor, self.ledger, "stock")
             self._compare(self.metrics_snapshots.pop(record.offset, ()), anchor, self.metrics, "metrics")
         left = [*self.stock_snapshots, *self.metrics_snapshots]
         self._demand(not left, f"there are snapshots of offsets {left}, where nothing counts")
         self._judge_what_is_restored()
         self._judge_what_is_held()
+
+    def _judge_levels(self, reservations: "_Reservations") -> None:
+        levels, ledger = self.levels, self.ledger
+        self._demand(
+            levels.remaining == ledger.stock, f"{levels.remaining} remain, the ledger: {ledger.stock}"
+        )
+        self._demand(levels.added == ledger.added, f"{levels.added} were added, the ledger: {ledger.added}")
+        reserved = {item: levels.added[item] - left for item, left in levels.remaining.items()}
+        self._demand(reserved == reservations.of_items(reserved), f"{reserved} must be reserved")
 
     def _snapshots(self, topic: str) -> dict[int, list]:
         """What the instances wrote, by the offset that each one goes up to."""
@@ -112,6 +134,9 @@ class _Partition:
             says = snapshot.owner, snapshot.seq, snapshot.offset
             self._demand(says == anchor, f"a snapshot of {what} goes up to {says}, the journal to {anchor}")
             self._demand(snapshot.state == fold.state(), f"the snapshot of {what} of {says} is false")
+            if fold is self.ledger:
+                read = StockLevels.from_state(snapshot.state)
+                self._demand(read.state() == self.levels.state(), f"the levels in it are false: {read.added}")
 
     def _judge_what_is_restored(self) -> None:
         names = self.world.names
@@ -143,6 +168,27 @@ class _Partition:
 
     def _demand(self, truth: bool, what: str) -> None:
         _demand(truth, f"partition {self.partition}: {what}")
+
+
+class _Reservations:
+    """What is reserved and not released, told from what the entries say they do and from no rule."""
+
+    def __init__(self) -> None:
+        self._of_order: dict[tuple[str, str], int] = {}  # the newest, that one can be released
+        self._of_item: Counter[str] = Counter()
+
+    def bear(self, event: Entry) -> bool:
+        """False if it releases what was not reserved under that id, of that item, in that quantity."""
+        if isinstance(event, InventoryReserved):
+            self._of_order[event.order_id, event.item] = event.quantity
+            self._of_item[event.item] += event.quantity
+        elif isinstance(event, ReservationReleased):
+            self._of_item[event.item] -= event.quantity
+            return self._of_order.pop((event.order_id, event.item), None) == event.quantity
+        return True
+
+    def of_items(self, items: Iterable[str]) -> dict[str, int]:
+        return {item: self._of_item[item] for item in items}
 
 
 def counting(records: Iterable[ARecord]) -> Iterator[tuple[ARecord, JournalEvent, tuple[str, int, int]]]:

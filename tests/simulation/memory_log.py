@@ -64,6 +64,7 @@ class MemoryGroup:
         self.redeliver = 0  # that many records of the past come again in the next poll
         self.positions_now: dict[int, int] = {}
         self.committed: dict[int, int] = {}
+        self.wishes: dict[int, int] = {}  # commits by some tool, until the next of ours
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         lost, self.lost = self.lost, frozenset()
@@ -90,6 +91,10 @@ class MemoryGroup:
         if self.is_fenced:
             raise Fenced("the group goes on without this member")
         self.committed.update({p: self.positions_now[p] for p in partitions})
+        self.wishes = {p: to for p, to in self.wishes.items() if p not in partitions}
+
+    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:
+        return {p: to for p, to in self.wishes.items() if p in partitions}
 
 
 class MemoryHistory:

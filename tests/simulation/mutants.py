@@ -4,6 +4,7 @@ A mutant is a function that patches; its docstring is the rule that it breaks. W
 does not catch within a bounded number of schedules is a rule that it does not test.
 """
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ import pytest
 from campus.domain.events import OwnerClaimed
 from campus.domain.journal import JournalRule
 from campus.domain.ledger import LedgerState, StockLedger
-from campus.domain.window import DecidedWindow
+from campus.domain.window import DecidedWindow, WindowState
 from campus.stream.owner import Owner
 from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
 from tests.simulation.world import World
@@ -27,6 +28,10 @@ decide_and_write = Owner._decide_and_write
 check_landing = Owner._check_landing
 release = Owner._release
 apply = StockLedger.apply
+state = StockLedger.state
+reason_to_keep = StockLedger._reason_to_keep
+window_state = DecidedWindow.state
+remember_reserved = DecidedWindow.remember_reserved
 
 
 def commits_before_the_ack(patch: Patch) -> None:
@@ -189,13 +194,48 @@ def believes_any_snapshot(patch: Patch) -> None:
 def leaves_the_window_out_of_the_state(patch: Patch) -> None:
     """What was decided is part of the state."""
 
-    def state(self: StockLedger) -> bytes:
+    def without_window(self: StockLedger) -> bytes:
+        read = msgspec.msgpack.decode(state(self), type=LedgerState)
         window = DecidedWindow(self.window.size_max).state()
-        opened = sorted(self.opened)
-        read = LedgerState(self.partitions, self.seq, self.next_offset, self.stock, opened, window)
-        return msgspec.msgpack.encode(read)
+        return msgspec.msgpack.encode(msgspec.structs.replace(read, window=window))
 
-    patch.setattr(StockLedger, "state", state)
+    patch.setattr(StockLedger, "state", without_window)
+
+
+def forgets_what_was_cancelled(patch: Patch) -> None:
+    """A reservation is released once."""
+    patch.setattr(DecidedWindow, "remember_cancelled", lambda self, order_id: None)
+
+
+def leaves_the_fates_out_of_the_state(patch: Patch) -> None:
+    """What became of an order is part of the state, not only that it was decided."""
+
+    def without_fates(self: DecidedWindow) -> WindowState:
+        none_reserved = zlib.compress(bytes(8 * len(self)))
+        return msgspec.structs.replace(window_state(self), fates=none_reserved)
+
+    patch.setattr(DecidedWindow, "state", without_fates)
+
+
+def releases_to_any_item(patch: Patch) -> None:
+    """What an order reserved is released to that item and to no other."""
+
+    def reserved_of_whatever_is_asked(self: StockLedger, cancelled: Any, reservation: Any) -> Any:
+        if reservation:
+            number = self._numbers.get(cancelled.item)
+            reservation = reservation._replace(item_number=number)
+        return reason_to_keep(self, cancelled, reservation)
+
+    patch.setattr(StockLedger, "_reason_to_keep", reserved_of_whatever_is_asked)
+
+
+def releases_one_portion(patch: Patch) -> None:
+    """All that was reserved is released."""
+
+    def remember_one(self: DecidedWindow, order_id: str, at_ms: int, number: int, quantity: int) -> None:
+        remember_reserved(self, order_id, at_ms, number, 1)
+
+    patch.setattr(DecidedWindow, "remember_reserved", remember_one)
 
 
 def takes_the_window_from_its_config(patch: Patch) -> None:
@@ -274,6 +314,10 @@ MUTANTS = (
     writes_down_what_was_overtaken,
     believes_any_snapshot,
     leaves_the_window_out_of_the_state,
+    forgets_what_was_cancelled,
+    leaves_the_fates_out_of_the_state,
+    releases_to_any_item,
+    releases_one_portion,
     takes_the_window_from_its_config,
     decides_what_comes_too_late,
     does_not_seek,

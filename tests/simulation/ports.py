@@ -187,6 +187,12 @@ class MemberPort(_Port):
             return
         self._group.committed.update({partition: self._position(partition) for partition in partitions})
 
+    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:
+        self._call()
+        anywhere = self._topics.end(Place(self._topic, 0)) + 5
+        moved = [p for p in sorted(partitions) if self._weather.strikes("moved_by_hand")]
+        return {partition: self._random.randint(0, anywhere) for partition in moved}
+
     def has_read_all(self) -> bool:
         return all(
             self._positions[partition] == self._topics.end(Place(self._topic, partition))

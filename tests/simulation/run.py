@@ -21,6 +21,7 @@ class Told:
 
     decisions: int
     claims: int
+    cancels: dict[str, int]  # released, and rejected by reason
     faults: dict[str, int]
 
 
@@ -34,7 +35,8 @@ def run_seed(
             findings = judge(world)
         except Violation as why:
             raise FailedSeed(seed, why) from why
-    return Told(findings.decisions, findings.claims, dict(world.weather.met))
+    cancels = {"released": findings.summed_totals().cancelled, **findings.not_cancelled}
+    return Told(findings.decisions, findings.claims, cancels, dict(world.weather.met))
 
 
 @contextmanager

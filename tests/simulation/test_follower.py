@@ -26,11 +26,13 @@ class AnAnalytics:
     def __init__(self, log):
         self.log, self.clock_s = log, 0.0
         self.group = MemoryGroup(log, TOPICS.journal_topic, range(PARTITIONS))
+        self.history = MemoryHistory(log)
+        self.said = []
         self.follower = Follower(
             Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state)),
             TOPICS,
             group=self.group,
-            history=MemoryHistory(log),
+            history=self.history,
             snapshots=Snapshots(
                 log,
                 TOPICS.analytics_snapshots_topic,
@@ -39,6 +41,7 @@ class AnAnalytics:
                 clock=lambda: self.clock_s,
             ),
             records_max=1000,
+            say=self.said.append,
             clock=lambda: self.clock_s,
         )
 

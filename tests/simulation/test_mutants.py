@@ -8,10 +8,11 @@ import pytest
 from tests.simulation.mutants import MUTANTS, appends_again_after_a_failure
 from tests.simulation.run import FailedSeed, run_seed
 
-SEEDS_MOST = 500  # several times what it takes
+SEEDS_MOST = 1000  # several times what it takes
 HARMLESS_SEEDS = 100
 WEATHER = {
     "keeps_its_name_over_a_restore": {"late": 0.3, "given_up": 0.8, "other_window": 0.5},
+    "writes_side_outputs_after_the_entries": {"lost": 0.15, "late": 0.1},
     "takes_the_window_from_its_config": {"paused": 0.05, "other_window": 0.5},
     "keeps_what_was_lost_and_came_back": {"paused": 0.15},
 }

@@ -1,9 +1,11 @@
 """The owner's loop, step by step over a log in memory: claims, restores, lost acknowledgements, rivals."""
 
+import zlib
 from dataclasses import replace
 from itertools import count
 from threading import Event
 
+import msgspec
 import pytest
 
 from campus.domain.codec import keyed_record
@@ -18,6 +20,7 @@ from campus.domain.events import (
 )
 from campus.domain.partitions import item_partition
 from campus.domain.rules import StockRules
+from campus.domain.snapshot import CHECKSUM_BYTES, MAGIC, SNAPSHOT_VERSION, unpacked
 from campus.stream.group import Fenced
 from campus.stream.history import HistoryMissing
 from campus.stream.owner import Owner
@@ -39,6 +42,7 @@ class AnInventory:
         self.log, self.clock_s = log, 0.0
         self.group = MemoryGroup(log, TOPICS.orders_topic, assigned)
         self.history = MemoryHistory(log)
+        self.said = []
         self.owner = Owner(
             StockRules(
                 partitions=PARTITIONS,
@@ -57,7 +61,7 @@ class AnInventory:
                 clock=lambda: self.clock_s,
             ),
             records_max=1000,
-            say=lambda _: None,
+            say=self.said.append,
             clock=lambda: self.clock_s,
             new_owner_id=lambda: f"owner-{next(OWNER_IDS)}",
         )
@@ -365,7 +369,14 @@ def test_with_a_snapshot_only_the_tail_of_the_journal_is_read():
     assert inventory.history.read_from[Place(TOPICS.journal_topic, PIZZA)] > 50
 
 
-@pytest.mark.parametrize("damage", [b"", b"rubbish", None, "flipped", "cut"])
+def of_the_version_before(snapshot):
+    """Whole and with its checksum, as an older program wrote it."""
+    older = msgspec.structs.replace(unpacked(snapshot), version=SNAPSHOT_VERSION - 1)
+    body = msgspec.msgpack.encode(older)
+    return MAGIC + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", None, "flipped", "cut", "older"])
 def test_an_unreadable_snapshot_is_passed_over_with_a_warning(damage, caplog):
     log = a_shop_with_a_snapshot()
     right = restored_state(log)
@@ -374,6 +385,8 @@ def test_an_unreadable_snapshot_is_passed_over_with_a_warning(damage, caplog):
         damage = record.value[:-1] + bytes([record.value[-1] ^ 1])
     elif damage == "cut":
         damage = record.value[:-10]
+    elif damage == "older":
+        damage = of_the_version_before(record.value)
     snapshots_of(log)[0] = replace(record, value=damage)
     caplog.clear()
     assert restored_state(log) == right

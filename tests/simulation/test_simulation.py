@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 import pytest
 
+from campus.domain.events import CancelReason
 from tests.simulation import mutants
 from tests.simulation.faults import FAULTS
 from tests.simulation.run import FailedSeed, run_seed
@@ -31,6 +34,14 @@ def test_every_fault_of_the_table_happens_and_orders_are_decided_all_the_same():
     told = [run_seed(seed) for seed in range(SCHEDULES, SCHEDULES + SEEN_IN)]
     assert set().union(*(one.faults for one in told)) == set(FAULTS)
     assert sum(one.decisions for one in told) > 20 * SEEN_IN
+
+
+def test_orders_are_cancelled_in_every_way():
+    told = Counter()
+    for seed in range(SCHEDULES, SCHEDULES + SEEN_IN):
+        told.update(run_seed(seed).cancels)
+    assert set(told) == {"released", *get_args(CancelReason)}
+    assert min(told.values()) > SEEN_IN // 10
 
 
 def all_that_was_written(seed):

@@ -13,7 +13,7 @@ from campus.domain.codec import encode
 from campus.domain.events import OwnerClaimed
 from campus.domain.journal import OWNER_HEADER, JournalRule
 from campus.domain.metrics import OrderMetrics
-from campus.domain.rules import StockRules
+from campus.domain.rules import RULES_VERSION, StockRules
 from campus.domain.snapshot import packed
 from campus.runtime.config import TopicsConfig
 from campus.stream.writer import Outgoing, Place
@@ -28,6 +28,7 @@ PAUSE_TURNS_MOST = 20
 PAUSES_INSIDE_EACH_OTHER = 3
 SESSION_EXPIRES_IN_A_PAUSE = 0.4
 SMALL_WINDOWS, LARGE_WINDOWS = (1, 2, 4), (8, 30, 100)  # orders
+TOPICS_ARE_MADE_WITH_STOCK = 0.8  # else the owners have to ask for it
 HEALED_ROUNDS_MOST = 300
 IDLE_ROUNDS = 2
 ROUND_MS = 1100  # so that a commit is due in each
@@ -68,6 +69,8 @@ class World:
         self.analytics = [Analytics(self, number) for number in range(random.choice((1, 1, 2)))]
         self.instances: list[Instance] = [*self.inventories, *self.analytics]
         self._turns = [getattr(self, name) for name in _NAMES]
+        if random.random() < TOPICS_ARE_MADE_WITH_STOCK:
+            self.customers.open_with(self._stock)
 
     def run(self) -> "World":
         while self._turns_left > 0:
@@ -186,9 +189,9 @@ class World:
             topic, fold = self.names.analytics_snapshots_topic, OrderMetrics(successful=1000)
         else:
             topic = self.names.inventory_snapshots_topic
-            rules = StockRules(partitions=self.partitions, opening_stock={}, window_orders=1)
-            fold = rules.fold(partition)
-            fold.seq, fold.next_offset, fold.stock = rule.seq, rule.seq, dict.fromkeys(ITEMS, 1000)
+            fold = StockRules(partitions=self.partitions, opening_stock={}, window_orders=1).fold(partition)
+            fold.seq, fold.next_offset = rule.seq, rule.seq
+            fold.stock, fold.added = dict.fromkeys(ITEMS, 1000), dict.fromkeys(ITEMS, 1000)
         place = Place(topic, partition)
         landed = self.topics.land(place, [(b"even", packed(rule, fold), ())])
         self.false_snapshots.add((place, landed.first))
@@ -199,7 +202,9 @@ class World:
         entries = [
             record for record in self.topics.records_of(self.names.journal_topic, partition) if record.headers
         ]
-        claim = OwnerClaimed(owner=f"stranger-{self.clock.ms}", rules=1, window_orders=self.some_window())
+        claim = OwnerClaimed(
+            owner=f"stranger-{self.clock.ms}", rules=RULES_VERSION, window_orders=self.some_window()
+        )
         wrong: list[Outgoing] = [(None, b"a stranger was here", ()), (None, encode(claim), ())]
         if entries:
             wrong.append((None, self.random.choice(entries).value, ((OWNER_HEADER, b"stranger"),)))

@@ -2,18 +2,20 @@
 
 import json
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from campus.commands.audit import as_json, as_text
 from campus.domain.audit import Audit
-from campus.domain.audit_findings import VIOLATIONS_LISTED_MAX, Findings, Kind
-from campus.domain.audit_memory import HashTable, hashed
+from campus.domain.audit_findings import VIOLATIONS_LISTED_MAX, Findings, Kind, Totals
+from campus.domain.audit_memory import DecidedIds, HashTable, Reservation, hashed
 from campus.domain.codec import decode_journal, encode
-from campus.domain.events import Event, Input, OrderDeadLettered
+from campus.domain.events import Event, Input, OrderDeadLettered, ReservationReleased
 from campus.domain.journal import OWNER_HEADER
 from campus.domain.ledger import DeadLetter, Reroute
 from tests.builders import (
@@ -21,6 +23,7 @@ from tests.builders import (
     PARTITIONS,
     ALedger,
     ARecord,
+    a_cancel,
     a_claim,
     a_restock,
     an_opening,
@@ -109,6 +112,48 @@ def test_a_right_journal_is_clean_and_adds_up():
     assert (totals.orders, totals.reserved) == (3, 2)
     assert totals.portions == {"pizza": 8}
     assert totals.failed == {"insufficient_stock": 1}
+
+
+def test_what_was_cancelled_is_in_stock_again_and_adds_up():
+    logs = Logs(pizza=3).takes(an_order("A", quantity=2), an_order("B"), a_cancel("A"), a_cancel("A"))
+    logs.takes(an_order("C", quantity=9), a_cancel("C"), a_cancel("D"), an_order("E", quantity=2))
+    findings = logs.audited()
+    assert (findings.verdict, findings.violations_listed) == ("clean", [])
+    totals = findings.summed_totals()
+    assert (totals.orders, totals.reserved, totals.cancelled) == (4, 3, 1)
+    assert totals.portions == {"pizza": 3}
+    assert findings.not_cancelled == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
+
+
+def test_an_order_that_was_forgotten_is_rightly_called_unknown_and_one_that_is_left_is_not():
+    logs = Logs(window_orders=1, pizza=5).takes(an_order("A"), an_order("B"), a_cancel("A"), a_cancel("B"))
+    findings = logs.audited()
+    assert findings.verdict == "clean"
+    assert (findings.summed_totals().cancelled, findings.not_cancelled) == (1, {"unknown_order": 1})
+
+
+def test_an_order_of_one_item_is_rightly_unknown_to_another():
+    logs = Logs(pizza=5, calzone=5).takes(an_order("A"), a_cancel("A", "calzone"), a_cancel("A", "pizza"))
+    findings = logs.takes(a_cancel("A", "calzone")).audited()
+    assert findings.verdict == "clean"
+    assert findings.not_cancelled == {"unknown_order": 2}
+
+
+def test_one_id_for_items_of_two_partitions_is_two_orders_to_cancel():
+    here, there = Logs("pizza", pizza=5), Logs("burger", burger=5)
+    here.takes(an_order("A", quantity=2), a_cancel("A"))
+    there.takes(an_order("A", "burger"), a_cancel("A", "burger"), a_cancel("A", "burger"))
+    findings = here.audited(there)
+    assert findings.verdict == "clean"
+    assert (findings.summed_totals().cancelled, findings.not_cancelled) == (2, {"already_cancelled": 1})
+
+
+def test_analytics_may_say_that_an_item_has_no_portions_left_or_say_nothing_of_it():
+    ours = Totals(seq=1, reserved=1, cancelled=1, portions=Counter(pizza=0))
+    assert ours.differ_from(Totals(seq=1, reserved=1, cancelled=1)) is None
+    assert Totals(seq=1, reserved=1, cancelled=1).differ_from(ours) is None
+    wrong = Totals(seq=1, reserved=1)
+    assert ours.differ_from(wrong) == "cancelled are 0, the journal up to seq 1 says 1"
 
 
 def test_no_records_prove_nothing():
@@ -246,6 +291,30 @@ def test_a_refusal_in_between_does_not_make_it_reserved_once():
     assert kinds(logs.takes(an_order("C"), an_order("A")).audited()) == [Kind.RESERVED_TWICE]
 
 
+def test_an_order_that_is_reserved_again_beyond_the_window_was_reserved_twice_also_if_it_was_cancelled():
+    logs = Logs(window_orders=1, pizza=5)
+    logs.takes(an_order("A"), a_cancel("A"), an_order("B"), an_order("A"), a_cancel("A"))
+    assert kinds(logs.audited()) == [Kind.RESERVED_TWICE]
+
+
+def test_a_quantity_that_no_order_can_have_is_a_violation_and_not_a_crash():
+    logs = Logs(pizza=5).takes(an_order("A"))
+    entry = decode_journal(logs.journal.pop().value)
+    logs.writes(msgspec.structs.replace(entry, quantity=1 << 70, remaining=5 - (1 << 70)))
+    logs.takes(a_cancel("A"))
+    assert kinds(logs.audited())[:2] == [Kind.DIFFERS_FROM_RECORD, Kind.STOCK_BELOW_ZERO]
+
+
+def test_a_release_says_why_it_must_not_be():
+    logs = Logs(pizza=5).takes(an_order("A", quantity=6), a_cancel("A"))
+    rejected = decode_journal(logs.journal.pop().value)
+    fields = {**_fields(rejected), "quantity": 6, "remaining": 11}
+    del fields["reason"]
+    (violation,) = logs.writes(ReservationReleased(**fields)).audited().violations_listed
+    assert violation.kind == Kind.RELEASED_UNRESERVED
+    assert violation.what == "order 'A': the truth is not_reserved"
+
+
 def test_the_same_id_is_not_elsewhere_once_it_was_decided_here():
     here, there = Logs("pizza", window_orders=1, pizza=5), Logs("burger", window_orders=1, burger=5)
     here.takes(an_order("A"))
@@ -310,6 +379,22 @@ def test_an_order_takes_48_bytes_at_most_and_half_as_much_again_while_the_table_
     assert peak <= 72 * orders
 
 
+def test_what_an_order_reserved_takes_9_bytes_more_while_its_partition_is_audited():
+    orders, window = 20_000, 100
+    names = [str(n) for n in range(orders)]
+    tracemalloc.start()
+    ids = DecidedIds(0, table := HashTable())
+    ids.claim(window)
+    for n, name in enumerate(names):
+        ids.decide(name, at_ms=1, reserved=Reservation(n % 5, 1 + n % 3))
+    now, _ = tracemalloc.get_traced_memory()
+    del ids
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(table) == orders
+    assert now - left <= 9 * orders + 100 * window
+
+
 # How it is told
 
 
@@ -318,6 +403,23 @@ def test_the_json_has_the_verdict_the_figures_and_the_violations():
     assert (told["verdict"], told["records"], told["decisions"], told["ignored"]) == ("violated", 2, 2, {})
     assert [violation["kind"] for violation in told["violations"]] == ["expected_missing"]
     assert told["totals"]["reserved"] == 1
+
+
+def test_cancelled_orders_are_told_in_both():
+    logs = Logs(pizza=5).takes(an_order("A"), an_order("B"), a_cancel("A"), a_cancel("A"), a_cancel("C"))
+    findings = logs.audited()
+    told = json.loads(as_json(findings))
+    assert told["totals"] == {
+        "orders": 2,
+        "reserved": 2,
+        "cancelled": 1,
+        "failed": {},
+        "portions": {"pizza": 1},
+    }
+    assert told["not_cancelled"] == {"already_cancelled": 1, "unknown_order": 1}
+    lines = as_text(findings, took_s=1.0).splitlines()
+    assert "cancelled               1" in lines
+    assert "not cancelled           2   1 already_cancelled · 1 unknown_order" in lines
 
 
 @pytest.mark.parametrize("json_or_text", [as_json, lambda findings: as_text(findings, took_s=1.0)])

@@ -1,10 +1,12 @@
 """What the journal adds up to, and the report of it."""
 
+import pytest
+
 from campus.domain.codec import encode
-from campus.domain.metrics import MINUTES_MAX, OrderMetrics, summed
+from campus.domain.metrics import MINUTES_MAX, ItemMetrics, OrderMetrics, summed
 from campus.domain.report import text_report
 from campus.domain.times import iso_utc
-from tests.builders import ALedger, ARecord, a_ledger, a_restock, an_order
+from tests.builders import ALedger, ARecord, a_cancel, a_ledger, a_restock, an_order
 
 
 def metrics_of(*ledgers):
@@ -64,9 +66,10 @@ def test_the_report_is_aligned_and_complete():
         "  Successful                         1\n"
         "  Failed                             2\n"
         "  Failure rate                 66.67 %\n"
+        "  Cancelled                          0\n"
         "\n"
-        "  Item                        Reserved      Failed    Portions\n"
-        "  pizza                              1           1           2\n"
+        "  Item                    Reserved    Failed Cancelled  Portions\n"
+        "  pizza                          1         1         0         2\n"
         "\n"
         "  Failed because                Orders\n"
         "  insufficient_stock                 1\n"
@@ -76,6 +79,63 @@ def test_the_report_is_aligned_and_complete():
         "  2025-11-22 18:51                   3\n"
         "────────────────────────────────────────────────────────────────"
     )
+
+
+def a_day_of_regrets():
+    pizza = a_ledger(pizza=100)
+    pizza.takes(an_order("A", quantity=60), an_order("B", quantity=30), an_order("C", quantity=40))
+    pizza.takes(a_cancel("A"), a_cancel("A"), a_cancel("C"), a_cancel("D"), an_order("E", quantity=5))
+    return metrics_of(pizza)
+
+
+def test_a_cancelled_order_stays_a_successful_one_and_its_portions_are_taken_off():
+    metrics = a_day_of_regrets()
+    assert (metrics.total, metrics.successful, metrics.failed, metrics.cancelled) == (4, 3, 1, 1)
+    assert metrics.items == {"pizza": ItemMetrics(reserved=3, failed=1, cancelled=1, portions=35)}
+    assert sum(metrics.minutes.values()) == metrics.total
+
+
+def test_the_report_of_a_day_with_cancelled_orders_has_the_same_lines():
+    assert text_report(a_day_of_regrets(), title="report", partitions=range(4), partitions_all=4) == (
+        "── report ──────────────────────────────────────────────────────\n"
+        "  Total orders                       4\n"
+        "  Successful                         3\n"
+        "  Failed                             1\n"
+        "  Failure rate                 25.00 %\n"
+        "  Cancelled                          1\n"
+        "\n"
+        "  Item                    Reserved    Failed Cancelled  Portions\n"
+        "  pizza                          3         1         1        35\n"
+        "\n"
+        "  Failed because                Orders\n"
+        "  insufficient_stock                 1\n"
+        "\n"
+        "  Minute (UTC)                  Orders\n"
+        "  2025-11-22 18:51                   4\n"
+        "────────────────────────────────────────────────────────────────"
+    )
+
+
+def test_metrics_are_written_down_and_read_again_with_what_was_cancelled():
+    metrics = a_day_of_regrets()
+    assert OrderMetrics.from_state(metrics.state()) == metrics
+
+
+def test_metrics_from_before_orders_could_be_cancelled_are_read_as_having_none():
+    """So they are true: of the journals of that time none had any."""
+    old = (
+        b'{"failed":1,"items":{"pizza":{"failed":1,"portions":2,"reserved":1}},'
+        b'"minutes":{"2025-11-22T18:51":2},"reasons":{"insufficient_stock":1},"successful":1}'
+    )
+    metrics = OrderMetrics.from_state(old)
+    assert (metrics.total, metrics.cancelled) == (2, 0)
+    assert metrics.items == {"pizza": ItemMetrics(reserved=1, failed=1, cancelled=0, portions=2)}
+
+
+@pytest.mark.parametrize("state", [b"", b"[]", b'{"cancelled":"one"}', b'{"items":{"pizza":1}}'])
+def test_what_no_metrics_have_written_is_refused(state):
+    with pytest.raises(ValueError, match=r"."):
+        OrderMetrics.from_state(state)
 
 
 def test_a_report_of_some_partitions_says_which():
