@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from campus.domain.codec import decode_journal
-from campus.domain.events import JournalEvent, OwnerClaimed
+from campus.domain.events import Entry, JournalEvent, OwnerClaimed
 
 OWNER_HEADER = "owner"
 
@@ -75,6 +75,33 @@ class JournalRule:
         if isinstance(event, OwnerClaimed):
             return event.owner == self.owner
         return owner_of(record) == self.owner and event.seq == self.seq
+
+
+class JournalFromTheMiddle:
+    """What was decided, heard from somewhere within a partition, where the rule cannot be known.
+
+    Nobody there knows whose claim is the last one, nor which seq comes next. So until the first claim every
+    owner is heard, and after it the one who made it; repeats and what follows a gap are heard, too. Deciding
+    is deterministic: what does not count says the same of its record as what does, unless an owner with
+    other rules or another memory wrote it. So this is for looking, not for deciding, and for those alone to
+    whom hearing a thing twice is the same as once.
+    """
+
+    def __init__(self, last_seq: int) -> None:
+        """`last_seq`: the last that counts, where hearing ends; an old owner may have gone on beyond it."""
+        self._last_seq = last_seq
+        self._owner: str | None = None
+
+    def heard(self, records: Iterable[JournalRecord]) -> Iterator[tuple[int, Entry]]:
+        """The entries among the partition's next records, each with its offset."""
+        for record in records:
+            event, owner = decode_journal(record.value), owner_of(record)
+            if isinstance(event, OwnerClaimed):
+                self._owner = event.owner
+            elif event is None or owner is None or event.seq > self._last_seq:
+                continue
+            elif self._owner in (None, owner):
+                yield record.offset, event
 
 
 def owner_of(record: JournalRecord) -> str | None:

@@ -5,13 +5,14 @@ off as the whole.
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
+from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from campus.runtime.config import KafkaConfig
 from campus.runtime.errors import CampusError
@@ -29,6 +30,15 @@ class HistoryMissing(CampusError):
     exit_code = 1
 
 
+class BeginningMissing(HistoryMissing):
+    def __init__(self, place: Place, start: int) -> None:
+        super().__init__(
+            f"{place.topic}-{place.partition} begins at offset {start}: what was before cannot be looked at "
+            "again. Probably the topic has a retention limit, or records were deleted; it must keep "
+            "everything (retention.ms=-1)."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """`start`: the first offset that is still there; `end`: the one that the next record gets."""
@@ -40,9 +50,11 @@ class Bounds:
 class HistoryReader:
     """Owned by one thread, from its making to its closing."""
 
-    def __init__(self, kafka: KafkaConfig, *, client_id: str) -> None:
-        """Raises BrokerAway."""
-        self._kafka = kafka
+    def __init__(
+        self, kafka: KafkaConfig, *, client_id: str, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """`beat` is called again and again in a long `read`. Raises BrokerAway."""
+        self._kafka, self._beat = kafka, beat
         self._consumer: KafkaConsumer = make_consumer(
             kafka,
             client_id=client_id,
@@ -52,13 +64,15 @@ class HistoryReader:
 
     def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
         """Raises BrokerAway."""
-        asked = [TopicPartition(*place) for place in places]
-        if not asked:
+        if not places:
             return {}
-        with broker_errors(self._kafka):
-            starts = self._consumer.beginning_offsets(asked)
-            ends = self._consumer.end_offsets(asked)
-        return {place: Bounds(starts[tp], ends[tp]) for place, tp in zip(places, asked, strict=True)}
+        starts = self._asked(self._consumer.beginning_offsets, places)
+        ends = self._asked(self._consumer.end_offsets, places)
+        return {place: Bounds(start, ends[place]) for place, start in starts.items()}
+
+    def ends(self, places: Collection[Place], *, timeout_s: float) -> dict[Place, int]:
+        """The offsets that the next records will get. Raises BrokerAway."""
+        return self._asked(self._consumer.end_offsets, places, timeout_ms=round(timeout_s * 1000))
 
     def read(
         self, spans: Mapping[Place, Bounds], stop: Event | None = None
@@ -74,6 +88,7 @@ class HistoryReader:
         self._go_to({place: span.start for place, span in pending.items()})
         patience = _Patience(self._kafka.request_timeout_s)
         while pending and not (stop and stop.is_set()):
+            self._beat()
             for place, records in self._poll().items():
                 patience.renew()
                 if place in pending:
@@ -90,12 +105,40 @@ class HistoryReader:
     def follow(self, place: Place, start: int) -> Iterator[Sequence[Any]]:
         """The records of one partition from `start` on, in batches as they come, without an end; an empty
         batch now and then, so that the caller can look at the time. Raises BrokerAway, HistoryMissing."""
-        self._go_to({place: start})
+        for batches in self.follow_all({place: start}):
+            yield batches.get(place, ())
+
+    def follow_all(self, starts: Mapping[Place, int]) -> Iterator[Mapping[Place, Sequence[Any]]]:
+        """The same of several partitions, each from its start on. After an error it has ended: the caller
+        knows what it was given, and follows on from there."""
+        self._go_to(starts)
         while True:
-            yield self._poll().get(place, ())
+            yield self._poll()
+
+    def positions(self) -> dict[Place, int]:
+        """Where reading goes on in each place that is followed; beyond the last record if a transaction's
+        marker came after it. Raises BrokerAway, HistoryMissing."""
+        return {
+            Place(tp.topic, tp.partition): position
+            for tp in self._consumer.assignment()
+            if (position := self._position(tp)) is not None
+        }
 
     def close(self) -> None:
         self._consumer.close(timeout_ms=1000)
+
+    def _asked(self, ask: Callable[..., Any], places: Collection[Place], **timeout: int) -> dict[Place, int]:
+        """The places with their offsets, in the order in which they were given."""
+        asked = {place: TopicPartition(*place) for place in places}
+        try:
+            with broker_errors(self._kafka):
+                offsets = ask(list(asked.values()), **timeout)
+        except KeyError as unknown:
+            # How kafka-python meets a partition that the broker knows nothing of: its topic was deleted, or
+            # the broker has only just started. Nobody can tell which, so it is waited for.
+            (place,) = unknown.args
+            raise BrokerAway(self._kafka, f"it does not know {Place(*place)}") from unknown
+        return {place: offsets[tp] for place, tp in asked.items()}
 
     def _go_to(self, starts: Mapping[Place, int]) -> None:
         places = [TopicPartition(*place) for place in starts]
@@ -106,17 +149,26 @@ class HistoryReader:
             self._consumer.seek(place, start)
 
     def _poll(self) -> dict[Place, Sequence[Any]]:
-        with broker_errors(self._kafka):
-            try:
-                polled = self._consumer.poll(POLL_MS, max_records=RECORDS_MAX)
-            except OffsetOutOfRangeError as fault:
-                raise HistoryMissing(f"the log does not hold what is asked for: {fault}") from fault
+        with self._errors():
+            polled = self._consumer.poll(POLL_MS, max_records=RECORDS_MAX)
         return {Place(tp.topic, tp.partition): records for tp, records in polled.items()}
 
     def _is_through(self, place: Place, span: Bounds) -> bool:
-        with broker_errors(self._kafka):
-            position = self._consumer.position(TopicPartition(*place), timeout_ms=POLL_MS)
+        position = self._position(TopicPartition(*place))
         return position is not None and position >= span.end
+
+    def _position(self, tp: TopicPartition) -> int | None:
+        with self._errors():
+            position: int | None = self._consumer.position(tp, timeout_ms=POLL_MS)
+        return position
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with broker_errors(self._kafka):
+            try:
+                yield
+            except (OffsetOutOfRangeError, LogTruncationError) as fault:
+                raise HistoryMissing(f"the log does not hold what is asked for: {fault}") from fault
 
 
 class _Patience:

@@ -41,10 +41,14 @@ class History(Protocol):
 
 @dataclass(slots=True)
 class Folded(Generic[A]):
-    """A partition's fold, and the rule that says up to where it holds all that counts."""
+    """A partition's fold, and the rule that says up to where it holds all that counts.
+
+    `begun_at`: from where on the journal was read for it, the rest is from a snapshot; 0 without one.
+    """
 
     rule: JournalRule
     fold: A
+    begun_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,16 @@ class Restorer(Generic[A]):
             folded.update({p: one for p, one in tried.items() if p not in false})
         return folded
 
+    def rebuilt(self, ends: Mapping[int, int], stop: StopEvent) -> dict[int, Folded[A]]:
+        """The same, folded from the journal's beginning whatever snapshots there are.
+
+        Without those whose journal has lost its beginning. Raises BrokerAway, HistoryMissing.
+        """
+        starts = self._starts(ends.keys())
+        folded = {partition: self._unwritten(partition) for partition in ends if starts[partition] == 0}
+        self._fold_tails(folded, ends, stop)
+        return folded
+
     def _next(self, partition: int, beginnings: list[Folded[A]], start: int) -> Folded[A]:
         if not beginnings:
             raise JournalTrimmed(Place(self._journal, partition), start)
@@ -95,8 +109,11 @@ class Restorer(Generic[A]):
         for partition, found in beginnings.items():
             found.sort(key=lambda folded: folded.rule.offset, reverse=True)
             if starts[partition] == 0:
-                found.append(Folded(JournalRule(), self._folds.new(partition)))
+                found.append(self._unwritten(partition))
         return beginnings
+
+    def _unwritten(self, partition: int) -> Folded[A]:
+        return Folded(JournalRule(), self._folds.new(partition), begun_at=0)
 
     def _last_snapshots(self, partitions: Collection[int], stop: StopEvent) -> Iterator[tuple[int, Snapshot]]:
         bounds = self._history.bounds([Place(self._snapshots, partition) for partition in partitions])
@@ -113,10 +130,11 @@ class Restorer(Generic[A]):
     def _of_snapshot(self, partition: int, snapshot: Snapshot) -> list[Folded[A]]:
         rule = JournalRule(snapshot.owner, snapshot.seq, snapshot.offset)
         try:
-            return [Folded(rule, self._folds.of_state(partition, snapshot.state))]
+            fold = self._folds.of_state(partition, snapshot.state)
         except ValueError as fault:
             log.warning("passing over a snapshot of partition %d: %s", partition, fault)
             return []
+        return [Folded(rule, fold, begun_at=snapshot.offset + 1)]
 
     def _fold_tails(
         self, tried: Mapping[int, Folded[A]], ends: Mapping[int, int], stop: StopEvent

@@ -5,7 +5,7 @@ at once, so that no order comes first.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -80,9 +80,7 @@ def ensure_topics(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mappi
     """
     with admin(kafka) as client:
         counts = partition_counts(client, wanted_topics(topics))
-        for topic, found in counts.items():
-            if found != topics.partitions:
-                raise PartitionCountMismatch(topic, found, topics.partitions)
+        _check_counts(counts, topics)
         missing = [topic for topic in wanted_topics(topics) if topic not in counts]
         made = [topic for topic in missing if _make(client, topic, topics)]
         client.wait_for_topics(missing)
@@ -101,6 +99,14 @@ def partition_counts(client: KafkaAdminClient, names: Iterable[str]) -> dict[str
     return {topic["name"]: len(topic["partitions"]) for topic in client.describe_topics([*there])}
 
 
+def topics_there(kafka: KafkaConfig, topics: TopicsConfig, names: Collection[str]) -> set[str]:
+    """Those of our topics that are made; the others have no records. Raises PartitionCountMismatch."""
+    with admin(kafka) as client:
+        counts = partition_counts(client, names)
+    _check_counts(counts, topics)
+    return set(counts)
+
+
 def settings_that_differ(client: KafkaAdminClient, topics: TopicsConfig) -> list[str]:
     """For people: what of the topics is set otherwise than this program needs it."""
     wanted = wanted_topics(topics)
@@ -112,6 +118,12 @@ def settings_that_differ(client: KafkaAdminClient, topics: TopicsConfig) -> list
         for key, value in settings.items()
         if described[name][key]["value"] != value
     ]
+
+
+def _check_counts(counts: Mapping[str, int], topics: TopicsConfig) -> None:
+    for topic, found in counts.items():
+        if found != topics.partitions:
+            raise PartitionCountMismatch(topic, found, topics.partitions)
 
 
 def _make(client: KafkaAdminClient, topic: str, topics: TopicsConfig) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from campus.domain.codec import encode
 from campus.domain.events import OrderDeadLettered, OwnerClaimed
-from campus.domain.journal import OWNER_HEADER, JournalRule
+from campus.domain.journal import OWNER_HEADER, JournalFromTheMiddle, JournalRule
 from tests.builders import ARecord, a_claim
 
 
@@ -88,3 +88,38 @@ def test_what_no_owner_can_have_written_is_ignored():
         written(an_entry(1), "a"),
     ]
     assert counted(*records) == ([1], {"unreadable": 4})
+
+
+# From the middle
+
+
+def heard(*records, last_seq=99):
+    middle = JournalFromTheMiddle(last_seq)
+    placed = (replace(record, offset=100 + n) for n, record in enumerate(records))
+    return [(offset, event.seq) for offset, event in middle.heard(placed)]
+
+
+def test_from_the_middle_every_owner_is_heard_with_the_offset_until_one_claims():
+    records = [written(an_entry(41), "a"), written(an_entry(42), "b"), written(an_entry(42), "a")]
+    assert heard(*records) == [(100, 41), (101, 42), (102, 42)]
+
+
+def test_from_the_middle_only_the_last_claims_owner_is_heard_after_it():
+    records = [
+        written(a_claim("a")),
+        written(an_entry(41), "old"),
+        written(an_entry(41), "a"),
+        written(a_claim("b")),
+        written(an_entry(42), "a"),
+        written(an_entry(42), "b"),
+    ]
+    assert heard(*records) == [(102, 41), (105, 42)]
+
+
+def test_from_the_middle_an_owner_who_went_on_beyond_what_counts_is_not_heard():
+    assert heard(written(an_entry(41), "a"), written(an_entry(42), "a"), last_seq=41) == [(100, 41)]
+
+
+def test_from_the_middle_what_names_no_owner_or_is_no_entry_is_not_heard():
+    records = [written(an_entry(41)), ARecord(0, None), ARecord(0, b"hello", headers=((OWNER_HEADER, b"a"),))]
+    assert heard(*records) == []

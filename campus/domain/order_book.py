@@ -1,0 +1,54 @@
+"""What the order book tells: an order as far as it is known, the stock, and how far the book has come."""
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from campus.domain.events import CancelReason, FailReason
+
+OrderStatus: TypeAlias = Literal["accepted", "reserved", "failed", "cancelled"]
+
+
+class OrderView(Struct, frozen=True, kw_only=True):
+    """An order as far as it is known. All times are those of the log, as the events carry them.
+
+    `partition`, `offset`, `accepted_at`: where and when order-events took the record that is decided; of a
+    rerouted order these change once. `remaining`, `journal_offset`, `seq`: of the entry that made the status.
+    """
+
+    order_id: str
+    status: OrderStatus
+    user_id: str
+    item: str
+    quantity: int
+    placed_at: str | None
+    accepted_at: str | None
+    decided_at: str | None
+    cancelled_at: str | None
+    reason: FailReason | None
+    cancel_rejected: CancelReason | None
+    remaining: int | None
+    partition: int
+    offset: int | None
+    journal_offset: int | None
+    seq: int | None
+
+
+class StockView(Struct, frozen=True, kw_only=True):
+    """`reserved`: portions that are reserved and not released. True as of that entry of the journal."""
+
+    item: str
+    remaining: int
+    reserved: int
+    partition: int
+    as_of_offset: int
+    as_of_seq: int
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """`behind`: records of both logs that are not in the book yet, as of the last look at their ends."""
+
+    orders: int
+    orders_max: int
+    caught_up: bool
+    behind: int
