@@ -3,15 +3,17 @@
 import logging
 import signal
 import socket
+import struct
 import threading
 
 import pytest
 
 from campus.runtime.addresses import Address
 from campus.runtime.errors import CampusError
-from campus.runtime.http.adapter import DEFERRED, Deferred
-from campus.runtime.http.guard import GuardedProtocol, Limits
-from campus.runtime.http.problems import plain_problem
+from campus.runtime.http.deferred import DEFERRED, Deferred
+from campus.runtime.http.limits import Limits
+from campus.runtime.http.problems import json_response
+from campus.runtime.http.protocol import Connection
 from campus.runtime.http.server import CannotListen, HttpServer, listen
 from tests.http.serving import (
     FakeCommit,
@@ -81,8 +83,8 @@ def test_an_answer_is_sent_at_once_and_not_held_back_for_the_next(monkeypatch):
         no_delay.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         return made(protocol, transport)
 
-    made = GuardedProtocol.connection_made
-    monkeypatch.setattr(GuardedProtocol, "connection_made", connection_made)
+    made = Connection.connection_made
+    monkeypatch.setattr(Connection, "connection_made", connection_made)
     with a_server(failing) as served:
         assert served.ask(a_request()).status == 200
     assert all(no_delay) and no_delay
@@ -174,19 +176,20 @@ def test_the_libraries_underneath_write_no_lines(caplog, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_client_that_pipelines_and_leaves_is_no_error(caplog):
+def test_a_client_that_pipelines_and_breaks_off_is_no_error(caplog):
     def never(environ, start_response):
-        environ[DEFERRED] = deferred = Deferred(lambda: plain_problem(503, "late"))
+        environ[DEFERRED] = deferred = Deferred(lambda: json_response(503, "late"))
         waiting.append(deferred)
         start_response("200 OK", [])
         return [b"fine"]
 
     waiting = []
-    with a_server(never, answer_timeout_s=0.1) as served:
+    with a_server(never) as served:
         client = served.client().send(a_request() * 3)
         soon(lambda: waiting)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         client.close()
-        soon(lambda: waiting[0]._answer.done())
+        soon(lambda: waiting[0].done)
     assert len(waiting) == 1  # what stood behind it was never begun
     assert not caplog.records
 

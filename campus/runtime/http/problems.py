@@ -33,8 +33,31 @@ class Refused(Exception):
         super().__init__(response.status)
 
 
-def json_response(status: int, content: object) -> Response:
-    return Response(status, (("content-type", JSON),), encode(content))
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A kind of problem: called with the case, it makes the answer. `name` ends its type's path."""
+
+    status: int
+    name: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        return f"/problems/{self.name}"
+
+    def __call__(
+        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
+    ) -> Response:
+        return problem(self.status, self.name, self.title, detail, headers=headers, more=more)
+
+    def refuses(
+        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
+    ) -> Refused:
+        return Refused(self(detail, headers=headers, more=more))
+
+
+def json_response(status: int, content: object, headers: Headers = ()) -> Response:
+    return Response(status, (("content-type", JSON), *headers), encode(content))
 
 
 def problem(

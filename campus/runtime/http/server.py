@@ -1,28 +1,33 @@
 """Serves a WSGI app in the thread that calls `run`, until an event is set; then every request that was
-taken is answered, and the rest refused. No signal handlers, no log lines of uvicorn's.
+taken is answered, and the rest refused. No signal handlers, and no lines in the log but for our own faults.
 """
 
 import asyncio
 import errno
-import logging
-import math
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Event
-from typing import Any
-
-import uvicorn
+from typing import Any, Protocol
 
 from campus.runtime.addresses import Address
 from campus.runtime.errors import CampusError
-from campus.runtime.http.adapter import WsgiAdapter, WsgiApp
-from campus.runtime.http.guard import GuardedProtocol, Limits
+from campus.runtime.http.accepting import Acceptor
+from campus.runtime.http.limits import Limits
+from campus.runtime.http.protocol import Connection
+from campus.runtime.http.service import Service
+from campus.runtime.http.wsgi import WsgiApp
+
+try:
+    from uvloop import new_event_loop
+except ImportError:  # there is none for Windows
+    from asyncio import new_event_loop
 
 BACKLOG = 2048
-FLUSH_S = 1  # after the last answer was made, until it must be out
-ALWAYS = [("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+TICK_S = 0.1  # how exactly a client's time is measured, and how soon a stop is seen
+FLUSH_S = 1.0  # after the last answer was made, until it must be out
 
 LIKELY = {
     errno.EADDRINUSE: "Probably another program, or another CampusKafka, listens there.",
@@ -72,17 +77,19 @@ def listen(address: Address, *, next_step: str) -> socket.socket:
 
 class HttpServer:
     def __init__(self, app: WsgiApp, limits: Limits, *, each_tick: Callable[[], None] = lambda: None) -> None:
-        """`each_tick` is called in the event loop ten times a second."""
-        self._adapter = WsgiAdapter(
-            app, body_bytes_max=limits.body_bytes_max, answer_timeout_s=limits.answer_timeout_s
-        )
+        """`each_tick` is called in the event loop ten times a second; what it raises ends the server."""
+        self._app = app
         self._limits = limits
         self._each_tick = each_tick
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, listener: socket.socket, stop: Event) -> None:
         """Serve until `stop`; the listener is closed then. Once only."""
-        _Server(self._config(), stop, self).run(sockets=[listener])
+        self._loop = new_event_loop()
+        try:
+            self._loop.run_until_complete(self._serve(listener, stop))
+        finally:
+            self._loop.close()
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         """Call it in the event loop, from any thread; after the end, when nobody waits any more, not."""
@@ -93,56 +100,52 @@ class HttpServer:
             if not self._loop.is_closed():
                 raise
 
-    def _config(self) -> uvicorn.Config:
-        protocol: Any = partial(GuardedProtocol, limits=self._limits)
-        return uvicorn.Config(
-            self._adapter,
-            interface="asgi3",
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            workers=1,  # said, since otherwise the environment would be asked
-            proxy_headers=False,
-            server_header=False,
-            headers=ALWAYS,
-            backlog=BACKLOG,
-            timeout_keep_alive=self._limits.keep_alive_s,
-            timeout_graceful_shutdown=math.ceil(self._limits.drain_s) + FLUSH_S,
-            log_config=None,
-            log_level=logging.CRITICAL + 1,
-            access_log=False,
-        )
+    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+        """Call it after a while, unless the handle is cancelled before. In the event loop only."""
+        return asyncio.get_running_loop().call_later(delay_s, callback, *args)
 
-    # In the event loop.
+    async def _serve(self, listener: socket.socket, stop: Event) -> None:
+        loop = asyncio.get_running_loop()
+        service = Service(self._app, self._limits, loop.time)
+        door = await _open(listener, partial(Connection, service))
+        try:
+            while not stop.is_set():  # a thread's event, which nothing can await; and the tick is due anyway
+                service.tick()
+                self._each_tick()
+                await asyncio.sleep(TICK_S)
+        finally:
+            door.close()
+            await self._drain(service)
 
-    def _begins(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    async def _drain(self, service: Service) -> None:
+        """Within `drain_s` answer what was taken; then give up what still waits; then break off."""
+        service.draining = True
+        for connection in list(service.connections):
+            connection.drain()
+        await _until_nobody_is_there(service, self._limits.drain_s)
+        service.over = True
+        for connection in list(service.connections):
+            connection.give_up()
+        await _until_nobody_is_there(service, FLUSH_S)
+        for connection in list(service.connections):
+            connection.abort()
+        await _until_nobody_is_there(service, FLUSH_S)
 
-    def _tick(self) -> None:
-        self._adapter.give_up_overdue(asyncio.get_running_loop().time())
-        self._each_tick()
 
-    def _drains(self) -> None:
-        asyncio.get_running_loop().call_later(self._limits.drain_s, self._adapter.give_up_all)
+class Door(Protocol):
+    def close(self) -> None: ...
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's, which looks ten times a second whether to stop, and here looks at our event."""
+async def _open(listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> Door:
+    try:
+        return Acceptor(listener, make_protocol)
+    except NotImplementedError:  # by the loop of Windows
+        return await asyncio.get_running_loop().create_server(make_protocol, sock=listener)
 
-    def __init__(self, config: uvicorn.Config, stop: Event, ours: HttpServer) -> None:
-        super().__init__(config)
-        self._stop = stop
-        self._ours = ours
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._ours._begins()
-        await super().startup(sockets)
-
-    async def on_tick(self, counter: int) -> bool:
-        self._ours._tick()
-        self.should_exit = self._stop.is_set()
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._ours._drains()
-        await super().shutdown(sockets)
+async def _until_nobody_is_there(service: Service, timeout_s: float) -> None:
+    until_s = service.now_s() + timeout_s
+    while service.connections and service.now_s() < until_s:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(service.nobody_is_there.wait(), TICK_S)
+        service.tick()

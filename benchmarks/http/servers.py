@@ -1,0 +1,218 @@
+"""Orders a second by HTTP with no Kafka behind them: the server of our own against uvicorn, in the same run.
+
+Both serve the API of this program, whose orders are acknowledged in rounds from another thread, as the
+group commit does it: so what is compared is the server. They take turns, a stretch each with every number of
+connections, each in a process of its own of which only one is asked at a time. The medians are told, and
+as ratios, which outlive the machine; so is the processor time an order takes, which is steadier than the rate
+where others work on the same machine.
+
+    python benchmarks/http/servers.py [--repeats 3] [--stretch-s 5] [--connections 1 32 256]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from threading import Event
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from campus.api.app import make_app
+from campus.api.carrier import Terms, Timer, Waiting
+from campus.runtime.addresses import Address
+from campus.runtime.board import Board
+from campus.runtime.config import Secret, TopicsConfig
+from campus.runtime.http.limits import Limits
+from campus.runtime.http.server import HttpServer, listen
+from campus.stream.writer import Outgoing, Place
+
+HERE = Path(__file__).resolve().parent
+ROUND_S = 0.0005  # between a round and its acknowledgement: a broker on the same machine
+SERVERS = ("own", "uvicorn")
+
+
+class Rounds:
+    """The API's carrier: acknowledges, on a thread of its own, all that has gathered since its last round."""
+
+    def __init__(self) -> None:
+        self.server: Any = None
+        self.count = 0
+        self._gathered: list[Waiting] = []
+        self._some = Event()
+        self._pause = Event()  # which nobody sets: to wait on it leaves the interpreter to the others
+
+    def submit(self, _place: Place, _record: Outgoing, waiting: Waiting) -> None:
+        self._gathered.append(waiting)
+        self._some.set()
+
+    def is_through(self) -> bool:
+        return True
+
+    def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
+        self.server.call_soon(callback, *args)
+
+    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
+        timer: Timer = asyncio.get_running_loop().call_later(delay_s, callback, *args)
+        return timer
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while self._some.wait():
+            self._some.clear()
+            self._pause.wait(ROUND_S)
+            landed, self._gathered = self._gathered, []
+            self.count += len(landed)
+            self.call_soon(_settle, landed)
+
+
+def _settle(landed: Sequence[Waiting]) -> None:
+    for waiting in landed:
+        waiting.landed()
+
+
+def an_app(rounds: Rounds) -> Any:
+    terms = Terms(
+        topics=TopicsConfig(),
+        acknowledged=True,
+        answer_timeout_s=10,
+        batch_orders_max=1000,
+        wait_max_s=10,
+        waits_max=1000,
+        token=lambda: Secret("benchmark"),
+    )
+    app = make_app(terms, rounds, Board())
+
+    def with_its_cpu(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] != "/cpu":
+            return app(environ, start_response)
+        start_response("200 OK", [])
+        return [str(time.process_time()).encode()]
+
+    return with_its_cpu
+
+
+def serve(kind: str) -> None:
+    """Until SIGTERM; writes the port when it listens, and at the end how many orders it acknowledged."""
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    rounds = Rounds()
+    limits = Limits(connections_max=2000)
+    server: Any
+    if kind == "own":
+        server = HttpServer(an_app(rounds), limits)
+    else:
+        from uvicorn_guarded import UvicornServer
+
+        server = UvicornServer(an_app(rounds), limits)
+    rounds.server = server
+    rounds.start()
+    with listen(Address("127.0.0.1", 0), next_step="") as listener:
+        print(listener.getsockname()[1], flush=True)
+        # As in the role: not on the main thread.
+        thread = threading.Thread(target=server.run, args=(listener, stop))
+        thread.start()
+        thread.join()
+    print(rounds.count, flush=True)
+
+
+class Stretch(NamedTuple):
+    rate: float
+    cpu_us: float  # of the server, for each order
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@contextmanager
+def a_server(kind: str, counts: dict[str, int]) -> Iterator[int]:
+    command = [sys.executable, str(Path(__file__)), "--serve", kind]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        counts[kind] = int(process.communicate(timeout=30)[0] or 0)
+
+
+def stretch(port: int, connections: int, seconds: float) -> tuple[int, Stretch]:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "orders.lua")]
+    before_s = cpu_s(port)
+    told = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}"], check=True, capture_output=True, text=True
+    ).stdout
+    found = json.loads(told.strip().splitlines()[-1])
+    assert not found["refused"], found
+    cpu_us = (cpu_s(port) - before_s) * 1e6 / found["requests"]
+    rate = found["requests"] / (found["duration_us"] / 1e6)
+    times = (found[name] / 1000 for name in ("p50_us", "p99_us", "max_us"))
+    return found["requests"], Stretch(rate, cpu_us, *times)
+
+
+def cpu_s(port: int) -> float:
+    with urlopen(f"http://127.0.0.1:{port}/cpu", timeout=10) as answer:
+        return float(answer.read())
+
+
+def compare(given: argparse.Namespace) -> int:
+    found: dict[tuple[str, int], list[Stretch]] = defaultdict(list)
+    answered: dict[str, int] = dict.fromkeys(SERVERS, 0)
+    counts: dict[str, int] = {}
+    with a_server("own", counts) as own, a_server("uvicorn", counts) as uvicorn:
+        ports = {"own": own, "uvicorn": uvicorn}
+        for repeat in range(given.repeats + 1):  # the first is for what is slow only once
+            for connections in given.connections:
+                for kind, port in ports.items():
+                    requests, one = stretch(port, connections, given.stretch_s if repeat else 1)
+                    answered[kind] += requests
+                    if repeat:
+                        found[kind, connections].append(one)
+    print(f"{os.cpu_count()} cores, {given.repeats} repeats of {given.stretch_s:g} s")
+    columns = ("orders/s", "ratio", "cpu us", "ratio", "p50 ms", "p99 ms", "max ms")
+    print(f"{'connections':<12}{'server':<9}" + "".join(f"{column:>9}" for column in columns))
+    for connections in given.connections:
+        medians = {
+            kind: Stretch(*(median(cell) for cell in zip(*found[kind, connections], strict=True)))
+            for kind in SERVERS
+        }
+        base = medians["uvicorn"]
+        for kind, one in medians.items():
+            print(
+                f"{connections:<12}{kind:<9}{one.rate:>9,.0f}{one.rate / base.rate:>9.2f}"
+                f"{one.cpu_us:>9.0f}{one.cpu_us / base.cpu_us:>9.2f}"
+                f"{one.p50_ms:>9.1f}{one.p99_ms:>9.1f}{one.max_ms:>9.1f}"
+            )
+    short = {kind: answered[kind] for kind in SERVERS if answered[kind] > counts[kind]}
+    print(f"acknowledged {counts}, answered {answered}")
+    return 1 if short else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--serve", choices=SERVERS)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--stretch-s", type=float, default=5)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 256])
+    given = parser.parse_args()
+    if given.serve:
+        serve(given.serve)
+        return 0
+    return compare(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""The peer of campus/runtime/http: uvicorn, httptools underneath, with a guard and a WSGI adapter around it.
+
+It was the server before the protocol class of our own, and keeps the same promises as far as the comparison
+in servers.py can see: bounded heads and bodies, each within its time, refusals behind earlier answers, and
+an answer that waits for a `Deferred`. What it costs more is a task and an ASGI cycle for every request.
+"""
+
+import asyncio
+import logging
+import math
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache, partial
+from threading import Event
+from typing import Any, NoReturn, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from campus.runtime.http import refusals
+from campus.runtime.http.deferred import Deferred
+from campus.runtime.http.limits import Limits
+from campus.runtime.http.problems import Response
+from campus.runtime.http.requests import WIRE_BYTES_PER_BODY_BYTE, Owed
+from campus.runtime.http.server import BACKLOG, FLUSH_S
+from campus.runtime.http.wire import CLOSE, DEFAULTS, date_line, on_the_wire
+from campus.runtime.http.wsgi import AppCaller, Environ, WsgiApp, add_body, environ_of_connection
+
+LOOK_AGAIN_S = 0.1  # whether the answers before a refusal are out
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+
+
+class UvicornServer:
+    """As `campus.runtime.http.server.HttpServer`."""
+
+    def __init__(self, app: WsgiApp, limits: Limits) -> None:
+        self._adapter = WsgiAdapter(app, limits)
+        self._limits = limits
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, listener: socket.socket, stop: Event) -> None:
+        _Server(self._config(), stop, self).run(sockets=[listener])
+
+    def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
+        assert self._loop is not None, "nothing can wait for an answer before the server runs"
+        self._loop.call_soon_threadsafe(callback, *args)
+
+    def begins(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def tick(self) -> None:
+        self._adapter.give_up_overdue(asyncio.get_running_loop().time())
+
+    def _config(self) -> uvicorn.Config:
+        protocol: Any = partial(GuardedProtocol, limits=self._limits)
+        return uvicorn.Config(
+            self._adapter,
+            interface="asgi3",
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            workers=1,
+            proxy_headers=False,
+            server_header=False,
+            headers=list(DEFAULTS.items()),
+            backlog=BACKLOG,
+            timeout_keep_alive=math.ceil(self._limits.keep_alive_s),
+            timeout_graceful_shutdown=math.ceil(self._limits.drain_s + FLUSH_S),
+            log_config=None,
+            log_level=logging.CRITICAL + 1,
+            access_log=False,
+        )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which looks ten times a second whether to stop, and here looks at our event."""
+
+    def __init__(self, config: uvicorn.Config, stop: Event, ours: UvicornServer) -> None:
+        super().__init__(config)
+        self._stop, self._ours = stop, ours
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ours.begins()
+        await super().startup(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._ours.tick()
+        self.should_exit = self._stop.is_set()
+        return await super().on_tick(counter)
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits = limits
+        self._owed = Owed.HEAD
+        self._unanswered: deque[RequestResponseCycle] = deque()
+        self._message = 0  # which one on this connection
+        self._wire_bytes = 0  # of this message, without the first piece it came in
+        self._header_count = self._header_bytes = 0
+        self._heard = False
+        self._why = refusals.MALFORMED  # what to answer if the parser stops
+        self._refusing = False
+        self._watched = (0, Owed.NOTHING)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections_max:
+            self._refuse(refusals.TOO_MANY_CONNECTIONS)
+        else:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        for cycle in self._unanswered:  # uvicorn tells the newest only, and the others would still write
+            cycle.disconnected = True
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusing:
+            return
+        self._heard = True
+        if self._owed is Owed.NOTHING:
+            self._owed = Owed.HEAD
+        message = self._message
+        super().data_received(data)
+        if message == self._message:
+            self._count(len(data))
+        if not self._refusing:
+            self._watch()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._owed = Owed.HEAD
+        self._message += 1
+        self._wire_bytes = self._header_count = self._header_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self._limits.head_bytes_max:
+            self._stop_parsing(refusals.URL_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_count += 1
+        self._header_bytes += len(name) + len(value)
+        limits = self._limits
+        if self._header_count > limits.headers_max or self._header_bytes > limits.head_bytes_max:
+            self._stop_parsing(refusals.HEAD_TOO_LARGE)
+        if self._owed is Owed.HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._owed = Owed.BODY
+        self._unanswered.append(self.cycle)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._owed = Owed.NOTHING
+
+    def on_response_complete(self) -> None:
+        self._unanswered.popleft()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._why)
+
+    def _stop_parsing(self, why: Response) -> NoReturn:
+        self._why = why
+        raise ValueError("too much")
+
+    def _count(self, received: int) -> None:
+        if self._owed is Owed.NOTHING:
+            self._wire_bytes = 0
+            return
+        self._wire_bytes += received
+        most = self._limits.head_bytes_max
+        if self._owed is Owed.BODY:
+            most += WIRE_BYTES_PER_BODY_BYTE * self._limits.body_bytes_max
+        if self._wire_bytes > most:
+            is_body = self._owed is Owed.BODY
+            self._refuse(refusals.BODY_TOO_LARGE if is_body else refusals.HEAD_TOO_LARGE)
+
+    def _watch(self) -> None:
+        """Have a timer for what is owed now; a request that comes in one piece never needs one."""
+        now = (self._message, self._owed)
+        if now == self._watched:
+            return
+        self._watched = now
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._owed is not Owed.NOTHING:
+            limits = self._limits
+            timeout_s = limits.head_timeout_s if self._owed is Owed.HEAD else limits.body_timeout_s
+            self._timer = self.loop.call_later(timeout_s, self._time_is_over)
+
+    def _time_is_over(self) -> None:
+        if not self._heard:
+            self.transport.close()
+        else:
+            self._refuse(refusals.HEAD_LATE if self._owed is Owed.HEAD else refusals.BODY_LATE)
+
+    def _refuse(self, response: Response) -> None:
+        """Answer and close, as soon as every earlier request has its answer; read nothing any more."""
+        self._refusing = True
+        if self._timer:
+            self._timer.cancel()
+        if len(self._unanswered) > (1 if self._owed is Owed.BODY else 0):
+            self._timer = self.loop.call_later(LOOK_AGAIN_S, self._refuse, response)
+            return
+        if not self.transport.is_closing():
+            self.transport.write(on_the_wire(response, date_line(0), CLOSE))
+        self.transport.close()
+
+
+class WsgiAdapter:
+    def __init__(self, app: WsgiApp, limits: Limits) -> None:
+        self._app = AppCaller(app)
+        self._limits = limits
+        self._waiting: dict[Deferred, float] = {}  # until when
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            more = message["more_body"]
+            if len(body) > self._limits.body_bytes_max:
+                await _send_response(send, refusals.BODY_TOO_LARGE)
+                return
+        response, deferred = self._app.call(_environ(scope, body))
+        if deferred is not None and not deferred.done:
+            await self._settled(deferred)
+        await _send_response(send, (deferred and deferred.answer) or response)
+
+    def give_up_overdue(self, now_s: float) -> None:
+        for deferred, until_s in list(self._waiting.items()):
+            if now_s >= until_s:
+                deferred.give_up()
+
+    async def _settled(self, deferred: Deferred) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s
+        settled: asyncio.Future[Response | None] = loop.create_future()
+        deferred.when_settled(settled.set_result)
+        try:
+            await settled
+        finally:
+            del self._waiting[deferred]
+
+
+async def _send_response(send: Send, response: Response) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    if not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _environ(scope: Message, body: bytes) -> Environ:
+    environ = environ_of_connection(scope["server"] or ("", 0), scope["client"] or ("", 0))
+    environ["REQUEST_METHOD"] = scope["method"]
+    environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+    environ["QUERY_STRING"] = scope["query_string"].decode("latin-1")
+    add_body(environ, body)
+    for name, value in scope["headers"]:
+        key = _environ_key(name)
+        if key is not None:
+            environ[key] = value.decode("latin-1")
+    return environ
+
+
+@lru_cache(maxsize=256)
+def _environ_key(header: bytes) -> str | None:
+    if b"_" in header or header in (b"content-length", b"transfer-encoding"):
+        return None
+    key = header.decode("latin-1").upper().replace("-", "_")
+    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"

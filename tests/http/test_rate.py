@@ -1,0 +1,113 @@
+"""How often one client may ask."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campus.runtime.http.rate import Buckets, RateLimit
+from tests.http.serving import Client, a_request, a_server
+
+
+def buckets(per_s=2.0, burst=3, clients_max=100):
+    return Buckets(RateLimit(per_s=per_s, burst=burst, clients_max=clients_max))
+
+
+def test_a_burst_is_let_through_and_then_so_many_a_second():
+    some = buckets(per_s=2.0, burst=3)
+    assert [some.wait_s("a", 10.0) for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
+    assert some.wait_s("a", 10.4) == pytest.approx(0.1)
+    assert [some.wait_s("a", 10.5) for _ in range(2)] == [0, 0.5]
+
+
+def test_a_client_that_was_silent_has_its_burst_again_and_no_more():
+    some = buckets(per_s=2.0, burst=3)
+    assert [some.wait_s("a", 10.0) for _ in range(4)][-1] > 0
+    assert [some.wait_s("a", 1000.0) for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_one_client_does_not_use_up_anothers_share():
+    some = buckets(burst=1)
+    assert some.wait_s("a", 1.0) == 0
+    assert some.wait_s("a", 1.0) > 0
+    assert some.wait_s("b", 1.0) == 0
+
+
+def test_the_table_is_bounded_and_forgets_who_was_silent_longest():
+    some = buckets(burst=1, clients_max=3)
+    for client in ("a", "b", "c"):
+        assert some.wait_s(client, 1.0) == 0
+    assert some.wait_s("a", 1.0) > 0  # a speaks: b is the one that is silent longest
+    assert some.wait_s("d", 1.0) == 0
+    assert len(some) == 3
+    assert some.wait_s("a", 1.0) > 0
+    assert some.wait_s("b", 1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_an_ipv6_client_is_its_network_since_it_has_every_address_in_it(one, other, same):
+    some = buckets(burst=1)
+    assert some.wait_s(one, 1.0) == 0
+    assert (some.wait_s(other, 1.0) > 0) is same
+
+
+@settings(deadline=None)
+@given(
+    per_s=st.floats(0.1, 1000), burst=st.integers(1, 50), pauses_s=st.lists(st.floats(0, 10), max_size=200)
+)
+def test_in_no_span_of_time_more_gets_through_than_the_burst_and_the_rate(per_s, burst, pauses_s):
+    some = buckets(per_s=per_s, burst=burst)
+    now_s, through = 0.0, []
+    for pause_s in pauses_s:
+        now_s += pause_s
+        if some.wait_s("a", now_s) == 0:
+            through.append(now_s)
+    for first, begin_s in enumerate(through):
+        for count, end_s in enumerate(through[first:], start=1):
+            assert count <= burst + (end_s - begin_s) * per_s + 0.001
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 1000), st.integers(1, 50), st.floats(0, 1e6))
+def test_who_waits_as_long_as_told_gets_through(per_s, burst, now_s):
+    some = buckets(per_s=per_s, burst=burst)
+    waits_s = [some.wait_s("a", now_s) for _ in range(burst + 1)]
+    assert waits_s[:-1] == [0] * burst
+    assert some.wait_s("a", now_s + waits_s[-1]) == 0
+
+
+def fine(environ, start_response):
+    called.append(environ["REMOTE_ADDR"])
+    start_response("200 OK", [])
+    return [b"fine"]
+
+
+called: list[str] = []
+
+
+def test_too_many_requests_are_429_and_told_when_to_come_again_before_the_app_is_called():
+    called.clear()
+    with a_server(fine, rate=RateLimit(per_s=0.001, burst=2)) as served:
+        client = served.client().send(a_request() * 3)
+        assert [client.answer().status for _ in range(2)] == [200, 200]
+        answer = client.answer()
+        assert answer.status == 429
+        assert answer.json["type"] == "/problems/too-many-requests"
+        assert 900 <= int(answer.headers["retry-after"]) <= 1000
+        assert client.send(a_request()).answer().status == 429  # on the same connection
+        assert served.ask(a_request()).status == 429  # and on another
+    assert len(called) == 2
+
+
+def test_without_a_rate_nobody_is_held_up():
+    with a_server(fine) as served:
+        client = Client(served.port).send(a_request() * 200)
+        assert {client.answer().status for _ in range(200)} == {200}

@@ -1,0 +1,108 @@
+"""However the bytes of a connection are cut into pieces, the answers are the same, byte by byte."""
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campus.runtime.http.limits import Limits
+from campus.runtime.http.protocol import Connection
+from campus.runtime.http.service import Service
+from tests.http.serving import a_request
+from tests.http.test_protocol import echo
+
+CHUNKED = "Transfer-Encoding: chunked"
+MESSAGES = (
+    a_request(b"hello"),
+    a_request(b"", method="GET", path="/a?b=c"),
+    a_request(b"", method="HEAD"),
+    a_request(b"x" * 300),
+    a_request(b"5\r\nhello\r\n1;a=b\r\n!\r\n0\r\nX-A: b\r\n\r\n", headers=(CHUNKED,)),
+    a_request(b"5\r\nhello\r\nnonsense\r\n", headers=(CHUNKED,)),
+    a_request(b"hello", headers=("Content-Length: 5", "Connection: upgrade", "Upgrade: h2c")),
+    a_request(b"2\r\nhi\r\n0\r\n\r\n", headers=(CHUNKED, "Connection: upgrade", "Upgrade: h2c")),
+    a_request(b"hello", headers=("Content-Length: 5", "Expect: 100-continue")),
+    a_request(b"hello", headers=("Connection: close",)),
+    a_request(b"hello").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    a_request(b"hello", headers=("Content-Length: 5", CHUNKED)),
+    b"POST / HTTP/1.1\r\nHost: here\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / RTSP/1.0\r\nHost: here\r\n\r\n",
+    b"SOURCE / ICE/1.0\r\nHost: here\r\n\r\n",
+    b"\r\n",
+    b"nonsense\r\n\r\n",
+)
+TOO_MUCH = (
+    a_request(b"x" * 501),
+    a_request(b"hello", headers=["X-A: b"] * 30),
+    a_request(b"hello", path="/" + "x" * 5000),
+)
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self):
+        self.written = b""
+
+    def get_extra_info(self, _name):
+        return ("127.0.0.1", 80)
+
+    def write(self, data):
+        self.written += data
+
+    def write_eof(self):
+        self.written += b"<end>"
+
+    def is_closing(self):
+        return False
+
+
+def answers(pieces):
+    """Without the words that a client who waits for them is told; there is none here."""
+    service = Service(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
+    service._date = "date: now\r\n"
+    connection, wire = Connection(service), Wire()
+    connection.connection_made(wire)
+    for piece in pieces:
+        connection.data_received(piece)
+    connection.connection_lost(None)
+    assert service.take_body_bytes(service.limits.bodies_bytes_max), "bytes of bodies were not given back"
+    assert not service.connections
+    return wire.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+
+
+def cut(whole, places):
+    edges = [0, *sorted({place % (len(whole) + 1) for place in places}), len(whole)]
+    return [whole[begin:end] for begin, end in pairwise(edges) if begin < end]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(MESSAGES + TOO_MUCH), max_size=5), st.lists(st.integers(0, 20_000), max_size=12)
+)
+def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, places):
+    whole = b"".join(messages)
+    assert answers(cut(whole, places)) == answers([whole] if whole else [])
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(MESSAGES + TOO_MUCH), min_size=1, max_size=2))
+def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
+    whole = b"".join(messages)
+    assert answers(whole[n : n + 1] for n in range(len(whole))) == answers([whole])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),
+    st.lists(st.integers(0, 5000), max_size=4),
+)
+def test_bytes_that_were_changed_on_the_way_are_answered_or_refused_and_cut_as_you_like(
+    messages, changes, places
+):
+    whole = bytearray(b"".join(messages))
+    for place, byte in changes:
+        whole[place % len(whole)] = byte
+    assert answers(cut(bytes(whole), places)) == answers([bytes(whole)])
