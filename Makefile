@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test torture simulate bench-http check format setup lock clean
+.PHONY: run test torture simulate attack bench-http check format setup lock clean
 
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
@@ -24,6 +24,10 @@ torture: setup
 # The same loops over a simulated log, faults drawn by seed: make simulate SEEDS=100000, or SEED=4711 alone.
 simulate: setup
 	@$(BIN)/python -m tests.simulation
+
+# Hostile requests by HTTP, drawn by seed, beside good ones: make attack REQUESTS=100000 SEED=1
+attack: setup
+	@$(BIN)/python -m tests.attack --requests $(or $(REQUESTS),100000) --seed $(or $(SEED),1)
 
 # Acknowledged orders a second against the peers, which it fetches first; wrk is wanted: BENCH_ARGS="--repeats 5"
 bench-http: setup

@@ -105,4 +105,4 @@ def takes_orders(host: str, port: int) -> bool:
             response.read()
     except (OSError, http.client.HTTPException):
         return False
-    return response.status == http.client.METHOD_NOT_ALLOWED and response.getheader("Allow") == "POST"
+    return response.status == http.client.METHOD_NOT_ALLOWED and "POST" in (response.getheader("Allow") or "")

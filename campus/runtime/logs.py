@@ -26,7 +26,7 @@ TRACEBACK_MARGIN = "    | "  # no line of a traceback can be taken for a log lin
 COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 # They say nothing below WARNING that an operator of this program could act on.
-LIBRARIES = ("asyncio", "concurrent", "filelock", "jgo", "requests", "urllib3", "uvicorn")
+LIBRARIES = ("asyncio", "concurrent", "filelock", "jgo", "requests", "urllib3")
 
 # C0, DEL and C1; line and paragraph separators; what reverses the direction of text; half a
 # surrogate pair, which no stream could encode.

@@ -19,11 +19,11 @@ from typing import Any
 from campus.runtime.addresses import wait_until
 from campus.runtime.config import Config
 from campus.runtime.config_file import load
-from roles import analytics, inventory, producer
+from roles import analytics, book, inventory, producer
 from tests.broker.support import free_address
 
 PROGRAM = Path(__file__).resolve().parents[2] / "campuskafka.py"
-ROLES = {role.NAME: role.Settings for role in (analytics, inventory, producer)}
+ROLES = {role.NAME: role.Settings for role in (analytics, inventory, book, producer)}
 
 PATIENCE_S = 90.0  # the machine may be busy with other tests
 ORPHANS_S = 30.0  # for the guardian of a Kafka to have ended it
@@ -100,6 +100,10 @@ class Program:
     @property
     def output(self) -> str:
         return self._output.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def runs(self) -> bool:

@@ -88,7 +88,7 @@ def test_it_stops_in_order_without_a_broker(own_broker: OneKafka, campus: MakeCa
     assert order(here.door).status == 202
     program.says("claimed partitions 0, 1, 2, 3")
     own_broker.stop()
-    program.says("waiting for the broker")
+    program.says(r"inventory .*waiting for the broker")
     program.stops(within_s=SHUTDOWN_S + EXIT_S)
     assert "── final report ─" in program.output
     assert "crashed" not in program.output

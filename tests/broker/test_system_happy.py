@@ -114,7 +114,8 @@ def test_the_report_comes_every_so_often_and_adds_up_at_the_end(campus: MakeCamp
     program.stops()
     final = program.output.partition("── final report ─")[2]
     assert re.search(r"Total orders +3\n +Successful +1\n +Failed +2\n +Failure rate +66\.67 %\n", final)
-    assert re.search(r"pizza +1 +1 +60\n", final)
+    assert re.search(r"Cancelled +0\n", final)
+    assert re.search(r"pizza +1 +1 +0 +60\n", final)
     assert re.search(r"insufficient_stock +1\n +unknown_item +1\n", final)
 
 
@@ -133,4 +134,5 @@ def test_its_lines_are_for_machines_if_asked(campus: MakeCampus) -> None:
     lines = [json.loads(line) for line in program.output.splitlines() if line.startswith("{")]
     claimed = next(line for line in lines if "claimed" in line["message"])
     assert (claimed["role"], claimed["level"]) == ("inventory", "INFO")
-    assert {line["role"] for line in lines} <= {"broker", "topics", "inventory", "analytics", "producer"}
+    roles = {"inventory", "analytics", "book", "producer"}
+    assert {line["role"] for line in lines} <= {"broker", "topics", *roles}

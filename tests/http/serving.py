@@ -1,28 +1,35 @@
 """Servers under test, each in a thread of its own on a port that was free, and clients on bare sockets.
 
-`a_producer` runs the role with a commit that does what the test says; `a_server` serves any WSGI app.
+`a_producer` runs the role with a commit that does what the test says, and holds its every answer against the
+API's own description (contract.py); `a_server` serves any WSGI app.
 """
 
 import json
+import re
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from campus.runtime.addresses import Address, wait_until
-from campus.runtime.config import Config, SupervisorConfig, TopicsConfig
+from campus.runtime.board import Board
+from campus.runtime.config import BrokerConfig, Config, Secret, SupervisorConfig, TopicsConfig
 from campus.runtime.errors import CampusError
-from campus.runtime.http.guard import Limits
+from campus.runtime.http.limits import Limits
 from campus.runtime.http.server import HttpServer, listen
+from campus.stream.order_book import OrderBook
 from roles.producer import Producer, Settings
+from tests.http import contract
 
 SOON_S = 5.0  # no test waits that long unless it fails
 
 AN_ORDER = {"user_id": "ana", "item": "pizza", "quantity": 2}
+TOKEN = "the-token-of-these-tests"
 
 
 def soon(predicate) -> None:
@@ -83,7 +90,7 @@ class Client:
             name, _, value = line.decode().partition(":")
             assert name not in headers, f"{name} stands twice"
             headers[name] = value.strip()
-        has_body = method != "HEAD" and status != b"100"
+        has_body = method != "HEAD" and status not in (b"100", b"204")
         text = self._file.read(int(headers["content-length"])) if has_body else b""
         return Answer(int(status), headers, text)
 
@@ -106,14 +113,43 @@ class Client:
         self.socket.close()
 
 
+class HeldClient(Client):
+    """One whose answers have to be as the API's description says."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._sent = bytearray()
+
+    def send(self, data: bytes) -> "Client":
+        self._sent += data
+        return super().send(data)
+
+    def answer(self, method: str = "POST") -> Answer:
+        answer = super().answer(method)
+        if answer.status != 100:  # which is no answer yet
+            asked, target = self._take_request()
+            contract.check(asked, target, answer.status, answer.headers, answer.text)
+        return answer
+
+    def _take_request(self) -> tuple[str, str]:
+        """The next of those that were sent; of what is no whole request nobody can say what it asks."""
+        head, end, rest = bytes(self._sent).partition(b"\r\n\r\n")
+        line = re.fullmatch(rb"([A-Z]+) (\S+) HTTP/1.1", head.split(b"\r\n")[0])
+        if not end or not line:
+            return "?", "?"
+        length = re.search(rb"(?mi)^content-length: *(\d+)", head)
+        self._sent = bytearray(rest[int(length[1]) if length else 0 :])
+        return line[1].decode(), line[2].decode("latin-1")
+
+
 def a_request(
-    body: bytes | str | dict[str, Any] = AN_ORDER,
+    body: bytes | str | dict[str, Any] | list[Any] = AN_ORDER,
     *,
     method: str = "POST",
     path: str = "/order",
     headers: Sequence[str] = ("Content-Type: application/json",),
 ) -> bytes:
-    content = json.dumps(body).encode() if isinstance(body, dict) else body
+    content = json.dumps(body).encode() if isinstance(body, dict | list) else body
     content = content.encode() if isinstance(content, str) else content
     lines = [f"{method} {path} HTTP/1.1", "Host: here", *headers]
     if not any(line.lower().startswith(("content-length", "transfer-encoding")) for line in headers):
@@ -167,8 +203,10 @@ class Running:
         self._thread = threading.Thread(target=self._run, args=(run, *args), daemon=True)
         self.port = 0
 
+    makes_client: type[Client] = Client
+
     def client(self) -> Client:
-        client = Client(self.port)
+        client = self.makes_client(self.port)
         self._clients.append(client)
         return client
 
@@ -202,10 +240,21 @@ class Running:
 
 
 class RunningProducer(Running):
-    def __init__(self, commit: FakeCommit, config: Config, settings: Settings) -> None:
+    makes_client = HeldClient
+
+    def __init__(self, commit: FakeCommit, config: Config, settings: Settings, book: Any = None) -> None:
         self.commit = commit
-        self.role = Producer(settings, config, commit.opened)
-        super().__init__(self.role.run)
+        self.board = Board()
+        self.book = book
+        self.role = Producer(settings, config, self.board, commit.opened)
+        super().__init__(self._run_role)
+
+    def _run_role(self, stop: threading.Event) -> None:
+        with self.board.showing(OrderBook, self.book) if self.book else nullcontext():
+            self.role.run(stop)
+
+    def get(self, path: str, *, headers: Sequence[str] = (), method: str = "GET") -> Answer:
+        return self.ask(a_request(b"", method=method, path=path, headers=headers), method)
 
     def start(self) -> None:
         super().start()
@@ -213,17 +262,24 @@ class RunningProducer(Running):
         self.port = self.role.port or 0
 
 
-def a_config(*, shutdown_s: float = 10.0, prefix: str = "") -> Config:
-    return Config(supervisor=SupervisorConfig(shutdown_s=shutdown_s), topics=TopicsConfig(prefix=prefix))
+def a_config(*, shutdown_s: float = 10.0, prefix: str = "", data_dir: Path = Path(".campuskafka")) -> Config:
+    return Config(
+        supervisor=SupervisorConfig(shutdown_s=shutdown_s),
+        topics=TopicsConfig(prefix=prefix),
+        broker=BrokerConfig(data_dir=data_dir),
+    )
 
 
 @contextmanager
 def a_producer(
-    *, commit: FakeCommit | None = None, config: Config | None = None, **settings: Any
+    *,
+    commit: FakeCommit | None = None,
+    config: Config | None = None,
+    book: OrderBook | None = None,
+    **settings: Any,
 ) -> Iterator[RunningProducer]:
-    running = RunningProducer(
-        commit or FakeCommit(), config or a_config(), Settings(**{"port": 0, **settings})
-    )
+    with_defaults = Settings(**{"port": 0, "token": Secret(TOKEN), **settings})
+    running = RunningProducer(commit or FakeCommit(), config or a_config(), with_defaults, book)
     running.start()
     try:
         yield running

@@ -339,3 +339,27 @@ def test_every_order_of_several_threads_is_answered_once() -> None:
     assert sorted(shop.reports.landed) == sorted(name for those in names for name in those)
     assert shop.reports.failed == {}
     assert shop.group.waiting() == (0, 0)
+
+
+def test_what_comes_in_one_turn_of_a_loop_goes_in_one_round() -> None:
+    turn: list[Callable[[], None]] = []
+    writer, reports = FakeWriter(), Reports()
+    commit = GroupCommit(
+        writer, reports, waiting_max=9, waiting_bytes_max=9_000, deadline_s=10, soon=turn.append
+    )
+    for name in ("first", "second", "third"):
+        commit.submit(A, (None, name.encode(), ()), name)
+    assert (len(turn), writer.rounds) == (1, [])
+    turn.pop()()
+    assert writer.values() == {A: [b"first", b"second", b"third"]}
+
+
+def test_what_waited_for_the_end_of_a_turn_that_never_came_is_late() -> None:
+    writer, reports = FakeWriter(), Reports()
+    commit = GroupCommit(
+        writer, reports, waiting_max=9, waiting_bytes_max=9_000, deadline_s=10, soon=lambda send: None
+    )
+    commit.submit(A, (None, b"x", ()), "x")
+    commit.close(timeout_s=0.01)
+    [(landed, [(name, why)])] = reports.all
+    assert (landed, name, type(why)) == ([], "x", Late)

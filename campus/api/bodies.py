@@ -1,0 +1,75 @@
+"""Bodies as values: one form, or a batch of orders of which each is read by itself."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from campus.api.types import Nothing, Order, Restock
+from campus.runtime.http.forms import Form, malformed, require_media_type
+from campus.runtime.http.problems import JSON, ProblemType, Refused
+
+NDJSON = "application/x-ndjson"
+
+ORDER_FORM = Form(Order, thing="order")
+RESTOCK_FORM = Form(Restock, thing="restock")
+NOTHING_FORM = Form(Nothing, thing="cancellation")
+INVALID_BATCH = ProblemType(422, "invalid-batch", "This is no valid batch")
+
+_ONE = (JSON,)
+_BATCH = (JSON, NDJSON)
+_array: Decoder[list[msgspec.Raw]] = Decoder(list[msgspec.Raw])
+
+F = TypeVar("F", bound=Struct)
+
+
+def read(environ: Mapping[str, Any], form: Form[F]) -> F:
+    """Raises Refused."""
+    _media_type(environ, _ONE)
+    return form.read(environ["wsgi.input"].read())
+
+
+def read_nothing(environ: Mapping[str, Any]) -> None:
+    """No body, or an empty object. Raises Refused for anything else."""
+    body = environ["wsgi.input"].read()
+    if body:
+        _media_type(environ, _ONE)
+        NOTHING_FORM.read(body)
+
+
+def read_batch(environ: Mapping[str, Any], orders_max: int) -> list[bytes]:
+    """Each order's own JSON, unread. Raises Refused for a batch that cannot be parted into its orders."""
+    of_lines = _media_type(environ, _BATCH) == NDJSON
+    body = environ["wsgi.input"].read()
+    orders = _lines(body) if of_lines else _elements(body)
+    if not 1 <= len(orders) <= orders_max:
+        raise _no_batch(f"A batch has 1 to {orders_max} orders; this one has {len(orders)}")
+    return list(map(bytes, orders))
+
+
+def _media_type(environ: Mapping[str, Any], allowed: tuple[str, ...]) -> str:
+    return require_media_type(
+        environ.get("CONTENT_TYPE", ""), environ.get("HTTP_CONTENT_ENCODING", ""), allowed
+    )
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """An empty line is no order, as the last one is not."""
+    return [line for line in body.split(b"\n") if line.strip()]
+
+
+def _elements(body: bytes) -> list[msgspec.Raw]:
+    try:
+        return _array.decode(body)
+    except RecursionError:
+        raise _no_batch("The body is nested too deeply") from None
+    except msgspec.ValidationError:
+        raise _no_batch("The body must be an array of orders") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise malformed(body, error) from error
+
+
+def _no_batch(detail: str) -> Refused:
+    return INVALID_BATCH.refuses(detail, more={"errors": [{"pointer": "#", "detail": detail}]})

@@ -1,0 +1,178 @@
+"""The API's description as a page to read: made of the same document, with no script, no font and no CDN.
+
+Everything that is written into it is escaped, and its content security policy allows its one style sheet,
+by its hash, and nothing else.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from campus.api.openapi import DOCUMENT_OBJECT
+from campus.api.operations import HTML
+from campus.runtime.http.problems import Response
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --get: #1a7f37; --post: #0550ae; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1, h2, h3 { line-height: 1.2; }
+h2 { border-top: 1px solid var(--line); padding-top: 1.5rem; margin-top: 2rem; }
+code, pre { font: .9em ui-monospace, monospace; }
+pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; }
+tr { border-bottom: 1px solid var(--line); }
+.method { color: #fff; padding: .1rem .5rem; border-radius: .3rem; background: var(--post); }
+.get { background: var(--get); }
+nav ul { list-style: none; padding: 0; }
+"""
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+# Those that a reader looks for; HEAD and OPTIONS go without saying.
+METHODS_SHOWN = ("get", "post")
+
+
+def page(document: Mapping[str, Any]) -> str:
+    title = escape(document["info"]["title"])
+    operations = [
+        (method, path, item[method])
+        for path, item in document["paths"].items()
+        for method in METHODS_SHOWN
+        if method in item
+    ]
+    shared = document["components"]["responses"]
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: the API</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<style>{STYLE}</style></head><body>",
+        f"<h1>{title}: the API</h1><p>{_prose(document['info']['description'])}</p>",
+        '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p><nav><ul>',
+        *(
+            f'<li>{_method(method)} <a href="#{escape(operation["operationId"])}">'
+            f"<code>{escape(path)}</code></a> {escape(operation['summary'])}</li>"
+            for method, path, operation in operations
+        ),
+        "</ul></nav>",
+        *(
+            part
+            for method, path, operation in operations
+            for part in _operation(method, path, operation, shared)
+        ),
+        "<h2>What any request can be answered</h2>",
+        _responses({name.removeprefix("Status"): told for name, told in shared.items()}),
+        "<h2>The objects</h2>",
+        *(
+            part
+            for name, schema in document["components"]["schemas"].items()
+            for part in _object(name, schema)
+        ),
+        "</body></html>",
+    ]
+    return "\n".join(parts)
+
+
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], shared: Mapping[str, Any]
+) -> Iterator[str]:
+    """Without the answers that any request can get, which are told once."""
+    yield f'<h2 id="{escape(operation["operationId"])}">{_method(method)} <code>{escape(path)}</code></h2>'
+    yield f"<p>{_prose(operation['summary'])}. {_prose(operation['description'])}</p>"
+    if "security" in operation:
+        yield "<p>Needs the header <code>Authorization: Bearer TOKEN</code>.</p>"
+    if parameters := operation["parameters"]:
+        rows = [
+            (
+                f"<code>{escape(p['name'])}</code>",
+                escape(p["in"]),
+                _type(p["schema"]),
+                _prose(p["description"]),
+            )
+            for p in parameters
+        ]
+        yield _table(("parameter", "in", "type", ""), rows)
+    if body := operation.get("requestBody"):
+        bodies = [
+            (f"<code>{escape(media)}</code>", _type(content["schema"]))
+            for media, content in body["content"].items()
+        ]
+        yield _table(("body", "type"), bodies)
+    own = {status: told for status, told in operation["responses"].items() if told not in shared.values()}
+    yield _responses(own)
+
+
+def _responses(responses: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [_response(status, response) for status, response in responses.items()]
+    return _table(("status", "when", "body", "headers"), rows)
+
+
+def _response(status: str, response: Mapping[str, Any]) -> tuple[str, ...]:
+    bodies = (_type(content["schema"]) for content in response.get("content", {}).values())
+    headers = (f"<code>{escape(name)}</code>" for name in response["headers"])
+    return (
+        f"<code>{escape(status)}</code>",
+        _prose(response["description"]),
+        "<br>".join(bodies),
+        ", ".join(headers),
+    )
+
+
+def _object(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield f'<h3 id="object-{escape(name)}">{escape(name)}</h3><p>{_prose(schema.get("description", ""))}</p>'
+    required = schema.get("required", ())
+    rows = [
+        (f"<code>{escape(field)}</code>", _type(type_), "" if field in required else "perhaps")
+        for field, type_ in schema["properties"].items()
+    ]
+    yield _table(("field", "type", ""), rows)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """A schema in a few words, with a link where it is an object."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f'<a href="#object-{escape(name)}">{escape(name)}</a>'
+    if "allOf" in schema:
+        problem, told = schema["allOf"]
+        types = "<br>".join(f"<code>{escape(t)}</code>" for t in told["properties"]["type"]["enum"])
+        return f"{_type(problem)} of type<br>{types}"
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    words = [escape(schema.get("type", "anything"))]
+    if "minimum" in schema:
+        words.append(f"{schema['minimum']} to {schema['maximum']}")
+    if "minLength" in schema:
+        words.append(f"{schema['minLength']} to {schema['maxLength']} characters")
+    return ", ".join(words)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Of cells that are HTML already."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _method(method: str) -> str:
+    return f'<code class="method {escape(method)}">{escape(method.upper())}</code>'
+
+
+def _prose(text: str) -> str:
+    """Escaped, with what stands between backticks as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
+PAGE = Response(
+    200,
+    (("content-type", HTML), ("content-security-policy", POLICY)),
+    page(DOCUMENT_OBJECT).encode(),
+)

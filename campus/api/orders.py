@@ -1,0 +1,158 @@
+"""Placing an order: made of a form, handed over, and answered when the broker has it, or when it is decided.
+
+With an Idempotency-Key the id is derived, so that any process gives the same one for the same order; what the
+order book knows already is answered and not written again. A client may prefer to wait for the outcome:
+that begins when the broker has the order, and from then on its answer is at least a 202.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from campus.api import bodies
+from campus.api.carrier import Carrier, Terms, Waiting
+from campus.api.headers import idempotency_key, preferred_wait_s
+from campus.api.problems import KEY_REUSED, not_acknowledged
+from campus.api.types import Accepted, Order
+from campus.api.waits import OutcomeWaits
+from campus.domain.codec import keyed_record
+from campus.domain.events import OrderPlaced
+from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, new_order_id
+from campus.domain.partitions import item_partition
+from campus.domain.times import iso_utc
+from campus.runtime.board import Board
+from campus.runtime.http.deferred import DEFERRED, Deferred
+from campus.runtime.http.problems import Response, json_response
+from campus.stream.order_book import OrderBook
+from campus.stream.writer import Place
+
+
+class OrderDesk:
+    """Touched in the event loop only."""
+
+    def __init__(self, terms: Terms, carrier: Carrier, board: Board) -> None:
+        self.terms = terms
+        self._carrier, self._board = carrier, board
+        self._waits = OutcomeWaits(carrier, waits_max=terms.waits_max)
+        topics = terms.topics
+        self._places = [Place(topics.orders_topic, partition) for partition in range(topics.partitions)]
+
+    def place(self, environ: dict[str, Any]) -> Response:
+        form = bodies.read(environ, bodies.ORDER_FORM)
+        key = key_of(environ)
+        order = self.order_of(form, key)
+        answer = accepted(order)
+        wait_s = self._wait_s(environ)
+        if key is not None and self.is_known(order):
+            if wait_s:
+                environ[DEFERRED] = waiting = self._deferred(order.order_id, wait_s)
+                self.wait_for_outcome(order.order_id, wait_s, waiting, answer)
+            return answer
+        deferred = self._deferred(order.order_id, wait_s) if wait_s or self.terms.acknowledged else None
+        place = self.place_of(order.item)
+        self.hand_over(place, order, PlacedOrder(self, order, place.partition, deferred, answer, wait_s))
+        if deferred is not None:
+            environ[DEFERRED] = deferred
+        return answer
+
+    def order_of(self, form: Order, key: str | None) -> OrderPlaced:
+        now_ms = time.time_ns() // 1_000_000
+        if key is None:
+            order_id = new_order_id(now_ms, os.urandom(NOISE_BYTES))
+        else:
+            order_id = keyed_order_id(key, user_id=form.user_id, item=form.item, quantity=form.quantity)
+        return OrderPlaced(
+            order_id=order_id,
+            user_id=form.user_id,
+            item=form.item,
+            quantity=form.quantity,
+            placed_at=iso_utc(now_ms),
+        )
+
+    def place_of(self, item: str) -> Place:
+        return self._places[item_partition(item, len(self._places))]
+
+    def is_known(self, order: OrderPlaced) -> bool:
+        """Whether the book has the order of this key, and it is this one. Raises Refused for another."""
+        book, part = self._board.find(OrderBook), key_part(order.order_id)
+        first = book.id_of_key(part) if book and part else None
+        if first is not None and first != order.order_id:
+            raise KEY_REUSED.refuses(
+                "The Idempotency-Key belongs to an order of another user, item or quantity: take a new one"
+            )
+        return first is not None
+
+    def hand_over(self, place: Place, order: OrderPlaced, waiting: Waiting) -> None:
+        """Raises Refused, and then nothing was."""
+        self._carrier.submit(place, keyed_record(order), waiting)
+
+    def has_landed(self, order: OrderPlaced, partition: int) -> None:
+        if book := self._board.find(OrderBook):
+            book.accepted(order, partition)
+
+    def wait_for_outcome(self, order_id: str, wait_s: int, deferred: Deferred, otherwise: Response) -> None:
+        if book := self._board.find(OrderBook):
+            self._waits.begin(book, order_id, wait_s, deferred, otherwise)
+        else:
+            deferred.release()
+
+    def _wait_s(self, environ: Mapping[str, Any]) -> int:
+        """For how long the client would wait for the outcome; 0 is not at all."""
+        prefer = environ.get("HTTP_PREFER")
+        if prefer is None or not self._board.find(OrderBook):
+            return 0
+        return min(preferred_wait_s(prefer) or 0, self.terms.wait_max_s)
+
+    def _deferred(self, order_id: str, wait_s: int) -> Deferred:
+        timeout_s = self.terms.answer_timeout_s + wait_s if wait_s else None
+        return Deferred(partial(order_not_acknowledged, order_id), timeout_s)
+
+
+class PlacedOrder:
+    """One order that was handed over, and the answer that waits for it, if one does."""
+
+    __slots__ = ("_answer", "_deferred", "_desk", "_order", "_partition", "_wait_s")
+
+    def __init__(
+        self,
+        desk: OrderDesk,
+        order: OrderPlaced,
+        partition: int,
+        deferred: Deferred | None,
+        answer: Response,
+        wait_s: int,
+    ) -> None:
+        self._desk, self._order, self._partition = desk, order, partition
+        self._deferred, self._answer, self._wait_s = deferred, answer, wait_s
+
+    def landed(self) -> None:
+        self._desk.has_landed(self._order, self._partition)
+        if self._deferred is None:
+            return
+        if self._wait_s:
+            self._desk.wait_for_outcome(self._order.order_id, self._wait_s, self._deferred, self._answer)
+        else:
+            self._deferred.release()
+
+    def failed(self) -> None:
+        if self._deferred is not None:
+            self._deferred.replace(order_not_acknowledged(self._order.order_id))
+
+
+def key_of(environ: Mapping[str, Any]) -> str | None:
+    value = environ.get("HTTP_IDEMPOTENCY_KEY")
+    return None if value is None else idempotency_key(value)
+
+
+def accepted(order: OrderPlaced) -> Response:
+    """The same bytes for the same order: no time in it, and nothing that was decided since."""
+    content = Accepted(
+        order_id=order.order_id, user_id=order.user_id, item=order.item, quantity=order.quantity
+    )
+    return json_response(202, content, (("location", f"/orders/{order.order_id}"),))
+
+
+def order_not_acknowledged(order_id: str) -> Response:
+    return not_acknowledged({"order_id": order_id})

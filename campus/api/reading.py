@@ -1,0 +1,76 @@
+"""What can be asked: of the order book, whether the service is well, and what the API is.
+
+The book remembers a bounded window of orders, and says so with each answer; where no book is kept, whoever
+asks is told how to have one.
+"""
+
+from typing import Any
+
+from campus.api import operations
+from campus.api.carrier import Carrier
+from campus.api.docs_page import PAGE
+from campus.api.openapi import DOCUMENT
+from campus.api.parameters import of_query
+from campus.api.problems import BROKER_AWAY, NO_ORDER_BOOK, RETRY_AFTER, UNKNOWN_ORDER
+from campus.api.types import Health, Index, OrderList, StockList
+from campus.domain.order_book import OrderView
+from campus.runtime.board import Board
+from campus.runtime.http.problems import Response, json_response
+from campus.stream.order_book import OrderBook
+
+ORDERS_LISTED = 100
+
+
+class Reading:
+    def __init__(self, carrier: Carrier, board: Board) -> None:
+        self._carrier, self._board = carrier, board
+
+    def order(self, _environ: dict[str, Any], order_id: str) -> Response:
+        return json_response(200, self.known(order_id))
+
+    def orders(self, environ: dict[str, Any]) -> Response:
+        wanted = {
+            "limit": ORDERS_LISTED,
+            **of_query(environ["QUERY_STRING"], operations.FIND_ORDERS.parameters),
+        }
+        book = self._book()
+        return json_response(200, OrderList(orders=book.latest(**wanted), window=book.window()))
+
+    def stock(self, _environ: dict[str, Any]) -> Response:
+        book = self._book()
+        return json_response(200, StockList(stock=book.stock(), window=book.window()))
+
+    def health(self, _environ: dict[str, Any]) -> Response:
+        if self._carrier.is_through():
+            return json_response(200, Health())
+        return BROKER_AWAY("Orders are taken, and fail until it is back", headers=RETRY_AFTER)
+
+    def openapi(self, _environ: dict[str, Any]) -> Response:
+        return DOCUMENT
+
+    def docs(self, _environ: dict[str, Any]) -> Response:
+        return PAGE
+
+    def index(self, _environ: dict[str, Any]) -> Response:
+        return json_response(303, Index(), (("location", "/docs"),))
+
+    def known(self, order_id: str) -> OrderView:
+        """Raises Refused for an order that the book does not know."""
+        book = self._book()
+        order = book.order(order_id)
+        if order is None:
+            window = book.window()
+            reading_on = "" if window.caught_up else ", and is still reading"
+            raise UNKNOWN_ORDER.refuses(
+                f"The order book has no such order. It remembers the last {window.orders_max}{reading_on}"
+            )
+        return order
+
+    def _book(self) -> OrderBook:
+        book = self._board.find(OrderBook)
+        if book is None:
+            raise NO_ORDER_BOOK.refuses(
+                "This process runs without the role that keeps it: start it with --role book too",
+                headers=RETRY_AFTER,
+            )
+        return book

@@ -1,0 +1,49 @@
+"""Answers that wait for an outcome: a bounded number, each at most for as long as its client said.
+
+While one waits, its answer is good already: whatever ends the wait, its time, a stop or a full house, the
+client is told what it would have been told without waiting.
+"""
+
+from campus.api.carrier import Carrier
+from campus.domain.order_book import OrderView
+from campus.runtime.http.deferred import Deferred
+from campus.runtime.http.problems import Response, json_response
+from campus.stream.order_book import OrderBook
+
+
+class OutcomeWaits:
+    """Touched in the event loop only."""
+
+    def __init__(self, carrier: Carrier, *, waits_max: int) -> None:
+        self._carrier = carrier
+        self._waits_max = waits_max
+        self._waiting: set[Deferred] = set()
+
+    def begin(
+        self, book: OrderBook, order_id: str, wait_s: int, deferred: Deferred, otherwise: Response
+    ) -> None:
+        """The deferred is answered with the order's view once it is decided, or released."""
+        if len(self._waiting) >= self._waits_max:
+            deferred.release()
+            return
+        self._waiting.add(deferred)
+        deferred.settle_for(otherwise)
+
+        def over() -> None:
+            self._waiting.discard(deferred)
+            take_back()
+            deferred.release()
+
+        def decided(view: OrderView) -> None:
+            # Perhaps a moment after it was over; then the answer is out, and this changes nothing.
+            self._waiting.discard(deferred)
+            timer.cancel()
+            deferred.replace(_outcome(view, wait_s))
+
+        timer = self._carrier.call_later(wait_s, over)
+        # The book tells it on a thread of its own, or on this one at once; either way it is told later.
+        take_back = book.when_decided(order_id, lambda view: self._carrier.call_soon(decided, view))
+
+
+def _outcome(view: OrderView, wait_s: int) -> Response:
+    return json_response(200, view, (("preference-applied", f"wait={wait_s}"),))
