@@ -1,0 +1,69 @@
+"""The floods by name, each on a Kafka of its own, as long as they are told: for people who watch."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.attack.floods import (
+    HEADING,
+    MakeCampus,
+    above_the_cap,
+    broker_away,
+    half_sent,
+    stopped_under_load,
+)
+from tests.broker.processes import Campus
+from tests.broker.support import OneKafka
+
+FLOODS = ("half", "away", "cap", "stop")
+HALVES = 200
+CONNECTIONS = 256
+WAITING_MAX = 128  # fewer than there are connections, so that both kinds of refusal are seen
+
+numbers = count()
+
+
+def flood(name: str, folder: Path, *, lasts_s: float, curve: Path | None) -> Iterator[str]:
+    """What was measured, line by line. Raises AssertionError for what must not be."""
+    yield f"── {name} " + "─" * 60
+    with _town(folder / name) as (make, kafka):
+        if name == "half":
+            before, during = half_sent(make, kafka, lasts_s=lasts_s, halves=HALVES)
+            yield from (HEADING, before.line(), during.line())
+        elif name == "away":
+            settings = {"roles.producer.waiting_orders_max": WAITING_MAX}
+            away = broker_away(make, kafka, away_s=lasts_s, connections=CONNECTIONS, settings=settings)
+            yield from away.lines()
+            if curve:
+                away.write_csv(curve)
+        elif name == "cap":
+            accepted, refused, kinds = above_the_cap(make, kafka, lasts_s=lasts_s, connections=CONNECTIONS)
+            yield from (HEADING, accepted.line(), refused.line(), str(kinds))
+        else:
+            accepted_count, perhaps = stopped_under_load(make, kafka, connections=CONNECTIONS)
+            yield f"{accepted_count:,} accepted, {perhaps} not acknowledged, and nothing else is in the log"
+
+
+@contextmanager
+def _town(folder: Path) -> Iterator[tuple[MakeCampus, OneKafka]]:
+    """A Kafka, and a way to make a campus on it; both are ended afterwards."""
+    folder.mkdir()
+    kafka = OneKafka(folder / "kafka")
+    kafka.start()
+    made: list[Campus] = []
+
+    def make(settings: Mapping[str, Any], *, on: OneKafka) -> Campus:
+        place = folder / f"campus-{next(numbers)}"
+        place.mkdir()
+        settings = {"broker.mode": "external", **settings}
+        made.append(Campus(place, settings, bootstrap_servers=on.bootstrap_servers))
+        return made[-1]
+
+    try:
+        yield make, kafka
+    finally:
+        for one in made:
+            one.close()
+        kafka.stop()

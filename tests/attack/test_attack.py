@@ -1,0 +1,25 @@
+"""The short attack; the long one is `python -m tests.attack --requests 100000`."""
+
+from pathlib import Path
+
+from tests.attack.campaign import KINDS, Campaign, attack_of
+from tests.attack.door import Door
+
+SEED = 2026
+ATTACKS = 500
+
+
+def test_under_attack_it_stays_strict_quick_and_clean(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    try:
+        report = Campaign(door).run(SEED, range(ATTACKS))
+    finally:
+        assert door.close() == 0
+    assert not report.faults, "\n".join(report.lines())
+    assert report.attacks.keys() == {kind.__name__ for kind in KINDS}
+    assert report.accepted > ATTACKS // 2
+
+
+def test_the_same_seed_sends_the_same_bytes() -> None:
+    assert [attack_of(SEED, n) for n in range(50)] == [attack_of(SEED, n) for n in range(50)]
+    assert attack_of(SEED, 1).sent != attack_of(SEED + 1, 1).sent
