@@ -68,6 +68,7 @@ class Analytics:
                 history=history,
                 snapshots=self._snapshots(writer),
                 records_max=kafka.consumer.max_poll_records,
+                say=log.info,
             )
             self._pulse.now("running", ready=True)
             run_through_outages(

@@ -13,7 +13,8 @@ from campus.runtime.config import Config
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """`system("producer", …)` runs these roles in this process, for as long as its block lasts."""
+    """`system("producer", …)` runs these roles in this process, for as long as its block lasts; of this
+    config, or of another: `system("producer", …, config=other)`."""
 
     config: Config
     system: Callable[..., AbstractContextManager[None]]

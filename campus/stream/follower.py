@@ -14,6 +14,7 @@ from campus.stream.group import GroupReader
 from campus.stream.history import HistoryReader
 from campus.stream.restore import Foldable, Folded, Folds, Restorer
 from campus.stream.snapshots import Snapshots
+from campus.stream.wishes import Wishes
 from campus.stream.writer import Place
 
 POLL_S = 0.2
@@ -32,6 +33,7 @@ class Follower(Generic[A]):
         history: HistoryReader,
         snapshots: Snapshots,
         records_max: int,
+        say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = topics
@@ -39,6 +41,7 @@ class Follower(Generic[A]):
         self._restorer = Restorer(
             folds, history, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
         )
+        self._wishes = Wishes(group, self._restorer, say)
         self._records_max, self._clock = records_max, clock
         self._followed: dict[int, Folded[A]] = {}
         self._commit_due_at = clock()
@@ -82,13 +85,21 @@ class Follower(Generic[A]):
             self._group.commit(self._followed.keys())
 
     def _restore(self, partitions: Collection[int], stop: StopEvent) -> None:
-        folded = self._restorer.restored(self._group.ends(partitions), stop)
+        folded = self._restored_as_wished(self._group.ends(partitions), stop)
         if stop.is_set():
             return
         for partition, followed in folded.items():
             self._snapshots.count_from(partition, followed)
             self._followed[partition] = followed
             self._group.seek(partition, followed.rule.offset + 1)
+
+    def _restored_as_wished(self, ends: Mapping[int, int], stop: StopEvent) -> dict[int, Folded[A]]:
+        restored = self._restorer.restored(ends, stop)
+        if stop.is_set():
+            return restored
+        # What was counted before this start is what the snapshot has; the journal has grown since.
+        counted = {p: one.begun_at or one.rule.offset + 1 for p, one in restored.items()}
+        return self._wishes.heeded(restored, counted, ends, stop)
 
     def _take_in(self) -> Collection[int]:
         """Fold what comes next of the partitions that are ours; says which of them are new.

@@ -26,7 +26,7 @@ from campus.runtime.errors import CampusError
 from campus.stream.clients import BrokerAway, broker_errors, make_consumer
 from campus.stream.history import HistoryMissing
 
-COMMIT_METADATA = "campuskafka"
+COMMIT_METADATA = "campuskafka"  # and the offset: tools that move one may keep the metadata as it was
 ASK_TIMEOUT_MS = 2000  # of one question to the broker; stopping waits for it
 CLOSE_TIMEOUT_MS = 2000
 
@@ -50,6 +50,7 @@ class GroupReader:
         self.topic, self.group = topic, group
         self._kafka = kafka
         self._taken = _TakenAway()
+        self._sought: set[int] = set()
         settings = kafka.consumer
         self._consumer = make_consumer(
             kafka,
@@ -71,8 +72,11 @@ class GroupReader:
                 # A group that never committed, in the poll that assigns: the caller will seek.
                 polled = {}
             except OffsetOutOfRangeError as fault:
-                raise HistoryMissing(f"{self.topic} does not hold the next offset: {fault}") from fault
+                if self._sought.issuperset(place.partition for place in fault.args[0]):
+                    raise HistoryMissing(f"{self.topic} does not hold the next offset: {fault}") from fault
+                polled = {}  # the same: somebody has committed what the log does not hold
         lost = self._taken.drained()
+        self._sought -= lost
         assigned = frozenset(place.partition for place in self._consumer.assignment())
         batches = {place.partition: records for place, records in polled.items()}
         return Polled(assigned, lost, batches)
@@ -84,6 +88,7 @@ class GroupReader:
             if place not in self._consumer.assignment():
                 raise IllegalStateError("it is not assigned any more")
             self._consumer.seek(place, offset)
+            self._sought.add(partition)
 
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
         """Where reading goes on; beyond the last record if a transaction's marker followed it.
@@ -100,6 +105,22 @@ class GroupReader:
             ends = self._consumer.end_offsets(places, timeout_ms=ASK_TIMEOUT_MS) if places else {}
         return {place.partition: end for place, end in ends.items()}
 
+    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:
+        """Of those whose last commit is not ours, to where it is: some tool has moved it.
+
+        Raises BrokerAway.
+        """
+        places = [TopicPartition(self.topic, partition) for partition in partitions]
+        with broker_errors(self._kafka):
+            commits = {
+                p: self._consumer.committed(p, metadata=True, timeout_ms=ASK_TIMEOUT_MS) for p in places
+            }
+        return {
+            place.partition: commit.offset
+            for place, commit in commits.items()
+            if commit is not None and not is_ours(commit)
+        }
+
     def commit(self, partitions: Collection[int]) -> None:
         """Publish how far we have read, for lag and for tools; and ask whether we still belong.
 
@@ -108,9 +129,7 @@ class GroupReader:
         places = [TopicPartition(self.topic, partition) for partition in partitions]
         with broker_errors(self._kafka), self._still_ours():
             try:
-                offsets = {
-                    place: OffsetAndMetadata(self._position(place), COMMIT_METADATA, -1) for place in places
-                }
+                offsets = {place: _commit_of(self._position(place)) for place in places}
                 self._consumer.commit(offsets, timeout_ms=ASK_TIMEOUT_MS)
             except RebalanceInProgressError:
                 return
@@ -144,6 +163,16 @@ class GroupReader:
         if position is None:
             raise BrokerAway(self._kafka, f"no position for {place.topic}-{place.partition}")
         return int(position)
+
+
+def is_ours(commit: OffsetAndMetadata) -> bool:
+    """Whether it was committed by a role of ours, and nobody has moved it since. Without an offset it is
+    believed: so the commits of older versions were."""
+    return commit.metadata in (COMMIT_METADATA, _commit_of(commit.offset).metadata)
+
+
+def _commit_of(position: int) -> OffsetAndMetadata:
+    return OffsetAndMetadata(position, f"{COMMIT_METADATA} {position}", -1)
 
 
 class _TakenAway(ConsumerRebalanceListener):  # type: ignore[misc]

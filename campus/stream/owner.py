@@ -21,6 +21,7 @@ from campus.stream.group import Polled
 from campus.stream.history import Bounds, HistoryMissing
 from campus.stream.restore import Folded, Folds, History, Restorer
 from campus.stream.snapshots import Snapshots
+from campus.stream.wishes import Wishes
 from campus.stream.writer import Landed, Outgoing, Place
 
 POLL_S = 0.2
@@ -54,6 +55,7 @@ class Group(Protocol):
     def poll(self, *, timeout_s: float, records_max: int) -> Polled: ...
     def seek(self, partition: int, offset: int) -> None: ...
     def positions(self, partitions: Collection[int]) -> dict[int, int]: ...
+    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]: ...
     def commit(self, partitions: Collection[int]) -> None: ...
 
 
@@ -95,6 +97,7 @@ class Owner(Generic[F]):
             journal=topics.journal_topic,
             snapshots=topics.inventory_snapshots_topic,
         )
+        self._wishes = Wishes(group, self._restorer, say)
         self._delay_s = delay_s
         self._records_max = max(1, min(records_max, int(PACED_ROUND_S / delay_s))) if delay_s else records_max
         self._say, self._clock, self._new_owner_id = say, clock, new_owner_id
@@ -155,23 +158,28 @@ class Owner(Generic[F]):
             {self._journal(partition): [(None, encode(c), ())] for partition, c in claims.items()}
         )
         claimed_at = {place.partition: at.first for place, at in landed.items()}
-        folded = self._restorer.restored(claimed_at, stop)
+        folded = self._restored_as_wished(claimed_at, stop)
         inputs = self._history.bounds([self._orders(partition) for partition in claims])
         if stop.is_set():
             return
         for partition, claim in claims.items():
-            fold, rule, bounds = (
-                folded[partition].fold,
-                folded[partition].rule,
-                inputs[self._orders(partition)],
-            )
-            self._check_next_input(partition, fold, bounds)
-            self._snapshots.count_from(partition, folded[partition])
-            fold.apply(claim)
-            rule.owner, rule.offset = claim.owner, claimed_at[partition]
+            one, bounds = folded[partition], inputs[self._orders(partition)]
+            self._check_next_input(partition, one.fold, bounds)
+            self._snapshots.count_from(partition, one)
+            one.fold.apply(claim)
+            one.rule.owner, one.rule.offset = claim.owner, claimed_at[partition]
             header = ((OWNER_HEADER, claim.owner.encode()),)
-            self._owned[partition] = Owned(rule, fold, header, inputs_known_at=bounds.end)
+            self._owned[partition] = Owned(
+                one.rule, one.fold, one.begun_at, header, inputs_known_at=bounds.end
+            )
         self._say_claimed(partitions, self._clock() - started_at)
+
+    def _restored_as_wished(self, claimed_at: Mapping[int, int], stop: StopEvent) -> dict[int, Folded[F]]:
+        restored = self._restorer.restored(claimed_at, stop)
+        if stop.is_set():
+            return restored
+        decided = {partition: one.fold.next_offset for partition, one in restored.items()}
+        return self._wishes.heeded(restored, decided, claimed_at, stop)
 
     def _check_next_input(self, partition: int, fold: F, bounds: Bounds) -> None:
         if bounds.start <= fold.next_offset <= bounds.end:

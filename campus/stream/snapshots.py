@@ -48,8 +48,12 @@ class Snapshots:
         self._written: dict[int, _Written] = {}
 
     def count_from(self, partition: int, folded: Folded[A]) -> None:
-        """The partition was restored to this, so this much is written down or soon read again."""
-        self._written[partition] = _Written(folded.rule.seq, self._clock())
+        """The partition was restored to this; what is of a snapshot is written down, or soon read again.
+
+        Of what was folded from the journal's beginning nothing is, whatever snapshots there are: it may be
+        their fault that somebody wanted it made again.
+        """
+        self._written[partition] = _Written(folded.rule.seq if folded.begun_at else 0, self._clock())
 
     def write_due(self, folds: Mapping[int, Folded[A]]) -> None:
         """Raises AppendFailed if trying again can help; then nothing is known of the broker."""

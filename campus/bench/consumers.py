@@ -1,0 +1,62 @@
+"""One consumer group on one topic: how far it has committed, and moving it back to the beginning."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event
+
+from campus.domain.lag_verdict import Observation
+from campus.domain.offset_target import Target
+from campus.runtime.addresses import wait_until
+from campus.runtime.config import Config
+from campus.stream.clients import admin
+from campus.stream.lag import LagWatch, PartitionLag
+from campus.stream.offsets import Group, groups_on, move, partitions_of, planned
+
+CATCH_UP_TIMEOUT_S = 120.0
+LEFT_TIMEOUT_S = 15.0  # for the members to have left, or to have been silent for their session's time
+LOOK_EVERY_S = 0.1
+
+
+class Consumers:
+    def __init__(self, config: Config, group: str, topic: str) -> None:
+        self.group, self.topic = group, topic
+        self._kafka = config.kafka
+
+    @contextmanager
+    def seen(self) -> Iterator[Callable[[], Mapping[int, Observation]]]:
+        """A look, for as long as the block lasts: each partition as Kafka tells it at that moment."""
+        watch = LagWatch({self.group: self.topic}, only=self.group, looks_max=1)
+        with admin(self._kafka) as client:
+
+            def look() -> dict[int, Observation]:
+                told, at_s = watch.look(client), time.monotonic()
+                return {row.partition: _observed(row, at_s) for row in told if row.topic == self.topic}
+
+            yield look
+
+    def caught_up_at_s(self) -> float | None:
+        """When it was first seen to have committed all that stands there now; None if it does not in time."""
+        with self.seen() as look:
+            ends = {partition: at.end for partition, at in look().items()}
+
+            def has_caught_up() -> bool:
+                return all(at.position >= ends[partition] for partition, at in look().items())
+
+            caught_up = wait_until(has_caught_up, Event(), timeout_s=CATCH_UP_TIMEOUT_S, every_s=LOOK_EVERY_S)
+            return time.monotonic() if caught_up else None
+
+    def reset_to_earliest(self) -> None:
+        """Raises GroupActive, OffsetsNotMoved."""
+        with admin(self._kafka) as client:
+
+            def group() -> Group:
+                return groups_on(client, self.group).get(self.group) or Group(self.group, "Dead", (), {})
+
+            wait_until(lambda: not group().is_active, Event(), timeout_s=LEFT_TIMEOUT_S)
+            left = group()
+            move(client, left, planned(client, left, partitions_of(client, self.topic), Target("earliest")))
+
+
+def _observed(row: PartitionLag, at_s: float) -> Observation:
+    return Observation(at_s, row.start, row.committed, row.end, row.client_id is not None)

@@ -1,0 +1,200 @@
+"""Measure how the system behaves: latency, ten thousand events, consumer lag, replay, and report on it.
+
+On topics and groups of its own, which are removed afterwards, with the roles started for it; with --live on
+the system that runs, as it is: orders go through its door into its topics, and what cannot be done to it
+without changing it (slowing inventory down, moving the offsets of a group that runs) is left out, and said.
+Exits with 0 if all that ran is right (nothing lost, metrics consistent), 1 if something is not.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from campus.bench.evidence import write_evidence
+from campus.bench.ground import Ground, live_ground, own_ground
+from campus.bench.load import CLIENTS_MAX
+from campus.bench.produce import EVENTS_MOST
+from campus.bench.report import as_data, as_text
+from campus.bench.suite import Options, Stage, measured
+from campus.commands import Context, a_broker
+from campus.runtime.errors import CampusError
+from campus.stream.broker_version import broker_version
+
+HELP = "measure latency, throughput, lag and replay, and report on it"
+TESTS = ("latency", "produce", "lag", "replay")
+REPORT_FILE = "kafka_test_report.txt"
+RATE_MOST, DURATION_MOST_S = 100_000, 3600
+
+
+class WrongOptions(CampusError):
+    exit_code = 2
+
+
+class NotSaved(CampusError):
+    exit_code = 1
+
+    def __init__(self, path: Path, fault: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be written ({fault.strerror}). Name one that can be, by --report or --evidence"
+        )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("test", choices=[*TESTS, "all"], help="which test, or all of them")
+    parser.add_argument("--live", action="store_true", help="measure the system that runs, as it is")
+    parser.add_argument(
+        "--events",
+        type=_number(int, 1, EVENTS_MOST),
+        metavar="N",
+        help="how many (default: 100 requests, 10000 events produced, whatever lag's load comes to)",
+    )
+    parser.add_argument(
+        "--clients",
+        type=_number(int, 1, CLIENTS_MAX),
+        metavar="N",
+        help="that order at the same time; without --rate a closed loop (default: latency 1, lag 32)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_number(float, 0.1, RATE_MOST),
+        metavar="R",
+        help="requests due a second: an open loop; latency counts from when one was due (default: lag 200)",
+    )
+    parser.add_argument(
+        "--duration",
+        type=_number(float, 0.1, DURATION_MOST_S),
+        metavar="S",
+        help="seconds of load, in place of --events (default: 10)",
+    )
+    parser.add_argument(
+        "--seed", type=_number(int, 0, 2**32), default=1, metavar="N", help="what is ordered is drawn by it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / REPORT_FILE,
+        metavar="PATH",
+        help="where the report is saved (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="DIR",
+        help="also write there: report, figures, config, versions, series, plots",
+    )
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    if args.events and args.duration:
+        raise WrongOptions("--events says how many and --duration how long; give one of the two")
+    _check_places(args)
+    tests = TESTS if args.test == "all" else (args.test,)
+    options = Options(
+        events=args.events,
+        clients=args.clients,
+        rate_per_s=args.rate,
+        duration_s=args.duration,
+        seed=args.seed,
+    )
+    with (
+        _sigterm_as_interrupt(),
+        a_broker(context.config),
+        _ground(args.live, context) as ground,
+        _stages() as stage,
+    ):
+        results = measured(ground, tests, options, stage)
+        kafka_version = broker_version(context.config.kafka)
+    text = as_text(results)
+    with _saving(args.report):
+        args.report.write_text(f"{text}\n", encoding="utf-8")
+    saved = [f"saved to {args.report}"]
+    if args.evidence:
+        with _saving(args.evidence):
+            saved += write_evidence(args.evidence, results, ground.config, kafka_version)
+    print(json.dumps(as_data(results), indent=2) if args.json else text)
+    print("\n".join(saved), file=sys.stderr)
+    return 0 if results.is_right else 1
+
+
+def _ground(live: bool, context: Context) -> AbstractContextManager[Ground]:
+    return nullcontext(live_ground(context.config)) if live else own_ground(context.config, context.system)
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """What cannot be written is better known before anything is measured."""
+    with _saving(args.report):
+        args.report.open("a").close()
+    if args.evidence:
+        with _saving(args.evidence):
+            args.evidence.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _saving(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise NotSaved(path, fault) from fault
+
+
+# While it works
+
+
+@contextmanager
+def _stages() -> Iterator[Stage]:
+    """Bars on a terminal's standard error; none if either of the two goes elsewhere."""
+    notes = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    shown = notes.is_terminal and sys.stdout.isatty()
+    with Progress(*columns, console=notes, disable=not shown, transient=True) as bars:
+
+        @contextmanager
+        def stage(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+            task = bars.add_task(name, total=total)
+            try:
+                yield lambda done: bars.update(task, completed=done)
+            finally:
+                bars.remove_task(task)
+
+        yield stage
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """So that it cleans up after itself, too, when it is told to end by another program."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not allowed: {least:g} to {most:g}")
+        return value
+
+    number.__name__ = "number"  # argparse names it when the text is none
+    return number

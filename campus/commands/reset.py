@@ -1,0 +1,131 @@
+"""Move the offsets of a consumer group by hand, while nobody is in it: shows what changes, and does it.
+
+--to takes earliest, latest, an offset, a time (2025-11-22T18:51:35Z, UTC unless it says otherwise, or a
+number of 12 digits or more: ms since 1970), or -N: so many before where the group is. What lies outside of
+the log is clamped to it. The state of inventory and analytics does not hang on their offsets: moved back,
+they rebuild it from the log at their next start, to the same totals; moved forward, no record is skipped.
+Exits with 1 if the group is active or unknown, 2 for a wrong --to, 3 without a broker.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from campus.commands import Context, a_broker
+from campus.domain.offset_target import Target, parse_target
+from campus.runtime.config import Config
+from campus.runtime.logs import printable
+from campus.stream.clients import BrokerAway, admin
+from campus.stream.offsets import (
+    Group,
+    GroupActive,
+    Move,
+    NothingToMove,
+    UnknownGroup,
+    group_named,
+    groups_on,
+    move,
+    our_groups,
+    partitions_of,
+    patiently,
+    planned,
+)
+from campus.stream.writer import Place
+
+HELP = "move a consumer group's offsets, for instance back to the earliest, to see a replay"
+NO_BROKER = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--group", required=True, metavar="G", help="whose offsets")
+    parser.add_argument(
+        "--to", required=True, type=_target, metavar="WHERE", help="earliest, latest, OFFSET, TIME or -N"
+    )
+    parser.add_argument("--topic", metavar="T", help="only on this one, all of it (default: what it reads)")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would change")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    try:
+        with a_broker(context.config):
+            reset(args, context.config)
+    except BrokerAway as away:
+        print(f"campuskafka: {away}", file=sys.stderr)
+        return NO_BROKER
+    return 0
+
+
+def reset(args: argparse.Namespace, config: Config) -> None:
+    """Raises UnknownGroup, NothingToMove, GroupActive, OffsetsNotMoved, BrokerAway."""
+    group, moves = patiently(lambda client: _plan(client, args, config), config.kafka)
+    changes = [one for one in moves if one.to != one.was]
+    print(as_text(group, args.to, moves), flush=True)
+    if group.is_active:
+        raise GroupActive(group)
+    if args.dry_run:
+        print(f"{_counted(changes)} would be moved; nothing was changed")
+        return
+    with admin(config.kafka) as client:
+        move(client, group, changes)
+    print("; ".join([f"{_counted(changes)} moved", *_what_ours_do(group, changes, config)]))
+
+
+def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[Move]]:
+    group = group_named(client, args.group)
+    if not group.is_known and group.name not in our_groups(config):
+        raise UnknownGroup(group.name, groups_on(client, ()))
+    return group, planned(client, group, _places(client, group, args.topic, config), args.to)
+
+
+def _places(client: Any, group: Group, topic: str | None, config: Config) -> set[Place]:
+    ours = our_groups(config).get(group.name)
+    if topic is None:
+        places = group.places | (partitions_of(client, ours) if ours else set())
+    else:
+        places = partitions_of(client, topic)
+    if not places:
+        what = f"there is no topic {topic!r}" if topic else f"{group.name} has read no topic yet"
+        raise NothingToMove(f"{what}. Name one by --topic; `lag` shows which there are.")
+    return places
+
+
+# Telling
+
+
+def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
+    topic_chars = max([len("topic"), *(len(one.place.topic) for one in moves)])
+    return "\n".join(
+        [
+            f"{printable(group.name)} ({group.state}), to {target}:",
+            f"{'topic':<{topic_chars}}  {'partition':>9}  {'from':>12}  {'to':>12}",
+            *(_line(one, topic_chars) for one in moves),
+        ]
+    )
+
+
+def _line(one: Move, topic_chars: int) -> str:
+    was = "-" if one.was is None else f"{one.was:,}"
+    line = f"{one.place.topic:<{topic_chars}}  {one.place.partition:>9}  {was:>12}  {one.to:>12,}"
+    if one.is_clamped:
+        return f"{line}  the log does not have {one.asked:,}"
+    return f"{line}  as it is" if one.was == one.to else line
+
+
+def _counted(moves: Sequence[Move]) -> str:
+    return "1 partition" if len(moves) == 1 else f"{len(moves)} partitions"
+
+
+def _what_ours_do(group: Group, changes: Sequence[Move], config: Config) -> list[str]:
+    if not changes or group.name not in our_groups(config):
+        return []
+    if any(one.was is not None and one.to < one.was for one in changes):
+        return ["at its next start the role rebuilds its state from the journal, to the same totals"]
+    return ["at its next start the role says so, and skips no record"]
+
+
+def _target(text: str) -> Target:
+    try:
+        return parse_target(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from wrong

@@ -1,0 +1,78 @@
+"""Where to a group's offset shall be moved, as a person says it; and what that is in a given log.
+
+earliest | latest     the beginning or the end of the log
+1500                  an offset
+1763837495123         a time in ms since 1970: a number of 12 digits or more, as no offset here is
+2025-11-22T18:51:35Z  a time, ISO 8601; UTC unless it says otherwise. The first record from then on
+-10                   so many before where the group is
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Literal
+
+from campus.domain.times import iso_utc
+
+TIME_MS_MIN = 10**11  # 1973; below it is an offset
+NUMBER_MAX = 2**63 - 1  # what Kafka can say
+TIME_MS_MAX = 253_402_300_799_999  # the year 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`number`: the offset, the time in ms, or how far back."""
+
+    kind: Literal["earliest", "latest", "offset", "time", "back"]
+    number: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "offset":
+            return f"offset {self.number:,}"
+        if self.kind == "time":
+            return f"the first record from {iso_utc(self.number)} on"
+        return f"{self.number:,} back" if self.kind == "back" else self.kind
+
+
+def parse_target(text: str) -> Target:
+    """Raises ValueError."""
+    text = text.strip()
+    if text in ("earliest", "latest"):
+        return Target("earliest" if text == "earliest" else "latest")
+    if re.fullmatch(r"-[0-9]{1,19}", text):
+        return Target("back", min(-int(text), NUMBER_MAX))
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        number = int(text)
+        if number < TIME_MS_MIN:
+            return Target("offset", number)
+        if number > TIME_MS_MAX:
+            raise ValueError(f"{text} is neither an offset nor a time in ms")
+        return Target("time", number)
+    return Target("time", _ms_of(text))
+
+
+def _ms_of(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is none of: earliest, latest, an offset, a time (2025-11-22T18:51:35Z, or in ms), -N"
+        ) from None
+    aware = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    ms = round(aware.timestamp() * 1000)
+    if ms < 0:
+        raise ValueError(f"{text} is before 1970")
+    return ms
+
+
+def aimed_at(target: Target, *, start: int, end: int, committed: int | None, since: int | None) -> int:
+    """The offset that is meant, in the log or not; `since`: of the first record from the time on, if any."""
+    if target.kind == "earliest":
+        return start
+    if target.kind == "latest":
+        return end
+    if target.kind == "offset":
+        return target.number
+    if target.kind == "time":
+        return end if since is None else since
+    return (start if committed is None else committed) - target.number
