@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test torture simulate attack bench-http check format setup lock clean
+.PHONY: run test test-long torture simulate attack bench-http check format setup lock clean
 
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
@@ -11,6 +11,10 @@ run: setup
 # Two at a time, a file each: most of it waits for a Kafka. PYTEST_ARGS="-n0 -k journal" for something else.
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# What the other leaves out: variants, and what takes its time.
+test-long: setup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -4,11 +4,11 @@ The constructors of kafka-python block and leak without a broker, so a client is
 something listens. A broker that is away is `BrokerAway`, whichever call met it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, RetriableError
 
 import campus.stream.header_names  # noqa: F401  (mends what would stop a consumer)
@@ -91,6 +91,21 @@ def broker_errors(kafka: KafkaConfig) -> Iterator[None]:
         yield
     except RetriableError as away:
         raise BrokerAway(kafka, _named(away)) from away
+
+
+def offsets_of(
+    kafka: KafkaConfig, ask: Callable[..., Any], places: Collection[TopicPartition], **timeout: int
+) -> dict[TopicPartition, int]:
+    """What a consumer's `beginning_offsets` or `end_offsets` says. Raises BrokerAway."""
+    try:
+        with broker_errors(kafka):
+            offsets: dict[TopicPartition, int] = ask(list(places), **timeout)
+    except KeyError as unknown:
+        # How kafka-python meets a partition that the broker knows nothing of: its topic was deleted, or the
+        # broker has only just started. Nobody can tell which, so it is waited for.
+        (place,) = unknown.args
+        raise BrokerAway(kafka, f"it does not know {place.topic}-{place.partition}") from unknown
+    return offsets
 
 
 def _made(kafka: KafkaConfig, client: Any, **settings: Any) -> Any:

@@ -23,7 +23,7 @@ from kafka.structs import MemberState
 
 from campus.runtime.config import KafkaConfig
 from campus.runtime.errors import CampusError
-from campus.stream.clients import BrokerAway, broker_errors, make_consumer
+from campus.stream.clients import BrokerAway, broker_errors, make_consumer, offsets_of
 from campus.stream.history import HistoryMissing
 
 COMMIT_METADATA = "campuskafka"  # and the offset: tools that move one may keep the metadata as it was
@@ -101,8 +101,9 @@ class GroupReader:
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """The offsets that the next records will get. Raises BrokerAway, soon."""
         places = [TopicPartition(self.topic, partition) for partition in partitions]
-        with broker_errors(self._kafka):
-            ends = self._consumer.end_offsets(places, timeout_ms=ASK_TIMEOUT_MS) if places else {}
+        if not places:
+            return {}
+        ends = offsets_of(self._kafka, self._consumer.end_offsets, places, timeout_ms=ASK_TIMEOUT_MS)
         return {place.partition: end for place, end in ends.items()}
 
     def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:

@@ -1,8 +1,8 @@
 """Orders that gather while a round is out go together in the next: one wait for the broker answers many.
 
 Nothing lingers for a time: alone, an order goes at once; under load rounds grow by themselves. Everything
-taken and not yet answered is capped, and every order taken is answered once: it landed, it was refused, or its
-time is over (Late), and then it may still land. A round that failed is sent again, the same bytes, until
+taken and not yet answered is capped, and every order taken is answered once: it landed, it was refused, or
+its time is over (Late), and then it may still land. A round that failed is sent again, the same bytes, until
 then; an order that is published twice is decided once (campus/domain/ledger.py).
 """
 

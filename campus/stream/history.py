@@ -16,7 +16,7 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from campus.runtime.config import KafkaConfig
 from campus.runtime.errors import CampusError
-from campus.stream.clients import BrokerAway, broker_errors, make_consumer
+from campus.stream.clients import BrokerAway, broker_errors, make_consumer, offsets_of
 from campus.stream.writer import Place
 
 POLL_MS = 200
@@ -130,14 +130,7 @@ class HistoryReader:
     def _asked(self, ask: Callable[..., Any], places: Collection[Place], **timeout: int) -> dict[Place, int]:
         """The places with their offsets, in the order in which they were given."""
         asked = {place: TopicPartition(*place) for place in places}
-        try:
-            with broker_errors(self._kafka):
-                offsets = ask(list(asked.values()), **timeout)
-        except KeyError as unknown:
-            # How kafka-python meets a partition that the broker knows nothing of: its topic was deleted, or
-            # the broker has only just started. Nobody can tell which, so it is waited for.
-            (place,) = unknown.args
-            raise BrokerAway(self._kafka, f"it does not know {Place(*place)}") from unknown
+        offsets = offsets_of(self._kafka, ask, asked.values(), **timeout)
         return {place: offsets[tp] for place, tp in asked.items()}
 
     def _go_to(self, starts: Mapping[Place, int]) -> None:

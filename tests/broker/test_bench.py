@@ -139,6 +139,7 @@ class ForgetfulMetrics(OrderMetrics):
             super().apply(event)
 
 
+@pytest.mark.long
 def test_a_ledger_made_wrong_on_purpose_gives_inconsistent_metrics(
     a_bench: Bench, kafka: OneKafka, monkeypatch: Any
 ) -> None:
@@ -168,6 +169,7 @@ def test_analytics_that_counts_otherwise_the_second_time_is_found_out(
     )
 
 
+@pytest.mark.long
 def test_an_open_loop_counts_every_order_that_was_due(a_bench: Bench) -> None:
     code, told = a_bench.says("latency", "--rate", "100", "--duration", "1")
     latency = told["latency"]
@@ -176,6 +178,7 @@ def test_an_open_loop_counts_every_order_that_was_due(a_bench: Bench) -> None:
     assert "open loop, 100 requests/s due" in a_bench.report.read_text("utf-8")
 
 
+@pytest.mark.long
 def test_wrong_decisions_are_found_by_the_audit_of_what_was_produced(
     a_bench: Bench, monkeypatch: Any
 ) -> None:
@@ -185,6 +188,7 @@ def test_wrong_decisions_are_found_by_the_audit_of_what_was_produced(
     assert told["production"]["violations"] > 0
 
 
+@pytest.mark.long
 def test_it_touches_nothing_of_the_system_that_runs_beside_it(here: Campus, a_bench: Bench) -> None:
     here.start_up("--all")
     mine = order(here.door).body["order_id"]
@@ -196,6 +200,7 @@ def test_it_touches_nothing_of_the_system_that_runs_beside_it(here: Campus, a_be
     assert before == after
 
 
+@pytest.mark.long
 def test_live_measures_the_system_that_runs_as_it_is(here: Campus, a_bench: Bench, kafka: OneKafka) -> None:
     here.start_up("--all")
     code, told = a_bench.says("all", "--live", *QUICK)
@@ -214,6 +219,7 @@ def test_live_without_a_system_says_so(a_bench: Bench) -> None:
         a_bench.run("latency", "--live")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_nothing_behind_either(
     here: Campus, kafka: OneKafka, word: signal.Signals

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.attack.floods import (
     BACK_S,
     REFUSAL_S,
@@ -17,6 +19,7 @@ from tests.broker.support import OneKafka
 MakeCampus = Callable[..., Campus]
 
 
+@pytest.mark.long
 def test_two_hundred_half_requests_change_nothing_for_others(campus: MakeCampus, kafka: OneKafka) -> None:
     before, during = half_sent(campus, kafka, lasts_s=1.5, halves=200)
     assert during.share(0.5) < 3 * before.share(0.5) + 0.01
@@ -32,6 +35,7 @@ def test_with_the_broker_away_under_load_memory_is_flat_and_acceptance_resumes(
     assert away.rss_most_mb < away.rss_before_mb + RSS_MORE_MB
 
 
+@pytest.mark.long
 def test_above_the_cap_it_is_503_at_once_and_what_is_accepted_is_in_the_log(
     campus: MakeCampus, kafka: OneKafka
 ) -> None:
@@ -41,6 +45,7 @@ def test_above_the_cap_it_is_503_at_once_and_what_is_accepted_is_in_the_log(
     assert refused.share(0.5) < REFUSAL_S
 
 
+@pytest.mark.long
 def test_stopped_under_load_it_has_answered_whatever_it_took(campus: MakeCampus, kafka: OneKafka) -> None:
     accepted, _ = stopped_under_load(campus, kafka, connections=128)
     assert accepted > 0

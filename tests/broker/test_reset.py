@@ -147,7 +147,8 @@ def by_a_tool_that_keeps_the_metadata(kafka, config, group):
 
 
 EACH_TOOL = pytest.mark.parametrize(
-    "moved_back", [by_our_command, by_kafkas_own, by_a_tool_that_keeps_the_metadata]
+    "moved_back",
+    [by_our_command, by_kafkas_own, pytest.param(by_a_tool_that_keeps_the_metadata, marks=pytest.mark.long)],
 )
 
 # What the roles make of it
