@@ -11,7 +11,9 @@ import sys
 
 if __name__ == "__main__":
     # Importing takes half a second; until main can answer Ctrl-C it just ends, without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if on_interrupt is signal.default_int_handler:  # not where it is ignored, as in a script's background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 try:
     import bottle  # noqa: F401  (any of the libraries: they come together)
@@ -273,5 +275,5 @@ class SystemDidNotStart(CampusError):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, on_interrupt)
     sys.exit(main())

@@ -104,7 +104,7 @@ def offsets_of(
         # How kafka-python meets a partition that the broker knows nothing of: its topic was deleted, or the
         # broker has only just started. Nobody can tell which, so it is waited for.
         (place,) = unknown.args
-        raise BrokerAway(kafka, f"it does not know {place.topic}-{place.partition}") from unknown
+        raise BrokerAway(kafka, f"it does not know {place.topic}[{place.partition}]") from unknown
     return offsets
 
 

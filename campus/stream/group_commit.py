@@ -118,6 +118,7 @@ class GroupCommit(Generic[T]):
         self._out: list[_Order[T]] = []
         self._count = 0  # taken and not answered
         self._bytes = 0
+        self._reporting = 0  # reports under way
         self._sending = False
         self._timer_is_set = False
         self._last_failure: CampusError | None = None
@@ -148,11 +149,10 @@ class GroupCommit(Generic[T]):
         return self._count, self._bytes
 
     def close(self, *, timeout_s: float) -> None:
-        """Take no more, wait until what was taken is answered, and answer the rest as Late."""
+        """Take no more, wait until what was taken is reported, and report the rest as Late."""
         with self._lock:
             self._closed = True
-            if not self._count:
-                self._all_answered.set()
+            self._note_if_all_is_answered()
         if not self._all_answered.wait(timeout_s):
             self._give_up("before the end", self._last_failure)
 
@@ -203,15 +203,26 @@ class GroupCommit(Generic[T]):
             self._out = []
             self._waiting.extendleft(reversed(again))
             self._last_failure = outcome if isinstance(outcome, AppendFailed) else None
+            self._reporting += 1
         self._send()
-        if landed or failed:
-            self._report(landed, failed)
+        self._tell(landed, failed)
 
     def _answer(self, order: _Order[T]) -> None:
         order.answered = True
         self._count -= 1
         self._bytes -= order.size
-        if self._closed and not self._count:
+
+    def _tell(self, landed: Sequence[T], failed: Sequence[tuple[T, CampusError]]) -> None:
+        try:
+            if landed or failed:
+                self._report(landed, failed)
+        finally:
+            with self._lock:
+                self._reporting -= 1
+                self._note_if_all_is_answered()
+
+    def _note_if_all_is_answered(self) -> None:
+        if self._closed and not self._count and not self._reporting:
             self._all_answered.set()
 
     def _set_timer(self, pause_s: float) -> None:
@@ -243,5 +254,5 @@ class GroupCommit(Generic[T]):
                     self._answer(order)
             while self._waiting and self._waiting[0].answered:
                 self._waiting.popleft()
-        if failed:
-            self._report([], failed)
+            self._reporting += 1
+        self._tell([], failed)

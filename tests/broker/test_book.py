@@ -209,7 +209,7 @@ def test_an_order_that_somebody_keyed_wrongly_is_told_of_from_the_first(here: Ca
         inventory.stops()
 
 
-@pytest.mark.parametrize("ends", [OneKafka.stop, OneKafka.kill])
+@pytest.mark.parametrize("ends", [pytest.param(OneKafka.stop, marks=pytest.mark.long), OneKafka.kill])
 def test_a_broker_that_goes_is_reported_once_and_nothing_is_lost_or_doubled(
     own_broker: OneKafka,
     campus: MakeCampus,

@@ -159,6 +159,7 @@ def test_what_it_holds_is_still_there_after_a_stop_and_after_a_kill(own_broker: 
     assert "kept" in topics(own_broker)
 
 
+@pytest.mark.long
 def test_any_name_of_a_folder_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     broker = OneKafka(tmp_path / "Käse, Brot = 1\\2")
@@ -171,6 +172,7 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, monkeypatch: pytest.Monkey
 # Several processes, and those that are killed
 
 
+@pytest.mark.long
 def test_of_two_processes_that_start_at_once_one_runs_it_and_both_use_it(place: OneKafka) -> None:
     processes = [a_process(place), a_process(place)]
     running = [settled(process) for process in processes]
@@ -217,6 +219,7 @@ def test_ctrl_c_at_the_terminal_does_not_reach_it(kafka: OneKafka) -> None:
 # Faults of the world
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_is_what_it_died_of(small_disk: Path) -> None:
     broker = OneKafka(small_disk / "data")
     embedded = EmbeddedBroker(broker.config, broker.address, say=broker.said.append)

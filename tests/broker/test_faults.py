@@ -33,7 +33,7 @@ MakeCampus = Callable[..., Campus]
 # The broker goes, and comes
 
 
-@pytest.mark.parametrize("ends", [OneKafka.stop, OneKafka.kill])
+@pytest.mark.parametrize("ends", [pytest.param(OneKafka.stop, marks=pytest.mark.long), OneKafka.kill])
 def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
     own_broker: OneKafka, campus: MakeCampus, ends: Callable[[OneKafka], Any]
 ) -> None:

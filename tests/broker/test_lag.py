@@ -223,6 +223,7 @@ def test_an_offset_that_was_moved_back_is_a_rewind_until_the_window_has_passed_i
 # The command
 
 
+@pytest.mark.long
 def test_without_a_broker_it_exits_with_3():
     done = run("lag", "--set", "broker.mode=external", "--set", "kafka.bootstrap_servers=127.0.0.1:1")
     assert done.returncode == 3, done.stderr

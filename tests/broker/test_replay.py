@@ -112,6 +112,7 @@ def journal_of(config, partition=PIZZA):
 # A whole system, in several processes
 
 
+@pytest.mark.long
 def test_a_system_that_met_everything_replays_identically_at_work_and_at_rest(campus: MakeCampus) -> None:
     """Two inventories of which one is killed, cancellations, failures, foreign keys, rubbish, repeats."""
     here = campus({"roles.analytics.snapshot_every_entries": 50})

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from tests.broker.customers import Crowd, one_each
 from tests.broker.ledgers import audited
 from tests.broker.processes import Campus, Program, soon
@@ -83,6 +85,7 @@ def test_two_that_start_at_once_end_up_with_one_broker(alone: Campus) -> None:
     assert alone.processes() == []
 
 
+@pytest.mark.long
 def test_the_order_command_starts_a_system_if_none_runs_and_leaves_its_data(alone: Campus) -> None:
     for left in (98, 96):
         done = alone.run("order", "pizza", "2", "--user", "ana")

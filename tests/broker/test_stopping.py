@@ -69,6 +69,7 @@ def test_it_stops_at_once_while_it_waits_for_a_kafka_elsewhere(alone: Campus) ->
     program.stops(within_s=EXIT_S)
 
 
+@pytest.mark.long
 def test_its_kafka_ends_with_it_also_when_it_is_killed(alone: Campus) -> None:
     program = alone.start_up("--all")
     answer = order(alone.door)

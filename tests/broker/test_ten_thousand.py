@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from campus.domain.audit_findings import Totals
 from tests.broker.customers import ITEMS, Crowd, one_each
 from tests.broker.ledgers import audited, order_ids
@@ -46,6 +48,7 @@ def test_the_same_when_it_is_killed_in_the_middle_and_started_again(campus: Make
     assert ORDERS <= totals.orders <= ORDERS + crowd.unanswered
 
 
+@pytest.mark.long
 def test_the_same_when_it_is_stopped_in_the_middle_and_started_again(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--all")

@@ -363,3 +363,18 @@ def test_what_waited_for_the_end_of_a_turn_that_never_came_is_late() -> None:
     commit.close(timeout_s=0.01)
     [(landed, [(name, why)])] = reports.all
     assert (landed, name, type(why)) == ([], "x", Late)
+
+
+def test_who_closes_it_has_the_last_report_when_it_is_closed() -> None:
+    shop = Shop().takes("one")
+    closer = threading.Thread(target=lambda: shop.group.close(timeout_s=10))
+
+    def while_it_reports() -> None:
+        closer.start()
+        closer.join(0.1)
+        assert closer.is_alive()
+
+    shop.reports.at_each = while_it_reports
+    shop.writer.land()
+    closer.join(10)
+    assert (closer.is_alive(), shop.reports.landed) == (False, ["one"])
