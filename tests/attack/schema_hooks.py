@@ -29,5 +29,9 @@ def _written_whole(value: Any) -> Any:
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """A key of its own for each request: to use one again for another order is refused, and rightly."""
     key = (case.headers or {}).get("Idempotency-Key")
-    if isinstance(key, str) and 2 < len(key) < ROOM and key[0] == key[-1] == '"':
+    if not isinstance(key, str) or not 0 < len(key) < ROOM or key != key.strip():
+        return
+    if key[0] != '"':
+        case.headers["Idempotency-Key"] = f"{key}-{next(numbers)}"
+    elif len(key) > 2 and key[-1] == '"':
         case.headers["Idempotency-Key"] = f'{key[:-1]}-{next(numbers)}"'

@@ -188,6 +188,7 @@ def test_a_killed_process_leaves_no_kafka_and_the_next_one_goes_on(place: OneKaf
     pid = settled(process)
     make_topic(place, "kept")
     process.kill()
+    process.wait()  # until it is dead it holds its claim, and whoever comes would use its Kafka
     # At once: the old Kafka still answers, and holds port and data for a moment.
     said: list[str] = []
     broker = settle(
