@@ -320,15 +320,15 @@ def echoing():
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_a_body_without_a_length_is_411(echoing, method):
-    request = f"{method} / HTTP/1.1\r\nHost: here\r\n\r\n".encode()
+    request = f"{method} / HTTP/1.1\r\nHost: here\r\nContent-Type: text/plain\r\n\r\n".encode()
     client = echoing.client().send(request)
     answer = client.answer()
     assert (answer.status, answer.json["type"]) == (411, "/problems/length-required")
     assert client.is_closed()
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
-def test_a_method_that_needs_no_body_needs_no_length(echoing, method):
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "POST"])
+def test_a_request_without_a_body_needs_no_length(echoing, method):
     request = f"{method} / HTTP/1.1\r\nHost: here\r\n\r\n".encode()
     assert echoing.ask(request, method).status == 200
 

@@ -76,7 +76,9 @@ def require_framing(environ: Environ, method: str, version: str, most: int) -> N
         if coding.lower() != "chunked" or version != "1.1":
             raise Refused(refusals.BAD_CODING)
     elif length is None:
-        if method in WITH_A_BODY:
+        # Without either there is no body (RFC 9112, 6.3), as `curl -X POST` has none; but who names its type
+        # has one in mind.
+        if method in WITH_A_BODY and "CONTENT_TYPE" in environ:
             raise Refused(refusals.LENGTH_REQUIRED)
     elif int(length) > most:
         raise Refused(refusals.BODY_TOO_LARGE)
