@@ -6,7 +6,6 @@ inside is told: no traceback, no address, no broker's words.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from msgspec.json import encode
 
@@ -72,14 +71,3 @@ def problem(
     """`name` is the last part of the type: `/problems/<name>`; `more` stands beside the standard members."""
     content = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail}
     return Response(status, (("content-type", PROBLEM_JSON), *headers), encode({**content, **(more or {})}))
-
-
-def plain_problem(status: int, detail: str, *, headers: Headers = ()) -> Response:
-    """A problem that is no more than its status, which RFC 9457 calls about:blank."""
-    content = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    return Response(status, (("content-type", PROBLEM_JSON), *headers), encode(content))
