@@ -2,8 +2,8 @@
 
 import json
 from argparse import ArgumentParser
-from contextlib import closing, contextmanager
-from threading import Event, Thread
+from contextlib import closing
+from threading import Event
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
@@ -21,6 +21,7 @@ from campus.stream.history import BeginningMissing, HistoryReader
 from campus.stream.topics import PartitionCountMismatch, ensure_topics
 from campus.stream.writer import Place, Writer
 from roles import inventory
+from tests.broker.running import role_running
 from tests.builders import PARTITIONS, a_cancel, an_order
 
 PIZZA = item_partition("pizza", PARTITIONS)
@@ -39,17 +40,9 @@ def config(kafka, unique_prefix):
     return config
 
 
-@contextmanager
 def an_inventory(config):
     settings = inventory.Settings(stock=STOCK, group=f"{config.topics.prefix}inventory")
-    role, stop = inventory.build(settings, config, Board()), Event()
-    thread = Thread(target=role.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return role_running(inventory.build(settings, config, Board()))
 
 
 def sent(config, *records, partition=PIZZA):

@@ -5,8 +5,7 @@ import json
 import re
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from contextlib import closing, contextmanager
-from threading import Event, Thread
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -33,6 +32,7 @@ from roles import analytics, inventory
 from tests.broker.customers import ITEMS, Crowd, one_each
 from tests.broker.ledgers import audited, records_of
 from tests.broker.processes import PATIENCE_S, Campus, soon
+from tests.broker.running import role_running
 from tests.builders import PARTITIONS, a_restock, an_order
 
 PIZZA = item_partition("pizza", PARTITIONS)
@@ -52,16 +52,8 @@ def config(kafka, unique_prefix):
     return config
 
 
-@contextmanager
 def running(role, settings, config):
-    built, stop = role.build(settings, config, Board()), Event()
-    thread = Thread(target=built.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return role_running(role.build(settings, config, Board()))
 
 
 def an_inventory(config):

@@ -1,8 +1,7 @@
 """Offsets moved by hand on a real Kafka, by our command and by other tools, and what the roles make of it."""
 
 from argparse import ArgumentParser
-from contextlib import closing, contextmanager
-from threading import Event, Thread
+from contextlib import closing
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
@@ -21,6 +20,7 @@ from roles import analytics, inventory
 from tests.broker.customers import order
 from tests.broker.ledgers import audited, records_of
 from tests.broker.processes import soon
+from tests.broker.running import role_running
 from tests.broker.support import kafka_tool
 from tests.builders import PARTITIONS, an_order
 
@@ -63,16 +63,8 @@ def orders(config, of_each, first=0):
             writer.append({place: list(map(keyed_record, placed))})
 
 
-@contextmanager
 def running(config, name):
-    role, stop = ROLES[name].build(config.roles[name], config, Board()), Event()
-    thread = Thread(target=role.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return role_running(ROLES[name].build(config.roles[name], config, Board()))
 
 
 def topic_of(config, name):
