@@ -29,6 +29,7 @@ from campus.runtime.http.problems import Refused
 from campus.runtime.http.rate import RateLimit
 from campus.runtime.http.server import HttpServer, listen
 from campus.runtime.role import Health, Pulse
+from campus.stream.drivers import beside_asyncio
 from campus.stream.group_commit import GroupClosed, GroupCommit, Late, Overrun, Report
 from campus.stream.writer import Outgoing, Place, Writer
 
@@ -86,7 +87,7 @@ def build(settings: Settings, config: Config, board: Board) -> "Producer":
 def kafka_commit(
     settings: Settings, config: Config, report: "Report[Waiting]"
 ) -> Iterator[GroupCommit[Waiting]]:
-    with closing(Writer(config.kafka, client_id=NAME)) as writer:
+    with closing(Writer(config.kafka, client_id=NAME, driver=beside_asyncio)) as writer:
         commit = GroupCommit(
             writer,
             report,
@@ -106,7 +107,7 @@ def _at_the_end_of_the_turn(callback: Callable[[], None]) -> None:
 
 
 class Producer:
-    """Three threads meet here: the role's own has the event loop, the writer's reports, others ask.
+    """The role's own thread has the event loop, and the writer in it, where that can be; others ask.
 
     For the API it is the `Carrier` (campus/api/carrier.py).
     """
@@ -205,7 +206,7 @@ class Producer:
             self._where if self._is_through else "orders fail: the broker does not acknowledge them"
         )
 
-    # On other threads.
+    # In the writer's loop, or on other threads.
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self._server.call_soon(callback, *args)

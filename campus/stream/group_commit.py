@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from campus.runtime.errors import CampusError
@@ -73,6 +74,7 @@ class RoundWriter(Protocol):
         self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
     ) -> None: ...
     def after(self, pause_s: float, callback: Callable[[], None]) -> None: ...
+    def wait_for(self, told: "SimpleQueue[None]", timeout_s: float) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +88,8 @@ class _Order(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """`submit` from any thread; `report` is called on the writer's thread, once a round, and must not block.
+    """`submit` and `close` from wherever the writer may be used; `report` is called in the writer's loop,
+    once a round, and must not block.
 
     Orders wait in the order of their deadlines: `_out`, then `_waiting`. Whoever sets `_sending` sends,
     and hands it on from round to round until nothing waits, so that one round is out at a time.
@@ -123,7 +126,7 @@ class GroupCommit(Generic[T]):
         self._timer_is_set = False
         self._last_failure: CampusError | None = None
         self._closed = False
-        self._all_answered = threading.Event()
+        self._all_answered: SimpleQueue[None] = SimpleQueue()
 
     def submit(self, place: Place, record: Outgoing, token: T) -> None:
         """Take an order; `token` will be in a report. Raises NotTaken, at once, and then nothing was."""
@@ -153,7 +156,9 @@ class GroupCommit(Generic[T]):
         with self._lock:
             self._closed = True
             self._note_if_all_is_answered()
-        if not self._all_answered.wait(timeout_s):
+        try:
+            self._writer.wait_for(self._all_answered, timeout_s)
+        except Empty:
             self._give_up("before the end", self._last_failure)
 
     def _send(self) -> None:
@@ -223,7 +228,7 @@ class GroupCommit(Generic[T]):
 
     def _note_if_all_is_answered(self) -> None:
         if self._closed and not self._count and not self._reporting:
-            self._all_answered.set()
+            self._all_answered.put(None)
 
     def _set_timer(self, pause_s: float) -> None:
         try:

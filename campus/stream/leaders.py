@@ -5,13 +5,18 @@ in the background: kafka-python's own bootstrap and refresh loops are not starte
 failed stays failed, and they go on connecting when nobody wants to write. All of it is on the net loop.
 """
 
+import ipaddress
 import random
+import socket
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from kafka import errors as kafka_errors
+from kafka.future import Future
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest
@@ -154,6 +159,8 @@ class Leaders:
         """The connection to a broker, made if need be: one attempt, after the pause that is due."""
         if delay_s := self._manager.connection_delay(node_id):
             await self._net.sleep(min(left_s(deadline), delay_s))
+        if node_id not in self._manager._conns:
+            await self._name_is_known(node_id, deadline)
         conn = self._manager.get_connection(
             node_id, refresh_metadata_on_err=False, reset_backoff_on_connect=False
         )
@@ -170,6 +177,30 @@ class Leaders:
             self._manager.reset_backoff(node_id)
         return conn
 
+    async def _name_is_known(self, node_id: NodeId, deadline: float) -> None:
+        """kafka-python looks names up on its loop, where a resolver that is silent holds up all else for as
+        long as it likes. So a thread asks first; what it was told, the loop is told at once."""
+        node = self._manager.cluster.broker_metadata(node_id)
+        if node is None or is_ip(node.host):
+            return
+        told = Future()
+
+        def ask() -> None:
+            error: Exception | None = None
+            try:
+                socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
+            except OSError as unknown:
+                error = kafka_errors.KafkaConnectionError(f"the name {node.host} is not known ({unknown})")
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                self._net.call_soon_threadsafe(lambda: told.failure(error) if error else told.success(None))
+
+        threading.Thread(target=ask, name="name-lookup", daemon=True).start()
+        try:
+            await self._within(deadline, told)
+        except kafka_errors.KafkaError:
+            self._manager.update_backoff(node_id)
+            raise
+
     def _limit_connecting(self, conn: Any) -> None:
         """kafka-python sets no limit to a TLS handshake, and while it hangs there is no other connection."""
         limit_s = self._connect_timeout_s
@@ -182,6 +213,14 @@ class Leaders:
 
     async def _within(self, deadline: float, future: Any) -> Any:
         return await self._manager.wait_for(future, left_s(deadline) * 1000)
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _send_at_once(conn: Any) -> None:

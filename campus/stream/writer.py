@@ -4,7 +4,8 @@ One round is in flight at a time, so calls are served whole and in the order the
 of its rounds once: it waits for one attempt to connect, not for a broker to appear, and a failure is
 told at once. No linger, no record futures, no idempotent-producer state: what a late or repeated batch
 would do is the reader's rule (campus/domain/journal.py) to make harmless. The parts of kafka-python that
-it does not promise are used here and in the two modules that only this one uses: rounds.py, leaders.py.
+it does not promise are used here and in the modules that only this one uses: rounds.py, leaders.py,
+drivers.py.
 """
 
 import logging
@@ -13,14 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from kafka import errors as kafka_errors
-from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 
 from campus.runtime.config import KafkaConfig
 from campus.stream.clients import kafka_settings
+from campus.stream.drivers import MakeDriver, OwnThread, Watch
 from campus.stream.leaders import Leaders, NodeId
 from campus.stream.rounds import (
     BATCH_BYTES_MAX,
@@ -55,15 +56,21 @@ PAUSE_AFTER_FAILURE_S = 0.05  # so that no caller can make a broken cluster a bu
 Records: TypeAlias = Mapping[Place, Sequence[Outgoing]]
 Outcome: TypeAlias = dict[Place, Landed] | AppendFailed
 
+T = TypeVar("T")
+
 log = logging.getLogger("writer")
 
 
 class Writer:
-    """Makes no connection until the first append; `append` and `close` from any thread but its own."""
+    """Makes no connection until the first append.
 
-    def __init__(self, kafka: KafkaConfig, *, client_id: str) -> None:
+    With a thread of its own, `append` and `close` may be called from any thread but that; driven otherwise
+    (drivers.py), all of it in the thread that made it.
+    """
+
+    def __init__(self, kafka: KafkaConfig, *, client_id: str, driver: MakeDriver = OwnThread) -> None:
         self._timeout_s = kafka.request_timeout_s
-        self._net = NetworkSelector(client_id=client_id)
+        self._net = NetworkSelector(client_id=client_id, selector=Watch)
         self._leaders = Leaders(
             self._net,
             client_id=client_id,
@@ -75,9 +82,7 @@ class Writer:
         self._not_before = 0.0
         self._closed = False
         self._lock = threading.Lock()  # of `_closed` against those who would still get in line
-        self._stopped = Future()
-        self._thread = threading.Thread(target=self._loop, name=f"{client_id}-writer", daemon=True)
-        self._thread.start()
+        self._driver = driver(self._net, f"{client_id}-writer", self._ended)
 
     def append(self, records: Records, *, timeout_s: float | None = None) -> dict[Place, Landed]:
         """Write all the records and say where, or raise AppendFailed; blocks for as long as that takes.
@@ -85,12 +90,12 @@ class Writer:
         More than BATCH_BYTES_MAX of a place goes in several rounds. A place without records is left out.
         The time runs from now on; a call that is still in line when it is over fails, unsent.
         """
-        assert threading.current_thread() is not self._thread, (
-            "append would wait for the thread it is called from: use append_soon in a writer's callback"
+        assert not self._driver.is_here(), (
+            "append would wait for the loop it is called from: use append_soon in a writer's callback"
         )
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self.append_soon(records, outcomes.put, timeout_s=timeout_s)
-        outcome = outcomes.get()
+        outcome = self._driver.wait_for(outcomes, None)
         if isinstance(outcome, AppendFailed):
             raise outcome
         return outcome
@@ -98,17 +103,17 @@ class Writer:
     def append_soon(
         self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
     ) -> None:
-        """As `append`, without waiting: `done` is called on the writer's thread, once, and must not block."""
+        """As `append`, without waiting: `done` is called in the writer's loop, once, and must not block."""
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         call = _Call(records, done, time.monotonic() + timeout_s)
         with self._lock:
             if self._closed:
                 raise WriterClosed
             self._line.append(call)
-            self._net.call_soon_threadsafe(self._serve)
+            self._driver.soon(self._serve)
 
     def after(self, pause_s: float, callback: Callable[[], None]) -> None:
-        """Call a function on the writer's thread after a pause; never if the writer is closed before."""
+        """Call a function in the writer's loop after a pause; never if the writer is closed before."""
         due = time.monotonic() + pause_s
 
         def set_timer() -> None:  # timers are the loop's own business, so it sets them itself
@@ -117,33 +122,28 @@ class Writer:
         with self._lock:
             if self._closed:
                 raise WriterClosed
-            self._net.call_soon_threadsafe(set_timer)
+            self._driver.soon(set_timer)
+
+    def wait_for(self, told: "SimpleQueue[T]", timeout_s: float) -> T:
+        """What a callback of this writer puts there. Raises queue.Empty when the time is over."""
+        assert not self._driver.is_here(), "it would wait for the loop it is called from"
+        return self._driver.wait_for(told, timeout_s)
 
     def close(self, *, timeout_s: float = 2.0) -> None:
-        """Fail what is in flight and in line, now, and end the thread with its connections."""
-        assert threading.current_thread() is not self._thread, "a writer's callback cannot close it"
+        """Fail what is in flight and in line, now, and end the loop with its connections."""
+        assert not self._driver.is_here(), "a writer's callback cannot close it"
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._net.call_soon_threadsafe(self._stop)
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            log.warning("%s did not end within %s s: a callback blocks it", self._thread.name, timeout_s)
+            self._closed = True
+        self._driver.stop(timeout_s)
 
-    # From here on everything is on the writer's own thread.
+    # From here on everything is in the writer's own loop.
 
-    def _loop(self) -> None:
-        try:
-            self._net.poll(future=self._stopped)
-        finally:  # also if the loop itself broke: nobody may wait for ever
-            with self._lock:
-                self._closed = True
-            self._fail_all(WriterClosed())
-            self._leaders.close()
-            self._net.close()
-
-    def _stop(self) -> None:
-        self._stopped.success(None)
+    def _ended(self) -> None:
+        with self._lock:
+            self._closed = True
+        self._fail_all(WriterClosed())
+        self._leaders.close()
+        self._net.close()
 
     def _fail_all(self, why: Exception) -> None:
         calls = [self._serving, *self._line] if self._serving else list(self._line)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 import pytest
 from kafka import errors as kafka_errors
@@ -48,6 +49,9 @@ class FakeWriter:
         if self.closed:
             raise WriterClosed
         self.timers.append((self.now_s + pause_s, callback))
+
+    def wait_for(self, told: "SimpleQueue[None]", timeout_s: float) -> None:
+        told.get(timeout=timeout_s)
 
     def land(self) -> None:
         self.out.pop()({place: Landed(0, len(records)) for place, records in self.rounds[-1].items()})
