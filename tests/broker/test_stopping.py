@@ -35,6 +35,17 @@ def test_a_signal_during_load_stops_it_in_order_and_every_order_it_took_is_answe
     assert "crashed" not in program.output
 
 
+def test_with_ack_none_too_whatever_it_took_is_in_the_log_when_it_has_stopped(campus: MakeCampus) -> None:
+    here = campus({"roles.producer.ack": "none"})
+    program = here.start_up("--role", "producer")
+    crowd = Crowd(here.door, one_each(MORE_THAN_CAN_BE_PLACED))
+    soon(lambda: len(crowd.accepted) > 500)
+    program.stops(within_s=SHUTDOWN_S + EXIT_S)
+    crowd.goes_home = True
+    crowd.wait(within_s=PATIENCE_S)
+    assert sorted(order_ids(here.config)) == sorted(crowd.accepted)
+
+
 def test_what_it_had_not_decided_when_it_stopped_is_decided_at_the_next_start(campus: MakeCampus) -> None:
     here = campus({"roles.inventory.processing_delay_s": 0.02})
     program = here.start_up("--all")
