@@ -30,6 +30,9 @@ from campus.stream.writer import AppendFailed, Writer
 NAME = "analytics"
 START_ORDER = 10  # before inventory, so that it stops after it: the final report has what was decided last
 FINISH_S = 2.0
+# Nobody waits for a count. To be woken by each outcome alone took two fifths of the interpreter's time, with
+# all roles in one process and one customer, from those who are waited for: 151 orders/s, and 245 without it.
+FETCH_BYTES_MIN = 64 * 1024
 FOLDS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 log = logging.getLogger(NAME)
 
@@ -96,6 +99,7 @@ class Analytics:
             topic=self._config.topics.journal_topic,
             group=self._settings.group,
             client_id=NAME,
+            fetch_bytes_min=FETCH_BYTES_MIN,
         )
 
     def _finish(self, follower: Follower[OrderMetrics]) -> None:

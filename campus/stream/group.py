@@ -45,8 +45,14 @@ class Polled:
 
 
 class GroupReader:
-    def __init__(self, kafka: KafkaConfig, *, topic: str, group: str, client_id: str) -> None:
-        """Join the group, at the first poll. Raises BrokerAway."""
+    def __init__(
+        self, kafka: KafkaConfig, *, topic: str, group: str, client_id: str, fetch_bytes_min: int = 1
+    ) -> None:
+        """Join the group, at the first poll. Raises BrokerAway.
+
+        With fewer than `fetch_bytes_min` of new records a fetch waits for more, up to
+        `kafka.consumer.fetch_max_wait_ms`.
+        """
         self.topic, self.group = topic, group
         self._kafka = kafka
         self._taken = _TakenAway()
@@ -56,6 +62,7 @@ class GroupReader:
             kafka,
             client_id=client_id,
             group_id=group,
+            fetch_min_bytes=fetch_bytes_min,
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             partition_assignment_strategy=(CooperativeStickyAssignor,),

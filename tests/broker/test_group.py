@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from campus.stream.clients import admin
 from campus.stream.group import Fenced, GroupReader
+from campus.stream.writer import Place, Writer
 from tests.broker.processes import soon
 from tests.broker.support import OneKafka
 
@@ -70,3 +72,27 @@ def test_a_partition_that_is_not_ours_any_more_is_a_word_for_starting_anew(
         reader.poll(timeout_s=1, records_max=10)
         with pytest.raises(Fenced, match="was taken away"):
             ask(reader)
+
+
+@pytest.mark.parametrize(("fetch_bytes_min", "first_batch"), [(1, 1), (100_000, 2)])
+def test_who_wants_more_bytes_is_given_together_what_came_apart(
+    kafka: OneKafka, topic: str, fetch_bytes_min: int, first_batch: int
+) -> None:
+    config = replace(kafka.kafka, consumer=replace(kafka.kafka.consumer, fetch_max_wait_ms=5000))
+    reader = GroupReader(config, topic=topic, group=topic, client_id="test", fetch_bytes_min=fetch_bytes_min)
+    batches: list[int] = []
+
+    def polled(timeout_s: float) -> bool:
+        batches.extend(map(len, reader.poll(timeout_s=timeout_s, records_max=10).batches.values()))
+        return bool(batches)
+
+    with closing(reader), closing(Writer(config, client_id="test")) as writer:
+        soon(lambda: len(reader.poll(timeout_s=0.05, records_max=10).assigned) == PARTITIONS, every_s=0)
+        for partition in range(PARTITIONS):
+            reader.seek(partition, 0)
+        assert not polled(0.2)  # from now on a fetch waits at the broker
+        for _ in range(2):
+            writer.append({Place(topic, 0): [(b"key", b"value", ())]})
+            polled(0.2)
+        soon(lambda: polled(0.2), every_s=0)
+    assert batches[0] == first_batch
