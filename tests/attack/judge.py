@@ -179,7 +179,11 @@ def _unanswered(reading: Reading, answers: list[Answer], ending: Ending) -> Iter
     if missing > 0 and not (answers and answers[-1].closes):
         half = " after the client closed its half" if ending is Ending.HALF_CLOSE else ""
         yield f"{missing} of {len(reading.requests)} requests were never answered{half}"
-    if reading.tail is Tail.MALFORMED and missing == 0 and not (answers and answers[-1].closes):
+    # Half a head may be met with silence when the client has said its last word, whatever is wrong with it: a
+    # server may look at a head when it is whole.
+    may_be_silent = ending is Ending.HALF_CLOSE and reading.head_is_open
+    is_told = missing != 0 or (answers and answers[-1].closes)
+    if reading.tail is Tail.MALFORMED and not is_told and not may_be_silent:
         yield f"no word about what is malformed ({reading.why})"
 
 

@@ -95,6 +95,7 @@ class Reading:
     tail: Tail
     why: str = ""  # of a malformed tail
     begins_with_head: bool = False  # the tail: if it is a request, it asks for no body
+    head_is_open: bool = False  # of a malformed tail: more of its head might have come
 
     @property
     def methods(self) -> list[bytes]:
@@ -130,7 +131,8 @@ def read_requests(sent: bytes) -> Reading:
         except Incomplete:
             return Reading(tuple(requests), Tail.INCOMPLETE, begins_with_head=reader.begins_with_head)
         except Malformed as error:
-            return Reading(tuple(requests), Tail.MALFORMED, str(error), reader.begins_with_head)
+            begins_with_head, head_is_open = reader.begins_with_head, reader.head_is_open
+            return Reading(tuple(requests), Tail.MALFORMED, str(error), begins_with_head, head_is_open)
         requests.append(request)
         if request.ends_the_connection or request.method == b"CONNECT":
             return Reading(tuple(requests), Tail.NOTHING if reader.is_at_end else Tail.IGNORED)
@@ -153,6 +155,10 @@ class _Reader:
     @property
     def begins_with_head(self) -> bool:
         return self._data.startswith(b"HEAD ", self._began)
+
+    @property
+    def head_is_open(self) -> bool:
+        return self._data.find(2 * END_OF_LINE, self._began) < 0
 
     def request(self) -> Request:
         self._began = self._at

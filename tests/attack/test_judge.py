@@ -43,8 +43,15 @@ def a_problem(
     return an_answer(status, json.dumps(told).encode(), kind="application/problem+json", headers=headers)
 
 
-def faults(sent: bytes, received: bytes, *, was_closed: bool = True, was_reset: bool = False) -> list[str]:
-    attack = Attack("by hand", 0, 1, (sent,), Ending.READ, read_requests(sent))
+def faults(
+    sent: bytes,
+    received: bytes,
+    *,
+    ending: Ending = Ending.READ,
+    was_closed: bool = True,
+    was_reset: bool = False,
+) -> list[str]:
+    attack = Attack("by hand", 0, 1, (sent,), ending, read_requests(sent))
     return judged(Conversation(attack, received, was_reset, was_closed)).faults
 
 
@@ -55,6 +62,12 @@ def test_a_good_order_that_is_accepted_is_no_fault():
 
 def test_what_is_malformed_and_refused_is_no_fault():
     assert faults(b"nonsense\r\n\r\n", a_problem(400)) == []
+
+
+def test_silence_about_what_is_malformed_is_no_fault_only_if_the_client_ends_within_its_head():
+    assert faults(b"GET /\r\nP", b"", ending=Ending.HALF_CLOSE) == []
+    assert any("no word" in one for one in faults(b"GET /\r\nP", b"", ending=Ending.READ))
+    assert any("no word" in one for one in faults(b"GET /\r\n\r\n", b"", ending=Ending.HALF_CLOSE))
 
 
 BOTH_LENGTHS = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"

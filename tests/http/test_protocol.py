@@ -496,6 +496,19 @@ def test_head_gets_no_body_with_a_refusal_either(echoing, bad):
     assert client.is_closed()
 
 
+def test_head_gets_no_body_either_where_the_parser_itself_refuses(echoing):
+    client = echoing.client().send(b"HEAD / HTTP/1.1\r\nHost: he\x06re\r\n\r\n")
+    assert client.answer("HEAD").status == 400
+    assert client.is_closed()
+
+
+def test_what_is_no_request_gets_a_body_also_behind_a_head(echoing):
+    client = echoing.client().send(b"HEAD / HTTP/1.1\r\nHost: here\r\n\r\n\x06")
+    assert client.answer("HEAD").status == 200
+    assert client.answer().json["status"] == 400
+    assert client.is_closed()
+
+
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "\N{SNOWMAN}"])
 def test_a_header_that_cannot_be_sent_is_500_and_logged_and_never_sent(caplog, value):
     with a_server(with_headers(("X-Echo", value))) as served:

@@ -160,10 +160,11 @@ class RequestReader:
 
     @property
     def is_head(self) -> bool:
-        """Whether what is refused has a head that asks for no body."""
-        if self._why is not None:
-            return self._parser is not None and self._parser.get_method() == b"HEAD"
-        return self.owed is BODY and self._environ["REQUEST_METHOD"] == "HEAD"
+        """Whether what is refused asks for no body, as far as its head has come."""
+        if self.owed is BODY:
+            return bool(self._environ["REQUEST_METHOD"] == "HEAD")
+        # Before a URL there may be no method yet: the parser then has that of the request before.
+        return bool(self._url) and self._parser is not None and self._parser.get_method() == b"HEAD"
 
     def _new_parser(self) -> HttpRequestParser:
         parser = HttpRequestParser(self)
@@ -282,4 +283,4 @@ class RequestReader:
         self.ended = not self._keep_alive
         self.owed = NOTHING
         self.expects = self._goes_on = False
-        self._environ, self._body, self._body_bytes = self._template, b"", 0
+        self._environ, self._url, self._body, self._body_bytes = self._template, b"", b"", 0
