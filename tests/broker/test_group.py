@@ -93,6 +93,6 @@ def test_who_wants_more_bytes_is_given_together_what_came_apart(
         assert not polled(0.2)  # from now on a fetch waits at the broker
         for _ in range(2):
             writer.append({Place(topic, 0): [(b"key", b"value", ())]})
-            polled(0.2)
+            polled(1.0)
         soon(lambda: polled(0.2), every_s=0)
     assert batches[0] == first_batch
