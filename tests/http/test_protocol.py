@@ -496,8 +496,9 @@ def test_head_gets_no_body_with_a_refusal_either(echoing, bad):
     assert client.is_closed()
 
 
-def test_head_gets_no_body_either_where_the_parser_itself_refuses(echoing):
-    client = echoing.client().send(b"HEAD / HTTP/1.1\r\nHost: he\x06re\r\n\r\n")
+@pytest.mark.parametrize("bad", [b"/ HTTP/1.1\r\nHost: he\x06re\r\n\r\n", b"/ HTTP/3\r\n", b"/\x06", b"\x06"])
+def test_head_gets_no_body_either_where_the_parser_itself_refuses(echoing, bad):
+    client = echoing.client().send(b"HEAD " + bad)
     assert client.answer("HEAD").status == 400
     assert client.is_closed()
 

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from campus.runtime.http.limits import Limits
@@ -99,6 +99,7 @@ def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),
     st.lists(st.integers(0, 5000), max_size=4),
 )
+@example([a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")])  # between good URL and bad
 def test_bytes_that_were_changed_on_the_way_are_answered_or_refused_and_cut_as_you_like(
     messages, changes, places
 ):

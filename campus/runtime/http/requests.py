@@ -9,7 +9,13 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple, NoReturn, Protocol
 
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserInvalidURLError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
 
 from campus.runtime.http import refusals
 from campus.runtime.http.heads import (
@@ -65,6 +71,7 @@ class RequestReader:
     """Feed it; whole requests are appended to `requests`, and their bytes stay taken from the budget."""
 
     __slots__ = (
+        "_bad_url",
         "_body",
         "_body_bytes",
         "_body_bytes_max",
@@ -109,6 +116,7 @@ class RequestReader:
         self._keep_alive = True
         self._environ = template
         self._url = b""
+        self._bad_url = False  # was refused by the parser, which then tells nothing of what it read of it
         self._header_count = self._header_bytes = 0
         self._body: bytes | bytearray = b""
         self._body_bytes = self._body_bytes_max = 0
@@ -140,7 +148,8 @@ class RequestReader:
             if self._why is None and not self.ended:
                 raise
             return self._why
-        except HttpParserError:
+        except HttpParserError as error:
+            self._bad_url = isinstance(error, HttpParserInvalidURLError)
             return None if self.ended else refusals.MALFORMED
         if rest is not None:
             self._decline_upgrade()
@@ -164,7 +173,8 @@ class RequestReader:
         if self.owed is BODY:
             return bool(self._environ["REQUEST_METHOD"] == "HEAD")
         # Before a URL there may be no method yet: the parser then has that of the request before.
-        return bool(self._url) and self._parser is not None and self._parser.get_method() == b"HEAD"
+        has_method = self._bad_url or bool(self._url)
+        return has_method and self._parser is not None and self._parser.get_method() == b"HEAD"
 
     def _new_parser(self) -> HttpRequestParser:
         parser = HttpRequestParser(self)
