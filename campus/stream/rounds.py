@@ -8,20 +8,17 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kafka import errors as kafka_errors
-from kafka.protocol.producer import ProduceRequest
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from campus.runtime.errors import CampusError
+from campus.stream.produce import ProduceRequest, ProduceResponse
 
 BATCH_BYTES_MAX = 512 * 1024  # of one place in one round; a topic takes 1 MiB unless it is told otherwise
 RECORD_OVERHEAD_BYTES = 36  # at most: attributes, and varints of length, time, offset, key, value, headers
 HEADER_OVERHEAD_BYTES = 10  # at most: varints of the name's and the value's length
-
-OLDEST_PRODUCE, NEWEST_PRODUCE = 3, 9  # 3: the first with today's batches; 10 adds what nobody here reads
-ALL_IN_SYNC = -1
 
 Key: TypeAlias = bytes | None
 Value: TypeAlias = bytes | None
@@ -173,34 +170,22 @@ def _batch(records: Sequence[Outgoing], start: int, now_ms: int) -> Batch:
     return Batch(builder.buffer(), count)
 
 
-def produce_request(batches: Mapping[Place, Batch], *, timeout_s: float) -> Any:
+def produce_request(batches: Mapping[Place, Batch], *, timeout_s: float) -> ProduceRequest:
     """One request with all the batches of one leader."""
-    topic_data = ProduceRequest.TopicProduceData
-    by_topic = defaultdict(list)
+    by_topic: dict[str, list[tuple[int, bytearray]]] = defaultdict(list)
     for place, batch in batches.items():
-        by_topic[place.topic].append(
-            topic_data.PartitionProduceData(index=place.partition, records=batch.data)
-        )
-    return ProduceRequest(
-        transactional_id=None,
-        acks=ALL_IN_SYNC,
-        timeout_ms=max(1, round(timeout_s * 1000)),
-        topic_data=[topic_data(name=name, partition_data=parts) for name, parts in by_topic.items()],
-        min_version=OLDEST_PRODUCE,
-        max_version=NEWEST_PRODUCE,
-    )
+        by_topic[place.topic].append((place.partition, batch.data))
+    return ProduceRequest(by_topic, timeout_s=timeout_s)
 
 
-def answers_in(response: Any, asked: Mapping[Place, Batch]) -> dict[Place, Answer]:
+def answers_in(response: ProduceResponse, asked: Mapping[Place, Batch]) -> dict[Place, Answer]:
     """What the leader says of each place that it was asked to write."""
     answers: dict[Place, Answer] = {
         place: kafka_errors.KafkaTimeoutError("the broker's answer leaves this partition out")
         for place in asked
     }
-    for topic in response.responses:
-        for partition in topic.partition_responses:
-            error = partition.error_code and error_for(partition.error_code, partition.error_message)
-            answers[Place(topic.name, partition.index)] = error or partition.base_offset
+    for topic, partition, error, first, message in response.appended:
+        answers[Place(topic, partition)] = error_for(error, message) if error else first
     return answers
 
 

@@ -4,8 +4,8 @@ One round is in flight at a time, so calls are served whole and in the order the
 of its rounds once: it waits for one attempt to connect, not for a broker to appear, and a failure is
 told at once. No linger, no record futures, no idempotent-producer state: what a late or repeated batch
 would do is the reader's rule (campus/domain/journal.py) to make harmless. The parts of kafka-python that
-it does not promise are used here and in the modules that only this one uses: rounds.py, leaders.py,
-drivers.py.
+it does not promise are used here and in the modules that only this one uses: rounds.py, produce.py,
+leaders.py, drivers.py.
 """
 
 import logging
