@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-long torture simulate attack bench-http check format setup lock clean
+.PHONY: run test test-long torture simulate hunt attack bench-http check format setup lock clean
 
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
@@ -28,6 +28,10 @@ torture: setup
 # The same loops over a simulated log, faults drawn by seed: make simulate SEEDS=100000, or SEED=4711 alone.
 simulate: setup
 	@$(BIN)/python -m tests.simulation
+
+# Every property on many examples, drawn anew: make hunt EXAMPLES=5000
+hunt: setup
+	@EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=hunt $(PYTEST_ARGS)
 
 # Hostile requests by HTTP, drawn by seed, beside good ones: make attack REQUESTS=100000 SEED=1
 attack: setup

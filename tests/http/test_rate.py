@@ -1,7 +1,7 @@
 """How often one client may ask."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campus.runtime.http.rate import Buckets, RateLimit
@@ -59,7 +59,6 @@ def test_an_ipv6_client_is_its_network_since_it_has_every_address_in_it(one, oth
     assert (some.wait_s(other, 1.0) > 0) is same
 
 
-@settings(deadline=None)
 @given(
     per_s=st.floats(0.1, 1000), burst=st.integers(1, 50), pauses_s=st.lists(st.floats(0, 10), max_size=200)
 )
@@ -75,7 +74,6 @@ def test_in_no_span_of_time_more_gets_through_than_the_burst_and_the_rate(per_s,
             assert count <= burst + (end_s - begin_s) * per_s + 0.001
 
 
-@settings(deadline=None)
 @given(st.floats(0.1, 1000), st.integers(1, 50), st.floats(0, 1e6))
 def test_who_waits_as_long_as_told_gets_through(per_s, burst, now_s):
     some = buckets(per_s=per_s, burst=burst)

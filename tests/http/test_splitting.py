@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from campus.runtime.http.limits import Limits
@@ -77,7 +77,6 @@ def cut(whole, places):
     return [whole[begin:end] for begin, end in pairwise(edges) if begin < end]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(MESSAGES + TOO_MUCH), max_size=5), st.lists(st.integers(0, 20_000), max_size=12)
 )
@@ -86,14 +85,12 @@ def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, places)
     assert answers(cut(whole, places)) == answers([whole] if whole else [])
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(MESSAGES + TOO_MUCH), min_size=1, max_size=2))
 def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
     whole = b"".join(messages)
     assert answers(whole[n : n + 1] for n in range(len(whole))) == answers([whole])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campus.runtime.config import Between, Portions, Secret, as_dict
@@ -139,7 +139,6 @@ def test_a_key_that_stands_twice_is_never_passed_over(mapping, data):
         parse(text)
 
 
-@settings(max_examples=50)
 @given(
     PRINTABLE.map(lambda text: f"hunter2{text}").filter(lambda text: "${" not in text),
     st.sampled_from(["token", "port", "pause_s", "level", "stock", "enabled", "topics"]),

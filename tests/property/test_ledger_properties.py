@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campus.domain.codec import decode_input, encode
@@ -29,7 +29,6 @@ from tests.builders import (
 )
 
 # How long one log takes says more of what else the machine does than of the ledger.
-unhurried = settings(deadline=None)
 
 HERE, ELSEWHERE = ("pizza", "calzone"), ("burger", "focaccia")
 KINDS = [a_cancel] * 3 + [an_order] * 5 + [a_restock, an_opening]
@@ -78,7 +77,6 @@ def decided(records, window_orders=100):
     return ledger
 
 
-@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_stock_adds_up_and_is_never_negative(records, window_orders):
     ledger = decided(records, window_orders)
@@ -115,7 +113,6 @@ class TheWindow:
         self.decided[at] = name, (*self.decided[at][1], "gone")
 
 
-@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_a_cancel_says_what_became_of_its_order(records, window_orders):
     ledger, window = decided(records, window_orders), TheWindow(window_orders)
@@ -146,7 +143,6 @@ def why_not(fate, item):
     return "already_cancelled"
 
 
-@unhurried
 @given(input_logs())
 def test_no_order_is_released_twice_and_none_is_reserved_after_that_within_the_window(records):
     entries = decided(records).entries
@@ -157,7 +153,6 @@ def test_no_order_is_released_twice_and_none_is_reserved_after_that_within_the_w
     assert set(released) <= set(reserved)
 
 
-@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_every_record_has_its_own_entry(records, window_orders):
     entries = decided(records, window_orders).entries
@@ -166,7 +161,6 @@ def test_every_record_has_its_own_entry(records, window_orders):
     ]
 
 
-@unhurried
 @given(input_logs(), st.integers(1, 40))
 def test_deciding_again_gives_the_same_bytes(records, window_orders):
     first, again = decided(records, window_orders), decided(records, window_orders)
@@ -174,7 +168,6 @@ def test_deciding_again_gives_the_same_bytes(records, window_orders):
     assert first.side_outputs == again.side_outputs
 
 
-@unhurried
 @given(input_logs(), st.integers(1, 40), st.integers(0, 60))
 def test_a_restored_ledger_goes_on_as_the_first_one_would_have(records, window_orders, cut):
     whole = decided(records, window_orders)
@@ -187,7 +180,6 @@ def test_a_restored_ledger_goes_on_as_the_first_one_would_have(records, window_o
     assert restored.ledger.state() == whole.ledger.state()
 
 
-@unhurried
 @given(input_logs(), st.integers(1, 40), st.integers(0, 60))
 def test_a_ledger_read_from_its_state_goes_on_as_the_first_one_would_have(records, window_orders, cut):
     whole, read = decided(records, window_orders), decided(records[:cut], window_orders)
@@ -197,7 +189,6 @@ def test_a_ledger_read_from_its_state_goes_on_as_the_first_one_would_have(record
     assert read.ledger.state() == whole.ledger.state()
 
 
-@unhurried
 @given(input_logs(), st.integers(0, 60))
 def test_the_levels_are_those_of_the_ledger_from_wherever_they_begin(records, cut):
     whole, levels = decided(records), StockLevels.from_state(decided(records[:cut]).ledger.state())
@@ -206,7 +197,6 @@ def test_the_levels_are_those_of_the_ledger_from_wherever_they_begin(records, cu
     assert (levels.remaining, levels.added) == (whole.ledger.stock, whole.ledger.added)
 
 
-@unhurried
 @given(input_logs())
 def test_the_metrics_are_the_same_however_the_entries_are_cut_into_parts(records):
     entries = decided(records).entries

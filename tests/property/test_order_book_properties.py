@@ -9,7 +9,7 @@ from contextlib import suppress
 from threading import Event
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campus.domain.codec import Unfit, decode_input, encode
@@ -218,7 +218,6 @@ def of_book(book: OrderBook) -> dict[tuple[str, str], Any]:
     return {(view.order_id, view.item): view for view in views}
 
 
-@settings(max_examples=300, deadline=None)
 @given(stories)
 def test_in_the_end_a_book_says_of_every_order_what_the_logs_say(story):
     shop = told(story, ROOM_FOR_ALL)
@@ -232,7 +231,6 @@ def test_in_the_end_a_book_says_of_every_order_what_the_logs_say(story):
             assert f'"seq":{view.seq},'.encode() in record.value
 
 
-@settings(max_examples=150, deadline=None)
 @given(stories)
 def test_in_the_end_a_book_has_the_stock_of_the_journal(story):
     shop = told(story, ROOM_FOR_FEW)
@@ -244,7 +242,6 @@ def test_in_the_end_a_book_has_the_stock_of_the_journal(story):
         assert view.as_of_seq == entries[-1].seq
 
 
-@settings(max_examples=300, deadline=None)
 @given(stories)
 def test_a_small_book_knows_few_orders_and_calls_none_undecided_that_is_not(story):
     shop = told(story, ROOM_FOR_FEW)
@@ -259,7 +256,6 @@ def test_a_small_book_knows_few_orders_and_calls_none_undecided_that_is_not(stor
             assert logs.of(name)["status"] == view.status
 
 
-@settings(max_examples=100, deadline=None)
 @given(stories)
 def test_who_waits_for_an_order_is_told_once_and_only_if_the_logs_decide_it(story):
     before, after = story

@@ -9,7 +9,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from campus.runtime.errors import CampusError
@@ -89,7 +89,6 @@ def watched_moves(watch: Watch, patch: pytest.MonkeyPatch) -> None:
 
 
 @given(policies, st.lists(children, min_size=1, max_size=4), misfortunes, lasting, stops, st.integers(0, 99))
-@settings(max_examples=150, deadline=None)
 def test_the_rules_hold_whatever_happens(policy, habits, misfortunes, hopeless, stops, seed):  # type: ignore[no-untyped-def]
     world = World(policy, shutdown_s=6.0, seed=seed)
     for name, habit in zip(NAMES, habits, strict=False):
