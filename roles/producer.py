@@ -7,8 +7,9 @@ is 503, at once if too much waits already, else when its time is over, and then 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -31,11 +32,12 @@ from campus.runtime.http.server import HttpServer, listen
 from campus.runtime.role import Health, Pulse
 from campus.stream.drivers import beside_asyncio
 from campus.stream.group_commit import GroupClosed, GroupCommit, Late, Overrun, Report
-from campus.stream.writer import Outgoing, Place, Writer
+from campus.stream.writer import Outgoing, Place, Writer, WriterClosed
 
 NAME = "producer"
 ORDER_PATH = "/order"
 
+ASK_EVERY_S = 1.0  # whether the broker is back, when nobody orders; and for so long it may answer
 BACKSTOP_S = 1.0  # after ack_timeout_s, in case the one who should say so is stuck himself
 DRAIN_SHARE = 0.3  # of the process's shutdown time, for answering what was taken
 CLOSE_SHARE = 0.1  # and for what nobody waits for any more
@@ -74,6 +76,7 @@ class Commit(Protocol):
     """What of the GroupCommit is used here."""
 
     def submit(self, place: Place, record: Outgoing, token: Waiting) -> None: ...
+    def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
 
 
 OpenCommit: TypeAlias = Callable[["Report[Waiting]"], AbstractContextManager[Commit]]
@@ -120,7 +123,9 @@ class Producer:
         self._open_commit = open_commit
         self._server = HttpServer(make_app(self._terms(), self, board), self._limits(), each_tick=self._tick)
         self._failures = Failures("orders", log)
+        self._overruns = Failures("orders beyond waiting_orders_max", log)
         self._is_through = True
+        self._ask_due_s = 0.0
         self._dead: GroupClosed | None = None
         self._pulse = Pulse()
         self._where = "not listening yet"
@@ -146,6 +151,7 @@ class Producer:
                 self._pulse.now(self._where, ready=True)
                 self._server.run(listener, stop)
             self._failures.close()
+            self._overruns.close()
 
     def _terms(self) -> Terms:
         settings = self._settings
@@ -180,7 +186,7 @@ class Producer:
         try:
             self._commit.submit(place, record, waiting)
         except Overrun as overrun:
-            self._failures.note(1, overrun)
+            self._overruns.note(1, overrun)
             raise Refused(too_many_waiting()) from overrun
         except GroupClosed as closed:
             self._dead = closed
@@ -201,7 +207,12 @@ class Producer:
     def _tick(self) -> None:
         if self._dead:  # the writer has ended under us; the supervisor makes everything anew
             raise self._dead
+        self._overruns.tell()
         self._is_through = not self._failures.tell()
+        if not self._is_through and time.monotonic() >= self._ask_due_s:
+            self._ask_due_s = time.monotonic() + ASK_EVERY_S
+            with suppress(WriterClosed):  # who orders next is told, and all is made anew
+                self._commit.ask(self._failures.note_through, timeout_s=ASK_EVERY_S)
         self._pulse.now(
             self._where if self._is_through else "orders fail: the broker does not acknowledge them"
         )
@@ -217,5 +228,6 @@ class Producer:
             self._failures.note(len(failed), why.last or why if isinstance(why, Late) else why)
         if landed:
             self._failures.note_through()
+            self._overruns.note_through()
         # One wake-up of the event loop for the whole round.
         self._server.call_soon(self._settle, landed, failed)

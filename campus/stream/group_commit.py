@@ -73,6 +73,7 @@ class RoundWriter(Protocol):
     def append_soon(
         self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
     ) -> None: ...
+    def ask_soon(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
     def after(self, pause_s: float, callback: Callable[[], None]) -> None: ...
     def wait_for(self, told: "SimpleQueue[None]", timeout_s: float) -> None: ...
 
@@ -146,6 +147,14 @@ class GroupCommit(Generic[T]):
             self._set_timer(self._deadline_s)
         if send:
             self._soon(self._send)
+
+    def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None:
+        """Whether a broker is there: `answered` is called in the writer's loop if one answers. As long as
+        anything is being sent, that is answer enough. Raises WriterClosed."""
+        with self._lock:
+            if self._sending:
+                return
+        self._writer.ask_soon(answered, timeout_s=timeout_s)
 
     def waiting(self) -> tuple[int, int]:
         """How many orders, and bytes, are taken and not yet answered."""

@@ -66,7 +66,7 @@ class Leaders:
         places = list(places)
         if self._doubtful or any(self._leader(place) is None for place in places):
             self._topics.update(place.topic for place in places)
-            await self._refresh(deadline)
+            await self.refresh(deadline)
         led: dict[NodeId, list[Place]] = defaultdict(list)
         unled: dict[Place, Exception] = {}
         for place in places:
@@ -107,8 +107,11 @@ class Leaders:
             error = kafka_errors.LeaderNotAvailableError(f"{place} has no leader")
         return self._topic_errors.get(place.topic, error)
 
-    async def _refresh(self, deadline: float) -> None:
-        """Ask the brokers in turn, each once and for its share of the time, until one answers."""
+    async def refresh(self, deadline: float) -> None:
+        """Ask the brokers in turn, each once and for its share of the time, until one answers.
+
+        Raises a KafkaError when none does.
+        """
         candidates = self._candidates()
         error: Exception | None = None
         for position, node_id in enumerate(candidates):

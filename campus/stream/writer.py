@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TypeAlias, TypeVar
 
@@ -111,6 +112,23 @@ class Writer:
                 raise WriterClosed
             self._line.append(call)
             self._driver.soon(self._serve)
+
+    def ask_soon(self, answered: Callable[[], None], *, timeout_s: float) -> None:
+        """Write nothing, and have `answered` called in the writer's loop if a broker is there.
+
+        Not while something is being written: that tells as much, and would be disturbed.
+        """
+        deadline = time.monotonic() + timeout_s
+
+        async def ask() -> None:
+            with suppress(kafka_errors.KafkaError):
+                await self._leaders.refresh(deadline)
+                answered()
+
+        with self._lock:
+            if self._closed:
+                raise WriterClosed
+            self._driver.soon(ask)
 
     def after(self, pause_s: float, callback: Callable[[], None]) -> None:
         """Call a function in the writer's loop after a pause; never if the writer is closed before."""

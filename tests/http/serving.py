@@ -163,6 +163,7 @@ class FakeCommit:
 
     report: Any = None
     at_once: bool = True  # acknowledge each order as it comes
+    is_there: bool = False  # to one who asks
     refuses: Exception | None = None
     taken: list[tuple[Any, Any]] = field(default_factory=list)
     tokens: list[Any] = field(default_factory=list)
@@ -175,6 +176,10 @@ class FakeCommit:
         self.tokens.append(token)
         if self.at_once:
             self.acknowledge()
+
+    def ask(self, answered, *, timeout_s) -> None:
+        if self.is_there:
+            answered()
 
     def acknowledge(self) -> None:
         tokens, self.tokens = self.tokens, []

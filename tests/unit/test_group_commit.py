@@ -45,6 +45,9 @@ class FakeWriter:
         self.timeouts_s.append(timeout_s)
         self.out.append(done)
 
+    def ask_soon(self, answered: Callable[[], None], *, timeout_s: float) -> None:
+        answered()
+
     def after(self, pause_s: float, callback: Callable[[], None]) -> None:
         if self.closed:
             raise WriterClosed
@@ -202,6 +205,16 @@ def test_only_the_place_that_failed_is_sent_again() -> None:
     assert shop.writer.values() == {A: [b"a"]}
     shop.writer.land()
     assert shop.reports.landed == ["first", "b", "a"]
+
+
+def test_a_broker_is_asked_for_only_while_nothing_is_sent() -> None:
+    shop = Shop()
+    answers: list[str] = []
+    shop.group.ask(lambda: answers.append("there"), timeout_s=1)
+    assert answers == ["there"]
+    shop.takes("a")
+    shop.group.ask(lambda: answers.append("never"), timeout_s=1)
+    assert answers == ["there"]
 
 
 def test_a_refused_place_fails_its_orders_and_no_others() -> None:

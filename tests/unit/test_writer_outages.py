@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event
 
 import pytest
@@ -95,6 +95,24 @@ def test_a_connection_that_breaks_in_a_round_is_made_again(cluster: FakeCluster,
     with pytest.raises(AppendFailed):
         writer.append(RECORDS)
     assert writer.append(RECORDS) == {A: Landed(0, 1)}
+
+
+def test_a_broker_that_is_there_answers_without_a_record_and_one_that_is_away_does_not(
+    cluster: FakeCluster, writer: Writer
+) -> None:
+    answered: SimpleQueue[None] = SimpleQueue()
+    writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+    answered.get(timeout=5)
+    cluster.stop(1)
+    assert not appends(writer, timeout_s=5)
+    writer.ask_soon(lambda: answered.put(None), timeout_s=0.2)
+    with pytest.raises(Empty):
+        answered.get(timeout=0.5)
+    cluster.start(1)
+    writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+    answered.get(timeout=5)
+    assert not cluster.produced
+    assert appends(writer, timeout_s=5)
 
 
 def test_a_broker_that_is_back_is_found_soon(cluster: FakeCluster, writer: Writer) -> None:
