@@ -17,12 +17,12 @@ from campus.api.carrier import Carrier, Terms
 from campus.api.headers import NOT_ACCEPTABLE, accepts
 from campus.api.operations import OPERATIONS, PATHS, Operation, allow_header, allow_of
 from campus.api.orders import OrderDesk
-from campus.api.parameters import value_of
+from campus.api.parameters import require_no_query, value_of
 from campus.api.problems import METHOD_NOT_ALLOWED, NO_SUCH_PATH
 from campus.api.reading import Reading
 from campus.api.stock import StockDesk
 from campus.runtime.board import Board
-from campus.runtime.http.problems import PROBLEM_JSON, Refused, Response
+from campus.runtime.http.problems import Refused, Response
 
 Environ: TypeAlias = dict[str, Any]
 View: TypeAlias = Callable[..., Response]
@@ -30,13 +30,13 @@ StartResponse: TypeAlias = Callable[[str, list[tuple[str, str]]], Any]
 
 BATCH_PATH = "/orders"
 # Any text may stand in a path, quoted, a slash too. But GET /orders/x/cancel is not the order "x/cancel".
-RULES = {"order_id": r"<order_id:re:[\s\S]+(?<!/cancel)>", "item": r"<item:re:[\s\S]+>"}
+RULES = {"order_id": r"<order_id:re:cancel|[\s\S]+(?<!/cancel)>", "item": r"<item:re:[\s\S]+>"}
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def make_app(terms: Terms, carrier: Carrier, board: Board) -> "App":
     desk, reading = OrderDesk(terms, carrier, board), Reading(carrier, board)
-    batches, stock = BatchDesk(desk), StockDesk(terms, carrier, reading)
+    batches, stock = BatchDesk(desk), StockDesk(terms, carrier, desk, reading)
     views: dict[str, View] = {
         "place_order": desk.place,
         "place_orders": batches.place,
@@ -92,9 +92,10 @@ def _rule(path: str) -> str:
 
 
 def _checked(operation: Operation, view: View) -> View:
-    """The view, asked only for what it can give and by parameters of the right type."""
-    gives = tuple({answer.media_type.partition(";")[0] for answer in operation.answers} | {PROBLEM_JSON})
+    """The view, asked only for what it can give, and by the parameters that it takes."""
+    gives = tuple({answer.media_type.partition(";")[0] for answer in operation.answers})
     in_path = {p.name: p for p in operation.parameters if p.where == "path"}
+    takes_query = any(p.where == "query" for p in operation.parameters)
 
     def serve(environ: Environ, **arguments: str) -> Response:
         accept = environ.get("HTTP_ACCEPT", "*/*")
@@ -102,6 +103,8 @@ def _checked(operation: Operation, view: View) -> View:
             raise NOT_ACCEPTABLE.refuses(f"There is {' and '.join(sorted(gives))}")
         for name, text in arguments.items():
             value_of(in_path[name], text)
+        if environ["QUERY_STRING"] and not takes_query:
+            require_no_query()
         return view(environ, **arguments)
 
     return serve

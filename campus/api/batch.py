@@ -4,18 +4,21 @@ One bad order does not lose the others. The answer is given when every order tha
 or its time is over; what has not been acknowledged by then is told with its id, since it may still come.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from campus.api.bodies import ORDER_FORM, read_batch
 from campus.api.orders import OrderDesk, key_of, order_not_acknowledged
+from campus.api.problems import AGAIN_AS_BATCH, LOOK_FIRST
 from campus.api.types import BatchAnswer, Problem, Result
 from campus.domain.events import OrderPlaced
 from campus.runtime.http.deferred import DEFERRED, Deferred
 from campus.runtime.http.problems import Refused, Response, json_response
+from campus.runtime.http.refusals import TRY_AGAIN
 
-ACCEPTED, MIXED = 202, 207
+ACCEPTED, MIXED, UNAVAILABLE = 202, 207, 503
 LATER = Response(ACCEPTED, (), b"")  # never sent: the deferred has another in its place
 
 
@@ -28,7 +31,7 @@ class BatchDesk:
     def place(self, environ: dict[str, Any]) -> Response:
         orders = read_batch(environ, self._desk.terms.batch_orders_max)
         key = key_of(environ)
-        batch = Batch(self._desk)
+        batch = Batch(self._desk, LOOK_FIRST if key is None else AGAIN_AS_BATCH)
         for index, body in enumerate(orders):
             try:
                 result = self._placed(batch, index, body, key)
@@ -45,7 +48,7 @@ class BatchDesk:
         desk = self._desk
         # A key has no line break, so no other batch and no single order can have the key of this one.
         order = desk.order_of(ORDER_FORM.read(body), None if key is None else f"{key}\n{index}")
-        if key is not None and desk.is_known(order):
+        if key is not None and desk.is_known(order.order_id):
             return _accepted(index, order.order_id)
         place = desk.place_of(order.item)
         desk.hand_over(place, order, BatchOrder(batch, index, order, place.partition))
@@ -54,27 +57,40 @@ class BatchDesk:
 
 
 class Batch:
-    def __init__(self, desk: OrderDesk) -> None:
+    def __init__(self, desk: OrderDesk, advice: str) -> None:
         self.desk = desk
+        self._advice = advice  # for the one who is not told in time what has become of an order
         self.results: list[Result | None] = []
         self.open: dict[int, str] = {}  # the ids of those that were handed over and are not settled
         self.deferred: Deferred | None = None
 
-    def settle(self, index: int, result: Result) -> None:
+    def landed(self, index: int) -> None:
+        self._settle(index, _accepted(index, self.open[index]))
+
+    def failed(self, index: int) -> None:
+        self._settle(index, self._not_acknowledged(index))
+
+    def answer(self) -> Response:
+        """As things are now: what is not settled may still come, and nobody can say."""
+        results = [
+            self._not_acknowledged(index) if result is None else result
+            for index, result in enumerate(self.results)
+        ]
+        accepted = sum(result.status == ACCEPTED for result in results)
+        status = ACCEPTED if accepted == len(results) else MIXED
+        later = TRY_AGAIN if any(result.status == UNAVAILABLE for result in results) else ()
+        return json_response(status, BatchAnswer(accepted=accepted, results=results), later)
+
+    def _settle(self, index: int, result: Result) -> None:
         self.results[index] = result
         del self.open[index]
         if not self.open and self.deferred is not None:
             self.deferred.replace(self.answer())
 
-    def answer(self) -> Response:
-        """As things are now: what is not settled may still come, and nobody can say."""
-        results = [
-            _not_acknowledged(index, self.open[index]) if result is None else result
-            for index, result in enumerate(self.results)
-        ]
-        accepted = sum(result.status == ACCEPTED for result in results)
-        status = ACCEPTED if accepted == len(results) else MIXED
-        return json_response(status, BatchAnswer(accepted=accepted, results=results))
+    def _not_acknowledged(self, index: int) -> Result:
+        order_id = self.open[index]
+        response = order_not_acknowledged(order_id, self._advice)
+        return Result(index=index, status=response.status, order_id=order_id, problem=_problem(response.body))
 
 
 class BatchOrder:
@@ -87,10 +103,10 @@ class BatchOrder:
 
     def landed(self) -> None:
         self._batch.desk.has_landed(self._order, self._partition)
-        self._batch.settle(self._index, _accepted(self._index, self._order.order_id))
+        self._batch.landed(self._index)
 
     def failed(self) -> None:
-        self._batch.settle(self._index, _not_acknowledged(self._index, self._order.order_id))
+        self._batch.failed(self._index)
 
 
 def _accepted(index: int, order_id: str) -> Result:
@@ -98,13 +114,9 @@ def _accepted(index: int, order_id: str) -> Result:
 
 
 def _refused(index: int, response: Response) -> Result:
-    return Result(index=index, status=response.status, problem=_problem(response))
+    return Result(index=index, status=response.status, problem=_problem(response.body))
 
 
-def _not_acknowledged(index: int, order_id: str) -> Result:
-    response = order_not_acknowledged(order_id)
-    return Result(index=index, status=response.status, order_id=order_id, problem=_problem(response))
-
-
-def _problem(response: Response) -> Problem:
-    return msgspec.json.decode(response.body, type=Problem)
+@lru_cache(maxsize=16)  # a batch over the bounds has the same again and again
+def _problem(body: bytes) -> Problem:
+    return msgspec.json.decode(body, type=Problem)

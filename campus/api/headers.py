@@ -72,10 +72,13 @@ def _range(text: str) -> tuple[str, float] | None:
     name, *parameters = (part.strip().lower() for part in text.split(";"))
     if "/" not in name:
         return None
+    quality = 1.0
     for parameter in parameters:
         if parameter.startswith("q="):
             try:
-                return name, float(parameter[2:])
+                quality = float(parameter[2:])
             except ValueError:
                 return None
-    return name, 1.0
+        elif not parameter.startswith("charset="):
+            return None  # of another type than there is here: ours have no parameters
+    return name, quality

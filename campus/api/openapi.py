@@ -5,6 +5,7 @@ OPTIONS, which the table need not name.
 """
 
 import copy
+import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,7 +14,13 @@ import msgspec
 from campus.api.headers import NOT_ACCEPTABLE
 from campus.api.operations import OPERATIONS, PATHS, Answer, Operation, allow_of
 from campus.api.parameters import Parameter
-from campus.api.problems import BY_SERVER, LENGTH_REQUIRED, METHOD_NOT_ALLOWED, NO_SUCH_PATH
+from campus.api.problems import (
+    BY_SERVER,
+    INVALID_PARAMETER,
+    LENGTH_REQUIRED,
+    METHOD_NOT_ALLOWED,
+    NO_SUCH_PATH,
+)
 from campus.api.types import Problem
 from campus.runtime.http.problems import JSON, PROBLEM_JSON, ProblemType, Response
 
@@ -45,6 +52,8 @@ PROBLEM_HEADERS = {
 def document() -> dict[str, Any]:
     types = [Problem, *_types()]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    for component in components.values():
+        component["description"] = inspect.cleandoc(component.get("description", ""))
     schema_of = {id(type_): schema for type_, schema in zip(types, schemas, strict=True)}
     writing = _Writing(schema_of)
     return {
@@ -86,7 +95,12 @@ class _Writing:
         return here
 
     def _operation(self, operation: Operation) -> dict[str, Any]:
-        problems = [*operation.problems, NOT_ACCEPTABLE, *_by_server(with_body=operation.method == "POST")]
+        problems = [
+            *operation.problems,
+            INVALID_PARAMETER,
+            NOT_ACCEPTABLE,
+            *_by_server(with_body=operation.method == "POST"),
+        ]
         written: dict[str, Any] = {
             "operationId": operation.name,
             "summary": operation.summary,

@@ -12,13 +12,13 @@ from campus.api.headers import INVALID_KEY, IdempotencyKey
 from campus.api.parameters import Parameter
 from campus.api.problems import (
     BROKER_AWAY,
-    INVALID_PARAMETER,
     KEY_REUSED,
     NO_ORDER_BOOK,
     NO_SUCH_PATH,
     NO_TOKEN,
     NOT_ACKNOWLEDGED,
     NOT_CANCELLABLE,
+    ORDER_BOOK_BEHIND,
     STARTING_ANEW,
     TOO_MANY_WAITING,
     UNKNOWN_ORDER,
@@ -107,7 +107,7 @@ ITEM = Parameter(
 )
 
 ORDER_BODY = (MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE)
-IN_PATH = (INVALID_PARAMETER, NO_SUCH_PATH)
+IN_PATH = (NO_SUCH_PATH,)
 HANDED_OVER = (TOO_MANY_WAITING, STARTING_ANEW)
 
 PLACE_ORDER = Operation(
@@ -156,7 +156,7 @@ GET_ORDER = Operation(
     says="From the order book, which remembers a bounded number of orders.",
     parameters=(ORDER_ID,),
     answers=(Answer(status=200, says="The order, as far as it is known", body=OrderView),),
-    problems=(*IN_PATH, UNKNOWN_ORDER, NO_ORDER_BOOK),
+    problems=(*IN_PATH, UNKNOWN_ORDER, ORDER_BOOK_BEHIND, NO_ORDER_BOOK),
 )
 FIND_ORDERS = Operation(
     name="find_orders",
@@ -171,7 +171,7 @@ FIND_ORDERS = Operation(
         Parameter(name="limit", where="query", type=ListLimit, says="At most so many; 100 if not said."),
     ),
     answers=(Answer(status=200, says="The orders", body=OrderList),),
-    problems=(INVALID_PARAMETER, NO_ORDER_BOOK),
+    problems=(NO_ORDER_BOOK,),
 )
 CANCEL_ORDER = Operation(
     name="cancel_order",
@@ -190,6 +190,7 @@ CANCEL_ORDER = Operation(
         *IN_PATH,
         UNKNOWN_ORDER,
         NOT_CANCELLABLE,
+        ORDER_BOOK_BEHIND,
         NO_ORDER_BOOK,
         *HANDED_OVER,
         NOT_ACKNOWLEDGED,
@@ -202,7 +203,7 @@ GET_STOCK = Operation(
     summary="What is in stock",
     says="Each item with the place in the journal as of which it is true.",
     answers=(Answer(status=200, says="The stock, by item", body=StockList),),
-    problems=(NO_ORDER_BOOK,),
+    problems=(ORDER_BOOK_BEHIND, NO_ORDER_BOOK),
 )
 RESTOCK = Operation(
     name="restock",
@@ -220,6 +221,7 @@ RESTOCK = Operation(
         RESTOCK_FORM.invalid,
         *IN_PATH,
         INVALID_KEY,
+        KEY_REUSED,
         NO_TOKEN,
         WRONG_TOKEN,
         *HANDED_OVER,

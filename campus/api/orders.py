@@ -7,14 +7,14 @@ that begins when the broker has the order, and from then on its answer is at lea
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from campus.api import bodies
 from campus.api.carrier import Carrier, Terms, Waiting
 from campus.api.headers import idempotency_key, preferred_wait_s
-from campus.api.problems import KEY_REUSED, not_acknowledged
+from campus.api.problems import AGAIN_WITH_KEY, KEY_REUSED, LOOK_FIRST, not_acknowledged
 from campus.api.types import Accepted, Order
 from campus.api.waits import OutcomeWaits
 from campus.domain.codec import keyed_record
@@ -45,12 +45,14 @@ class OrderDesk:
         order = self.order_of(form, key)
         answer = accepted(order)
         wait_s = self._wait_s(environ)
-        if key is not None and self.is_known(order):
+        advice = LOOK_FIRST if key is None else AGAIN_WITH_KEY
+        unsettled = partial(order_not_acknowledged, order.order_id, advice)
+        if key is not None and self.is_known(order.order_id):
             if wait_s:
-                environ[DEFERRED] = waiting = self._deferred(order.order_id, wait_s)
+                environ[DEFERRED] = waiting = self._deferred(unsettled, wait_s)
                 self.wait_for_outcome(order.order_id, wait_s, waiting, answer)
             return answer
-        deferred = self._deferred(order.order_id, wait_s) if wait_s or self.terms.acknowledged else None
+        deferred = self._deferred(unsettled, wait_s) if wait_s or self.terms.acknowledged else None
         place = self.place_of(order.item)
         self.hand_over(place, order, PlacedOrder(self, order, place.partition, deferred, answer, wait_s))
         if deferred is not None:
@@ -74,14 +76,12 @@ class OrderDesk:
     def place_of(self, item: str) -> Place:
         return self._places[item_partition(item, len(self._places))]
 
-    def is_known(self, order: OrderPlaced) -> bool:
-        """Whether the book has the order of this key, and it is this one. Raises Refused for another."""
-        book, part = self._board.find(OrderBook), key_part(order.order_id)
+    def is_known(self, keyed_id: str) -> bool:
+        """Whether the book knows the key, by this wish. Raises Refused if by another."""
+        book, part = self._board.find(OrderBook), key_part(keyed_id)
         first = book.id_of_key(part) if book and part else None
-        if first is not None and first != order.order_id:
-            raise KEY_REUSED.refuses(
-                "The Idempotency-Key belongs to an order of another user, item or quantity: take a new one"
-            )
+        if first is not None and first != keyed_id:
+            raise KEY_REUSED.refuses("The Idempotency-Key belongs to what had another body: take a new one")
         return first is not None
 
     def hand_over(self, place: Place, order: OrderPlaced, waiting: Waiting) -> None:
@@ -105,9 +105,9 @@ class OrderDesk:
             return 0
         return min(preferred_wait_s(prefer) or 0, self.terms.wait_max_s)
 
-    def _deferred(self, order_id: str, wait_s: int) -> Deferred:
+    def _deferred(self, unsettled: Callable[[], Response], wait_s: int) -> Deferred:
         timeout_s = self.terms.answer_timeout_s + wait_s if wait_s else None
-        return Deferred(partial(order_not_acknowledged, order_id), timeout_s)
+        return Deferred(unsettled, timeout_s)
 
 
 class PlacedOrder:
@@ -138,7 +138,7 @@ class PlacedOrder:
 
     def failed(self) -> None:
         if self._deferred is not None:
-            self._deferred.replace(order_not_acknowledged(self._order.order_id))
+            self._deferred.give_up()
 
 
 def key_of(environ: Mapping[str, Any]) -> str | None:
@@ -149,10 +149,14 @@ def key_of(environ: Mapping[str, Any]) -> str | None:
 def accepted(order: OrderPlaced) -> Response:
     """The same bytes for the same order: no time in it, and nothing that was decided since."""
     content = Accepted(
-        order_id=order.order_id, user_id=order.user_id, item=order.item, quantity=order.quantity
+        order_id=order.order_id,
+        status="accepted",
+        user_id=order.user_id,
+        item=order.item,
+        quantity=order.quantity,
     )
     return json_response(202, content, (("location", f"/orders/{order.order_id}"),))
 
 
-def order_not_acknowledged(order_id: str) -> Response:
-    return not_acknowledged({"order_id": order_id})
+def order_not_acknowledged(order_id: str, advice: str) -> Response:
+    return not_acknowledged({"order_id": order_id}, advice)

@@ -6,14 +6,14 @@ Nothing is guessed: `status=Reserved` would otherwise list every order, and look
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import inspect
 
 from campus.api.problems import INVALID_PARAMETER
-from campus.runtime.http.forms import wanted
+from campus.runtime.http.forms import cut, wanted
 from campus.runtime.http.problems import Refused
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
@@ -44,11 +44,15 @@ def of_query(query: str, known: Sequence[Parameter]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in pairs:
         if name not in by_name:
-            raise _refused("query", f"There is a parameter that is not known; there are {', '.join(by_name)}")
+            raise _refused(cut(name), f"It is not known here; there are {', '.join(by_name)}")
         if name in values:
             raise _refused(name, f"{name} is given more than once")
         values[name] = value_of(by_name[name], text)
     return values
+
+
+def require_no_query() -> NoReturn:
+    raise _refused("query", "Nothing can be asked here by a query: leave it away")
 
 
 def value_of(parameter: Parameter, text: str) -> Any:

@@ -7,24 +7,23 @@ the API is asked.
 from typing import TypeAlias
 
 from campus.runtime.http.problems import ProblemType, Response
-
-RETRY_AFTER_S = 2
-RETRY_AFTER = (("retry-after", str(RETRY_AFTER_S)),)
+from campus.runtime.http.refusals import TRY_AGAIN
 
 NO_SUCH_PATH = ProblemType(404, "no-such-path", "There is nothing at this path")
 METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This path does not take that method")
 INVALID_PARAMETER = ProblemType(400, "invalid-parameter", "A parameter is not understood")
 
-KEY_REUSED = ProblemType(422, "idempotency-key-reused", "The Idempotency-Key was used for another order")
+KEY_REUSED = ProblemType(422, "idempotency-key-reused", "The Idempotency-Key was used for something else")
 UNKNOWN_ORDER = ProblemType(404, "unknown-order", "This order is not known here")
 NOT_CANCELLABLE = ProblemType(409, "not-cancellable", "This order cannot be cancelled")
 NO_TOKEN = ProblemType(401, "token-missing", "This needs a token")
-WRONG_TOKEN = ProblemType(403, "token-wrong", "The token is not the right one")
+WRONG_TOKEN = ProblemType(401, "token-wrong", "The token is not the right one")
 
 TOO_MANY_WAITING = ProblemType(503, "too-many-waiting", "Too much waits already")
 STARTING_ANEW = ProblemType(503, "starting-anew", "The service is starting anew")
 NOT_ACKNOWLEDGED = ProblemType(503, "not-acknowledged", "This is not acknowledged")
 NO_ORDER_BOOK = ProblemType(503, "no-order-book", "Nobody keeps an order book here")
+ORDER_BOOK_BEHIND = ProblemType(503, "order-book-behind", "The order book is still being read")
 BROKER_AWAY = ProblemType(503, "broker-away", "The broker does not acknowledge what it is given")
 
 # What the server answers by itself, whatever the path: for the description (a test compares the two).
@@ -46,20 +45,25 @@ LENGTH_REQUIRED = 411  # of those: for methods that come with a body
 
 Ids: TypeAlias = dict[str, str]
 
+# What whoever was not answered may do; what is sent again as something else would be carried out twice.
+AGAIN_WITH_KEY = "Send the same again, with the same Idempotency-Key: it is carried out once"
+AGAIN_AS_BATCH = "Send the same batch again, whole, with the same Idempotency-Key: it is carried out once"
+AGAIN_AS_IT_IS = "Send the same again: it is carried out once"
+LOOK_FIRST = "It has no Idempotency-Key: look for it by its id before you send it again, or it may come twice"
 
-def not_acknowledged(ids: Ids) -> Response:
-    """Of an order or a restock that was handed over, by its id: it may still come."""
+
+def not_acknowledged(ids: Ids, advice: str) -> Response:
+    """Of what was handed over, by its id: it may still come."""
     return NOT_ACKNOWLEDGED(
-        "The broker has not acknowledged it in time. It may still be carried out: look for it by the id, "
-        "or send it again with the same Idempotency-Key",
-        headers=RETRY_AFTER,
+        f"The broker has not acknowledged it in time, and may still carry it out. {advice}",
+        headers=TRY_AGAIN,
         more=ids,
     )
 
 
 def too_many_waiting() -> Response:
-    return TOO_MANY_WAITING("Nothing was placed; try again in a moment", headers=RETRY_AFTER)
+    return TOO_MANY_WAITING("Nothing was placed; try again in a moment", headers=TRY_AGAIN)
 
 
 def starting_anew() -> Response:
-    return STARTING_ANEW("Nothing was placed; try again in a moment", headers=RETRY_AFTER)
+    return STARTING_ANEW("Nothing was placed; try again in a moment", headers=TRY_AGAIN)

@@ -11,11 +11,12 @@ from campus.api.carrier import Carrier
 from campus.api.docs_page import PAGE
 from campus.api.openapi import DOCUMENT
 from campus.api.parameters import of_query
-from campus.api.problems import BROKER_AWAY, NO_ORDER_BOOK, RETRY_AFTER, UNKNOWN_ORDER
+from campus.api.problems import BROKER_AWAY, NO_ORDER_BOOK, ORDER_BOOK_BEHIND, UNKNOWN_ORDER
 from campus.api.types import Health, Index, OrderList, StockList
 from campus.domain.order_book import OrderView
 from campus.runtime.board import Board
 from campus.runtime.http.problems import Response, json_response
+from campus.runtime.http.refusals import TRY_AGAIN
 from campus.stream.order_book import OrderBook
 
 ORDERS_LISTED = 100
@@ -38,12 +39,15 @@ class Reading:
 
     def stock(self, _environ: dict[str, Any]) -> Response:
         book = self._book()
-        return json_response(200, StockList(stock=book.stock(), window=book.window()))
+        stock, window = book.stock(), book.window()
+        if not stock and not window.caught_up:
+            raise ORDER_BOOK_BEHIND.refuses("Nothing is known of the stock yet", headers=TRY_AGAIN)
+        return json_response(200, StockList(stock=stock, window=window))
 
     def health(self, _environ: dict[str, Any]) -> Response:
         if self._carrier.is_through():
-            return json_response(200, Health())
-        return BROKER_AWAY("Orders are taken, and fail until it is back", headers=RETRY_AFTER)
+            return json_response(200, Health(status="ok"))
+        return BROKER_AWAY("Orders are taken, and fail until it is back", headers=TRY_AGAIN)
 
     def openapi(self, _environ: dict[str, Any]) -> Response:
         return DOCUMENT
@@ -52,7 +56,7 @@ class Reading:
         return PAGE
 
     def index(self, _environ: dict[str, Any]) -> Response:
-        return json_response(303, Index(), (("location", "/docs"),))
+        return json_response(303, Index(docs="/docs", openapi="/openapi.json"), (("location", "/docs"),))
 
     def known(self, order_id: str) -> OrderView:
         """Raises Refused for an order that the book does not know."""
@@ -60,9 +64,12 @@ class Reading:
         order = book.order(order_id)
         if order is None:
             window = book.window()
-            reading_on = "" if window.caught_up else ", and is still reading"
+            if not window.caught_up:  # a client takes a 404 for the last word
+                raise ORDER_BOOK_BEHIND.refuses(
+                    "The order book has no such order yet, and is still reading the logs", headers=TRY_AGAIN
+                )
             raise UNKNOWN_ORDER.refuses(
-                f"The order book has no such order. It remembers the last {window.orders_max}{reading_on}"
+                f"The order book has no such order. It remembers the last {window.orders_max}"
             )
         return order
 
@@ -71,6 +78,6 @@ class Reading:
         if book is None:
             raise NO_ORDER_BOOK.refuses(
                 "This process runs without the role that keeps it: start it with --role book too",
-                headers=RETRY_AFTER,
+                headers=TRY_AGAIN,
             )
         return book

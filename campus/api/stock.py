@@ -7,14 +7,22 @@ and its item, by which it finds the order's partition, comes from the order book
 import hmac
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from campus.api import bodies
 from campus.api.carrier import Carrier, Terms
-from campus.api.orders import key_of
-from campus.api.problems import NO_TOKEN, NOT_CANCELLABLE, WRONG_TOKEN, Ids, not_acknowledged
+from campus.api.orders import OrderDesk, key_of
+from campus.api.problems import (
+    AGAIN_AS_IT_IS,
+    AGAIN_WITH_KEY,
+    LOOK_FIRST,
+    NO_TOKEN,
+    NOT_CANCELLABLE,
+    WRONG_TOKEN,
+    not_acknowledged,
+)
 from campus.api.reading import Reading
 from campus.api.types import Cancelling, Restocked
 from campus.domain.codec import keyed_record
@@ -25,14 +33,16 @@ from campus.runtime.http.deferred import DEFERRED, Deferred
 from campus.runtime.http.problems import Response, json_response
 from campus.stream.writer import Place
 
+# RFC 6750, 3
 CHALLENGE = (("www-authenticate", 'Bearer realm="campuskafka"'),)
+CHALLENGE_AGAIN = (("www-authenticate", 'Bearer realm="campuskafka", error="invalid_token"'),)
 
 
 class StockDesk:
     """Touched in the event loop only."""
 
-    def __init__(self, terms: Terms, carrier: Carrier, reading: Reading) -> None:
-        self._terms, self._carrier, self._reading = terms, carrier, reading
+    def __init__(self, terms: Terms, carrier: Carrier, desk: OrderDesk, reading: Reading) -> None:
+        self._terms, self._carrier, self._desk, self._reading = terms, carrier, desk, reading
 
     def restock(self, environ: dict[str, Any], item: str) -> Response:
         self._require_token(environ)
@@ -42,9 +52,13 @@ class StockDesk:
             event_id = new_order_id(time.time_ns() // 1_000_000, os.urandom(NOISE_BYTES))
         else:
             event_id = keyed_restock_id(key, item=item, quantity=quantity)
-        event = StockAdded(event_id=event_id, item=item, quantity=quantity, reason="restock")
-        self._hand_over(environ, event, {"event_id": event_id})
-        return json_response(202, Restocked(event_id=event_id, item=item, quantity=quantity))
+        if key is None or not self._desk.is_known(event_id):
+            event = StockAdded(event_id=event_id, item=item, quantity=quantity, reason="restock")
+            advice = LOOK_FIRST if key is None else AGAIN_WITH_KEY
+            self._hand_over(environ, event, partial(not_acknowledged, {"event_id": event_id}, advice))
+        return json_response(
+            202, Restocked(event_id=event_id, item=item, quantity=quantity, status="accepted")
+        )
 
     def cancel(self, environ: dict[str, Any], order_id: str) -> Response:
         bodies.read_nothing(environ)
@@ -53,8 +67,8 @@ class StockDesk:
             raise NOT_CANCELLABLE.refuses("The order has failed, so there is nothing to release")
         if order.status != "cancelled":  # else it is done, and the answer the same
             event = OrderCancelled(order_id=order_id, item=order.item)
-            self._hand_over(environ, event, {"order_id": order_id})
-        return json_response(202, Cancelling(order_id=order_id, item=order.item))
+            self._hand_over(environ, event, partial(not_acknowledged, {"order_id": order_id}, AGAIN_AS_IT_IS))
+        return json_response(202, Cancelling(order_id=order_id, status="cancelling", item=order.item))
 
     def _require_token(self, environ: Mapping[str, Any]) -> None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -66,14 +80,14 @@ class StockDesk:
             )
         right = self._terms.token().reveal().encode()
         if not hmac.compare_digest(token.strip().encode("latin-1"), right):
-            raise WRONG_TOKEN.refuses("It is not the token of this service")
+            raise WRONG_TOKEN.refuses("It is not the token of this service", headers=CHALLENGE_AGAIN)
 
-    def _hand_over(self, environ: dict[str, Any], event: Input, ids: Ids) -> None:
+    def _hand_over(self, environ: dict[str, Any], event: Input, unsettled: Callable[[], Response]) -> None:
         """Raises Refused, and then nothing was."""
         topics = self._terms.topics
         place = Place(topics.orders_topic, item_partition(event.item, topics.partitions))
-        deferred = Deferred(partial(not_acknowledged, ids))
-        self._carrier.submit(place, keyed_record(event), HandedOver(deferred, ids))
+        deferred = Deferred(unsettled)
+        self._carrier.submit(place, keyed_record(event), HandedOver(deferred))
         if self._terms.acknowledged:
             environ[DEFERRED] = deferred
 
@@ -81,11 +95,11 @@ class StockDesk:
 class HandedOver:
     """An event, and the answer that waits for it; with `ack: none` nobody listens."""
 
-    def __init__(self, deferred: Deferred, ids: Ids) -> None:
-        self._deferred, self._ids = deferred, ids
+    def __init__(self, deferred: Deferred) -> None:
+        self._deferred = deferred
 
     def landed(self) -> None:
         self._deferred.release()
 
     def failed(self) -> None:
-        self._deferred.replace(not_acknowledged(self._ids))
+        self._deferred.give_up()

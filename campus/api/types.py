@@ -43,7 +43,7 @@ class Accepted(Struct, frozen=True, kw_only=True):
     """An order that the broker has. Whether it is reserved is decided a moment later."""
 
     order_id: str
-    status: Literal["accepted"] = "accepted"
+    status: Literal["accepted"]
     user_id: str
     item: str
     quantity: int
@@ -104,23 +104,23 @@ class Restocked(Struct, frozen=True, kw_only=True):
     event_id: str
     item: str
     quantity: int
-    status: Literal["accepted"] = "accepted"
+    status: Literal["accepted"]
 
 
 class Cancelling(Struct, frozen=True, kw_only=True):
     """A cancellation that the broker has. The reservation is released a moment later, once."""
 
     order_id: str
-    status: Literal["cancelling"] = "cancelling"
+    status: Literal["cancelling"]
     item: str
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
 
 
 class Index(Struct, frozen=True, kw_only=True):
     """Where to read on."""
 
-    docs: Literal["/docs"] = "/docs"
-    openapi: Literal["/openapi.json"] = "/openapi.json"
+    docs: Literal["/docs"]
+    openapi: Literal["/openapi.json"]

@@ -1,7 +1,7 @@
 """Answers that wait for an outcome: a bounded number, each at most for as long as its client said.
 
-While one waits, its answer is good already: whatever ends the wait, its time, a stop or a full house, the
-client is told what it would have been told without waiting.
+While one waits, its answer is good already: whatever ends the wait, its time, a stop, a full house or that
+the client seems to have left, it is told what it would have been told without waiting.
 """
 
 from campus.api.carrier import Carrier
@@ -31,6 +31,7 @@ class OutcomeWaits:
 
         def over() -> None:
             self._waiting.discard(deferred)
+            timer.cancel()
             take_back()
             deferred.release()
 
@@ -43,6 +44,7 @@ class OutcomeWaits:
         timer = self._carrier.call_later(wait_s, over)
         # The book tells it on a thread of its own, or on this one at once; either way it is told later.
         take_back = book.when_decided(order_id, lambda view: self._carrier.call_soon(decided, view))
+        deferred.when_left(over)
 
 
 def _outcome(view: OrderView, wait_s: int) -> Response:

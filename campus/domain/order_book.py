@@ -10,7 +10,8 @@ OrderStatus: TypeAlias = Literal["accepted", "reserved", "failed", "cancelled"]
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
-    """An order as far as it is known. All times are those of the log, as the events carry them.
+    """An order as far as it is known. `placed_at` is by the clock of whoever placed it, all other times are
+    the log's.
 
     `partition`, `offset`, `accepted_at`: where and when order-events took the record that is decided; of a
     rerouted order these change once. `remaining`, `journal_offset`, `seq`: of the entry that made the status.

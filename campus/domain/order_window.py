@@ -24,6 +24,7 @@ from campus.domain.events import (
     OrderPlaced,
     OrderRerouted,
     ReservationReleased,
+    StockChanged,
 )
 from campus.domain.order_book import OrderStatus, OrderView
 from campus.domain.order_ids import key_part
@@ -72,6 +73,7 @@ class OrderWindow:
         self._marks = bytearray(orders_max)
         self._by_id: dict[str, _Order] = {}
         self._by_key: dict[str, str] = {}
+        self._restock_by_key: dict[str, str] = {}  # the oldest first
         self._users, self._items = _Trails(orders_max), _Trails(orders_max)
 
     def __len__(self) -> int:
@@ -109,6 +111,8 @@ class OrderWindow:
             self._ignore(event)
         elif isinstance(event, OrderRerouted):
             self._move(event)
+        elif isinstance(event, StockChanged):
+            self._note_restock(event)
 
     # What is asked.
 
@@ -142,7 +146,8 @@ class OrderWindow:
         return max(found, key=len)
 
     def id_of_key(self, key: str) -> str | None:
-        return self._by_key.get(key)
+        """Of the order or restock that the key has made; of several, the one heard of first."""
+        return self._by_key.get(key) or self._restock_by_key.get(key)
 
     def undecided(self) -> Iterator[tuple[OrderPlaced, int]]:
         """Each order that is only accepted, and its partition; the first heard of first."""
@@ -189,6 +194,13 @@ class OrderWindow:
         order = self._find(event.rerouted_id, event.item) if event.rerouted_type == "OrderPlaced" else None
         if order is not None and order.strayed:
             order.partition, order.offset, order.strayed = event.to_partition, None, False
+
+    def _note_restock(self, event: StockChanged) -> None:
+        if (key := key_part(event.event_id)) is None:
+            return
+        self._restock_by_key.setdefault(key, event.event_id)
+        if len(self._restock_by_key) > self.orders_max:
+            del self._restock_by_key[next(iter(self._restock_by_key))]
 
     def _add(self, order: _Order) -> None:
         number, order_id = order.number, order.fact.order_id

@@ -15,7 +15,7 @@ from tests.attack.strict import OrderFields, Reading, Request, Tail
 from tests.http import contract
 
 SUCCESSES = {200, 202, 204, 207, 303}
-REFUSALS = {400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 503}
+REFUSALS = {400, 401, 404, 405, 406, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 503}
 NOT_FOR_US = {501, 505}  # RFC 9110's own answers to what no server of ours will ever do
 INTENDED_503 = {"not-acknowledged", "starting-anew", "stopping", "too-many-connections", "too-many-waiting",
                 "too-many-bodies"}  # fmt: skip

@@ -19,7 +19,7 @@ bearer = "{TOKEN}"
 
 [checks.negative_data_rejection]
 # A batch with a bad order in it is no bad request: the others are placed.
-expected-statuses = [207, 400, 401, 403, 404, 405, 406, 411, 413, 415, 422, 431]
+expected-statuses = [207, 400, 401, 404, 405, 406, 411, 413, 415, 422, 431]
 
 [[operations]]
 include-method = "OPTIONS"

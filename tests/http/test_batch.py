@@ -77,7 +77,17 @@ def test_a_batch_of_nothing_but_bad_orders_is_207_without_waiting_for_anybody():
         assert (answer.status, answer.json["accepted"]) == (207, 0)
 
 
-@pytest.mark.parametrize("body", ["[", "", "[1,]", b"[\xff]", '[{"a":NaN}]'])
+def test_an_element_that_is_no_json_to_an_order_does_not_lose_the_others(served):
+    order = json.dumps(AN_ORDER)
+    odd = ['{"a":NaN}', order.replace("ana", "\\ud800"), order.replace("2", "9" * 5000)]
+    answer = served.ask(a_batch(f" [ {order} , {', '.join(odd)},{order}]\r\n"))
+    assert answer.status == 207
+    assert [result["status"] for result in answer.json["results"]] == [202, 400, 400, 400, 202]
+
+
+@pytest.mark.parametrize(
+    "body", ["[", "", "[1,]", b"[\xff]", "[NaN", "[NaN,]", "[NaN] 1", "NaN", "[NaN 1]", "\ufeff[1]"]
+)
 def test_an_array_that_cannot_be_read_is_400(served, body):
     answer = served.ask(a_batch(body))
     assert (answer.status, answer.json["type"]) == (400, "/problems/malformed-json")
@@ -167,7 +177,27 @@ def test_the_cap_on_what_waits_counts_each_order():
         assert answer.status == 207
         assert [result["status"] for result in answer.json["results"]] == [202, 202, 503, 503]
         assert answer.json["results"][3]["problem"]["type"] == "/problems/too-many-waiting"
+        assert int(answer.headers["retry-after"]) > 0
         assert "order_id" not in answer.json["results"][3]
+
+
+@pytest.mark.parametrize(
+    ("headers", "advice"),
+    [
+        ((), "It has no Idempotency-Key: look for it by its id"),
+        (("Idempotency-Key: batch-1",), "Send the same batch again, whole, with the same Idempotency-Key"),
+    ],
+)
+def test_who_is_not_told_in_time_is_told_what_does_not_order_twice(headers, advice):
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit) as served:
+        client = served.client().send(a_batch([AN_ORDER], *headers))
+        soon(lambda: commit.tokens)
+        commit.fail(Late("within 10 s", None))
+        answer = client.answer()
+        assert int(answer.headers["retry-after"]) > 0
+        [result] = answer.json["results"]
+        assert advice in result["problem"]["detail"]
 
 
 def test_a_commit_that_ends_amid_a_batch_loses_nothing_of_what_it_took():

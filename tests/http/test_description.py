@@ -203,7 +203,11 @@ def test_head_is_get_without_the_body(served, path):
     ("path", "accept", "status"),
     [
         ("/health", "application/json", 200),
-        ("/health", "application/problem+json", 200),
+        ("/health", "application/problem+json", 406),
+        ("/stock", "application/json;q=0, */*;q=0.5", 406),
+        ("/health", "application/json, application/json;version=2;q=0", 200),
+        ("/health", "application/json;version=2;q=0, application/json", 200),
+        ("/health", "application/json; charset=utf-8", 200),
         ("/health", "application/*;q=0.1", 200),
         ("/health", "text/html, */*;q=0.1", 200),
         ("/health", "no such thing", 200),

@@ -114,7 +114,8 @@ def test_an_order_that_is_not_acknowledged_is_503_and_may_still_come():
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json["type"] == "/problems/not-acknowledged"
     assert answer.json["order_id"] == json.loads(value)["order_id"]
-    assert "may still be carried out" in answer.json["detail"]
+    assert "may still carry it out" in answer.json["detail"]
+    assert "look for it by its id before you send it again" in answer.json["detail"]
     assert "order-events" not in answer.text.decode()  # nothing of the inside
 
 
@@ -193,7 +194,12 @@ def test_a_refusal_never_passes_the_answer_of_an_order_before_it(after_it, refus
         ({}, ["#/user_id", "#/item", "#/quantity"]),
         ("[]", ["#"]),
         ("7", ["#"]),
-        ('{"user_id": "ana", "item": "pizza", "quantity": "2", "quantity": 2}', ["#"]),
+        ('{"user_id": "ana", "item": "pizza", "quantity": "2", "quantity": 2}', ["#/quantity"]),
+        ('{"user_id": "ana", "item": "pizza", "quantity": 1, "quantity": 2}', ["#/quantity"]),
+        ('{"item": "a\\"", "user_id": "ana", "item": "pizza", "quantity": 2, "\\u0069tem": "b"}', ["#/item"]),
+        ('{"user_id": {"a": 1, "a": 2}, "item": "pizza", "quantity": 2, "user_id": "ana"}', ["#/user_id"]),
+        ({**AN_ORDER, "a b/%~é": 1}, ["#/a%20b~1%25~0%C3%A9"]),
+        ({**AN_ORDER, "x" * 41: 1}, ["#"]),
         ('{"x": ' + "[" * 30_000 + "]" * 30_000 + "}", ["#"]),
     ],
 )

@@ -1,5 +1,7 @@
 """Prefer: wait on POST /order: the outcome if it comes in time, and never less than a 202."""
 
+import socket
+
 import pytest
 
 from campus.runtime.http.server import HttpServer
@@ -91,6 +93,37 @@ def test_one_more_than_may_wait_is_answered_at_once(kitchen):
         soon(has_wishes(kitchen.book))  # there is room again
         kitchen.decides(served.commit)
         assert second.answer().status == 200
+
+
+def test_who_has_left_waits_no_more_and_leaves_room(kitchen):
+    with a_producer(book=kitchen.book, waits_max=1) as served:
+        gone = served.client().send(waiting_order("wait=30"))
+        soon(has_wishes(kitchen.book))
+        gone.close()
+        soon(has_wishes(kitchen.book, 0))
+        stays = served.client().send(waiting_order("wait=30"))
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        assert stays.answer().status == 200
+
+
+def test_who_has_said_his_last_word_is_told_what_is_true_by_then(kitchen):
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit, book=kitchen.book, waits_max=1) as served:
+        client = served.client().send(waiting_order("wait=30"))
+        soon(lambda: commit.tokens)
+        client.socket.shutdown(socket.SHUT_WR)
+        commit.acknowledge()
+        assert client.answer().status == 202
+        assert client.is_closed()
+        both = served.client().send(2 * waiting_order("wait=30"))
+        both.socket.shutdown(socket.SHUT_WR)
+        for _ in range(2):
+            soon(lambda: commit.tokens)
+            commit.acknowledge()
+            assert both.answer().status == 202
+        assert both.is_closed()
+        assert has_wishes(kitchen.book, 0)()
 
 
 def test_an_order_that_does_not_land_is_503_however_long_its_client_would_wait(kitchen):

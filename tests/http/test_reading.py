@@ -6,7 +6,7 @@ import pytest
 
 from campus.domain.codec import encode
 from campus.domain.partitions import item_partition
-from campus.stream.group_commit import Late
+from campus.stream.group_commit import Late, Overrun
 from tests.builders import PARTITIONS, an_order
 from tests.http.kitchen import Kitchen
 from tests.http.serving import AN_ORDER, FakeCommit, a_producer, a_request, soon
@@ -111,7 +111,8 @@ def test_orders_are_found_by_user_item_and_status(served, kitchen):
         ("item=", "item"),
         ("user_id=" + "x" * 257, "user_id"),
         ("item=a&item=b", "item"),
-        ("colour=red", "query"),
+        ("colour=red", "colour"),
+        ("x" * 50 + "=1", "x" * 39 + "…"),
         ("user_id", "user_id"),
         ("user_id=%ff", "query"),
         ("&".join(f"a{n}=1" for n in range(50)), "query"),
@@ -121,6 +122,17 @@ def test_a_query_that_is_not_understood_is_400_and_names_the_parameter(served, q
     answer = served.get(f"/orders?{query}")
     assert (answer.status, answer.json["type"]) == (400, "/problems/invalid-parameter")
     assert [error["parameter"] for error in answer.json["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize("path", ["/stock?item=pizza", "/health?x", "/orders/a?x=1"])
+def test_a_query_where_there_is_nothing_to_ask_by_one_is_400(served, path):
+    answer = served.get(path)
+    assert (answer.status, answer.json["type"]) == (400, "/problems/invalid-parameter")
+
+
+def test_an_order_with_a_query_is_not_placed(served):
+    assert served.ask(a_request(path="/order?dry_run=true")).status == 400
+    assert served.commit.taken == []
 
 
 def test_the_stock_is_told_by_item_with_where_it_is_true(served, kitchen):
@@ -152,3 +164,49 @@ def test_health_tells_whether_the_broker_takes_what_it_is_given():
         assert waiting.answer().status == 503
         soon(lambda: served.get("/health").json["status"] == 503)
         assert served.get("/health").json["type"] == "/problems/broker-away"
+
+
+def test_health_is_well_again_by_itself_when_the_broker_is_back_and_nobody_orders():
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit) as served:
+        waiting = served.client().send(a_request())
+        soon(lambda: commit.tokens)
+        commit.fail(Late("within 10 s", None))
+        assert waiting.answer().status == 503
+        soon(lambda: served.get("/health").json["status"] == 503)
+        commit.is_there = True
+        soon(lambda: served.get("/health").json == {"status": "ok"})
+
+
+def test_a_flood_beyond_the_cap_is_no_fault_of_the_broker(caplog):
+    commit = FakeCommit(refuses=Overrun(20_000, 9_000_000))
+    with a_producer(commit=commit) as served:
+        assert served.order().json["type"] == "/problems/too-many-waiting"
+        soon(lambda: "orders beyond waiting_orders_max fail" in caplog.text)
+        assert served.get("/health").json == {"status": "ok"}
+
+
+def test_what_a_book_that_still_reads_does_not_know_is_503_and_comes(served, kitchen):
+    kitchen.book.come_so_far(caught_up=False, behind=7)
+    for answer in (
+        served.get("/orders/o-1"),
+        served.ask(a_request(b"", path="/orders/o-1/cancel", headers=())),
+    ):
+        assert (answer.status, answer.json["type"]) == (503, "/problems/order-book-behind")
+        assert int(answer.headers["retry-after"]) > 0
+    kitchen.takes(encode(an_order("o-1", "pizza", 1)), item_partition("pizza", PARTITIONS))
+    assert served.get("/orders/o-1").status == 200
+
+
+def test_a_book_that_has_read_nothing_does_not_say_that_the_stock_is_empty():
+    empty = Kitchen()
+    with a_producer(book=empty.book) as served:
+        assert served.get("/stock").json["stock"] == []
+        empty.book.come_so_far(caught_up=False, behind=0)
+        assert served.get("/stock").json["type"] == "/problems/order-book-behind"
+
+
+@pytest.mark.parametrize("order_id", ["cancel", "a cancel"])
+def test_an_order_may_have_any_name_but_one_that_ends_like_a_cancellation(served, kitchen, order_id):
+    kitchen.takes(encode(an_order(order_id, "pizza", 1)), item_partition("pizza", PARTITIONS))
+    assert served.get(f"/orders/{quote(order_id)}").json["order_id"] == order_id

@@ -65,6 +65,19 @@ def test_a_restock_sent_again_with_its_key_is_one_restock(served, kitchen):
     assert served.get("/stock").json["stock"][0]["remaining"] == 105
 
 
+def test_the_key_of_a_restock_that_the_book_knows_is_for_no_other(served, kitchen):
+    headers = (JSON, BEARER, "Idempotency-Key: monday")
+    first = served.ask(restocking(headers=headers))
+    kitchen.decides(served.commit)
+    other = served.ask(restocking(quantity=4, headers=headers))
+    assert (other.status, other.json["type"]) == (422, "/problems/idempotency-key-reused")
+    again = served.ask(restocking(headers=headers))
+    assert again.text == first.text
+    assert len(served.commit.taken) == 1
+    order = a_request(AN_ORDER, headers=(JSON, "Idempotency-Key: monday"))
+    assert served.ask(order).status == 202  # an order's key is another
+
+
 @pytest.mark.parametrize("headers", [(), ("Authorization: Basic abc",), ("Authorization: Bearer",)])
 def test_without_a_token_it_is_401_and_says_how_to_show_one(served, headers):
     answer = served.ask(restocking(headers=(JSON, *headers)))
@@ -74,9 +87,10 @@ def test_without_a_token_it_is_401_and_says_how_to_show_one(served, headers):
 
 
 @pytest.mark.parametrize("token", ["wrong", TOKEN + "x", TOKEN[:-1], "é", TOKEN.upper()])
-def test_with_a_wrong_token_it_is_403_and_nothing_is_said_of_the_body(served, token):
+def test_with_a_wrong_token_it_is_401_and_nothing_is_said_of_the_body(served, token):
     answer = served.ask(restocking(quantity=0, headers=(JSON, f"Authorization: Bearer {token}")))
-    assert (answer.status, answer.json["type"]) == (403, "/problems/token-wrong")
+    assert (answer.status, answer.json["type"]) == (401, "/problems/token-wrong")
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     assert served.commit.taken == []
 
 
@@ -125,7 +139,7 @@ def test_a_token_that_nobody_set_stands_in_the_data_folder_and_nowhere_else(tmp_
     with a_producer(token=None, config=a_config(data_dir=tmp_path / "data")) as served:
         token = (tmp_path / "data" / "token").read_text().strip()
         assert served.ask(restocking(headers=(JSON, f"Authorization: Bearer {token}"))).status == 202
-        assert served.ask(restocking()).status == 403
+        assert served.ask(restocking()).json["type"] == "/problems/token-wrong"
     assert token not in caplog.text
 
 

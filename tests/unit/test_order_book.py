@@ -15,7 +15,7 @@ from campus.domain.events import (
     StockChanged,
 )
 from campus.domain.ledger import StockLedger
-from campus.domain.order_ids import key_part, keyed_order_id
+from campus.domain.order_ids import key_part, keyed_order_id, keyed_restock_id
 from campus.domain.order_window import LOOKS_MAX, OrderWindow
 from campus.stream.book_keeper import last_records
 from campus.stream.history import Bounds
@@ -325,6 +325,22 @@ def test_a_key_finds_the_order_that_it_made_as_long_as_the_window_has_it():
     assert a.book.id_of_key(key) is None
 
 
+def test_a_key_finds_the_restock_that_it_made_and_so_many_as_there_may_be_orders():
+    a = ABook(orders_max=2)
+    ids = [keyed_restock_id(key, item="tea", quantity=5) for key in ("monday", "tuesday", "friday")]
+    for event_id in (*ids[:2], "opening", ids[1]):
+        restocks(a, event_id)
+    assert [a.book.id_of_key(key_part(one)) for one in ids] == [*ids[:2], None]
+    restocks(a, ids[2])
+    assert [a.book.id_of_key(key_part(one)) for one in ids] == [None, *ids[1:]]
+
+
+def restocks(a, event_id):
+    a.journals(
+        StockChanged, event_id=event_id, item="tea", quantity=5, remaining=5, reason="restock", decided_at=AT
+    )
+
+
 # Stock
 
 
@@ -341,9 +357,7 @@ def test_the_stock_is_the_journals_with_what_is_reserved_and_as_of_which_entry(a
 def test_a_claim_is_no_entry_of_its_own(a):
     a.reserves()
     a.book.journalled(P, [(99, a_claim())])
-    a.journals(
-        StockChanged, event_id="s", item="tea", quantity=5, remaining=5, reason="restock", decided_at=AT
-    )
+    restocks(a, "s")
     assert [(v.item, v.as_of_seq, v.as_of_offset) for v in a.book.stock()] == [
         ("pizza", 2, 12),
         ("tea", 2, 12),

@@ -18,7 +18,7 @@ Settled: TypeAlias = Callable[[Response | None], None]
 class Deferred:
     """Touched in the event loop only."""
 
-    __slots__ = ("_otherwise", "_settled", "answer", "answer_timeout_s", "done")
+    __slots__ = ("_has_left", "_otherwise", "_settled", "_when_left", "answer", "answer_timeout_s", "done")
 
     def __init__(self, otherwise: Callable[[], Response], answer_timeout_s: float | None = None) -> None:
         """`otherwise` makes the answer for when nobody released the response in time.
@@ -30,6 +30,8 @@ class Deferred:
         self.answer: Response | None = None  # the one that took the place of the view's own
         self._otherwise = otherwise
         self._settled: Settled | None = None
+        self._has_left = False
+        self._when_left: Callable[[], None] | None = None
 
     def release(self) -> None:
         """Send the response that the view returned."""
@@ -43,6 +45,14 @@ class Deferred:
         """From now on this is the answer for when nobody releases the other in time."""
         self._otherwise = lambda: response
 
+    def when_left(self, left: Callable[[], None]) -> None:
+        """Be told, perhaps at once, that the client has left, as far as anybody can see, and is to be kept
+        nothing for. It may only have ended its side of the connection: it is still to be answered, now."""
+        if self._has_left:
+            left()
+        else:
+            self._when_left = left
+
     # The server's side.
 
     def give_up(self) -> None:
@@ -53,6 +63,13 @@ class Deferred:
         """Nobody waits any more: whoever releases it later does so in vain."""
         self.done = True
         self._settled = None
+        self.leave()
+
+    def leave(self) -> None:
+        self._has_left = True
+        left, self._when_left = self._when_left, None
+        if left is not None:
+            left()
 
     def when_settled(self, settled: Settled) -> None:
         assert not self.done

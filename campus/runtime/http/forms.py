@@ -1,12 +1,16 @@
 """A JSON body as a value of one type, or a problem that names every fault by its JSON pointer.
 
 What is right costs one decoding. Only what is wrong is looked at again, field by field, in words of ours:
-so they are stable, and echo nothing that the client sent but the name of a field it should not have.
+so they are stable, and echo nothing that the client sent but the name of a field it should not have. Where
+what is no JSON ceases to be some, the decoder says.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Generic, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec import DecodeError, Struct, ValidationError, inspect
@@ -18,6 +22,7 @@ ECHO_CHARS_MAX = 40
 UNKNOWN_MAX = 5  # of the unknown fields that are told
 HINTS_MAX = 2  # of them with what was probably meant, which takes longer than to read the body
 WHOLE_BODY = "#"
+IN_FRAGMENT = "!$&'()*+,;=:@/?-._~"  # stand for themselves in a URI's fragment (RFC 3986, 3.5)
 
 MALFORMED_JSON = ProblemType(400, "malformed-json", "The body is no JSON")
 UNSUPPORTED_MEDIA_TYPE = ProblemType(415, "unsupported-media-type", "The body is of another type")
@@ -26,31 +31,38 @@ F = TypeVar("F", bound=Struct)
 
 
 class Fault(NamedTuple):
-    """`pointer` is the fragment form of a JSON pointer, as in the examples of RFC 9457."""
+    """`pointer` is a JSON pointer as the fragment of a URI (RFC 6901, 6)."""
 
     pointer: str
     detail: str
 
 
 class Form(Generic[F]):
-    """Of a flat struct that forbids unknown fields; `thing` is what its JSON stands for: "order"."""
+    """Of a flat struct whose fields are all required, and no others allowed; `thing` is what its JSON stands
+    for: "order"."""
 
     def __init__(self, struct: type[F], *, thing: str) -> None:
         self.invalid = ProblemType(422, f"invalid-{thing}", f"This is no valid {thing}")
         self._decoder: Decoder[F] = Decoder(struct)
         self._fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
         self._names = ", ".join(self._fields)
-        self._whole = f"an object of {self._names}, each once" if self._fields else "an empty object"
-        self._wants = {name: wanted(inspect.type_info(type_)) for name, type_ in self._fields.items()}
+        self._whole = f"an object of {self._names}" if self._fields else "an empty object"
+        types = {name: inspect.type_info(type_) for name, type_ in self._fields.items()}
+        self._wants = {name: wanted(type_) for name, type_ in types.items()}
+        texts = sum(isinstance(type_, inspect.StrType) for type_ in types.values())
+        self._quotes = 2 * (len(types) + texts)  # if none is escaped, and no field stands twice
 
     def read(self, body: bytes) -> F:
         """Raises Refused: 400 for what is no JSON, 422 for JSON that is no such form."""
         try:
-            return self._decoder.decode(body)
+            form = self._decoder.decode(body)
         except (ValidationError, RecursionError) as error:
             raise self._invalid(list(self._faults(body))) from error
         except (DecodeError, UnicodeDecodeError) as error:
             raise malformed(body, error) from error
+        if body.count(b'"') != self._quotes and (faults := _repeated(body)):
+            raise self._invalid(faults)
+        return form
 
     def _faults(self, body: bytes) -> Iterator[Fault]:
         try:
@@ -60,9 +72,9 @@ class Form(Generic[F]):
             return
         except (DecodeError, UnicodeDecodeError) as error:  # behind what the typed decoder stopped at
             raise malformed(body, error) from error
-        faults = list(self._faults_of_fields(content)) if isinstance(content, dict) else []
-        # Nothing at all: a field that stands twice and was wrong the first time.
-        yield from faults or [Fault(WHOLE_BODY, f"The body must be {self._whole}")]
+        of_fields = list(self._faults_of_fields(content)) if isinstance(content, dict) else []
+        # No field is wrong: one that stands twice was, the first time.
+        yield from of_fields or _repeated(body) or [Fault(WHOLE_BODY, f"The body must be {self._whole}")]
 
     def _faults_of_fields(self, content: dict[str, object]) -> Iterator[Fault]:
         for name, type_ in self._fields.items():
@@ -75,7 +87,7 @@ class Form(Generic[F]):
         for nth, name in enumerate(unknown):
             meant = _nearest(name, missing) if nth < HINTS_MAX else None
             hint = f"did you mean {meant}?" if meant else f"there are {self._names or 'none'}"
-            yield Fault(_pointer(name), f"{_cut(name)} is not a field here: {hint}")
+            yield Fault(_pointer(name), f"{cut(name)} is not a field here: {hint}")
 
     def _invalid(self, faults: list[Fault]) -> Refused:
         return self.invalid.refuses(
@@ -109,8 +121,23 @@ def malformed(body: bytes, error: Exception) -> Refused:
     elif isinstance(error, UnicodeDecodeError):
         detail = "The body is not UTF-8"
     else:
-        detail = f"The body is not JSON: {error}"
+        detail = f"The body is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
     return MALFORMED_JSON.refuses(detail)
+
+
+def _repeated(body: bytes) -> list[Fault]:
+    """What stands twice in an object: which of them counts, each reader of JSON decides for himself."""
+    names: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        names[:] = [name for name, _ in pairs]  # of the outermost object in the end
+
+    try:
+        json.loads(body.decode(), object_pairs_hook=note, parse_int=len, strict=False)
+    except (ValueError, RecursionError):  # of a value that does not count; to the other decoder it was JSON
+        return []
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return [Fault(_pointer(name), f"{cut(name)} is given more than once") for name in twice]
 
 
 def _fits(value: object, type_: object) -> bool:
@@ -139,8 +166,10 @@ def _nearest(name: str, fields: Iterable[str]) -> str | None:
 
 
 def _pointer(name: str) -> str:
-    return "#/" + _cut(name).replace("~", "~0").replace("/", "~1")
+    if len(name) > ECHO_CHARS_MAX:
+        return WHOLE_BODY
+    return "#/" + quote(name.replace("~", "~0").replace("/", "~1"), safe=IN_FRAGMENT)
 
 
-def _cut(name: str) -> str:
+def cut(name: str) -> str:
     return name if len(name) <= ECHO_CHARS_MAX else name[: ECHO_CHARS_MAX - 1] + "…"

@@ -98,6 +98,8 @@ class Connection(asyncio.Protocol):
         self._is_mute = True
         if self._stage is OPEN and (self._waiting or self._requests):
             self._stage = CLOSING
+        if self._waiting:
+            self._waiting[2].leave()
         return self._stage is CLOSING
 
     def pause_writing(self) -> None:
@@ -157,6 +159,8 @@ class Connection(asyncio.Protocol):
         while requests and self._waiting is None and self._is_writing:
             request = requests.popleft()
             response, deferred = self._service.answer(request)
+            if deferred is not None and self._is_mute:
+                deferred.leave()
             if deferred is None:
                 self._send(request, response)
             elif deferred.done:
