@@ -61,9 +61,9 @@ CONFIG_FILE = Path(__file__).resolve().parent / "config.yaml"
 
 def main(argv: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    role_modules, command_modules = _role_modules(), _modules_of(campus.commands)
-    args = _parser(role_modules, command_modules).parse_args(argv)
     try:
+        role_modules, command_modules = _role_modules(), _modules_of(campus.commands)
+        args = _parser(role_modules, command_modules).parse_args(argv)
         config = load(
             args.config,
             roles={name: module.Settings for name, module in role_modules.items()},
@@ -251,7 +251,11 @@ def _running(children: Sequence[Child], config: Config) -> Iterator[None]:
         yield
     finally:
         words.put("stop")
-        thread.join()
+        try:
+            thread.join()
+        except KeyboardInterrupt:  # they are stopping, and for so long what they stand on must not go
+            thread.join()
+            raise
 
 
 class _Up:

@@ -6,8 +6,10 @@ topics, groups and port are not touched, and when the run is over, nothing of it
 
 import contextlib
 import io
+import logging
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -16,13 +18,18 @@ from typing import Any
 from campus.bench.apart import BenchFailed
 from campus.bench.orders import Wishes
 from campus.runtime.addresses import Address, listens
-from campus.runtime.config import Config
+from campus.runtime.config import Config, KafkaConfig
+from campus.runtime.errors import CampusError
 from campus.stream.removal import remove_all_named
 
 System = Callable[..., AbstractContextManager[None]]  # Context.system
 ITEMS = ("pizza", "burger", "salad", "sandwich")  # of a config without a stock
 ROLES = ("analytics", "inventory", "book", "producer")  # in the order in which they start
 NEVER_S = 86_400.0
+LOOK_EVERY_S = 1.0
+AWAY_S = 5.0  # then it was no short restart, and nothing that is measured after it is worth its time
+
+log = logging.getLogger("bench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +100,42 @@ def live_ground(config: Config) -> Ground:
 def own_ground(config: Config, system: System) -> Iterator[Ground]:
     """For as long as the block lasts; whatever ends it, topics and groups are gone afterwards.
 
-    Raises BrokerAway, NotRemoved.
+    Raises BrokerAway, NotRemoved; where something else has ended the block, that, and says what is left.
     """
     run = f"bench-{secrets.token_hex(4)}"
     ground = Ground(_own_config(config, f"{run}-"), run, system)
     try:
         yield ground
-    finally:
-        remove_all_named(config.kafka, f"{run}-")
+    except BaseException:
+        try:
+            remove_all_named(config.kafka, f"{run}-")
+        except (CampusError, KeyboardInterrupt) as fault:
+            why = str(fault) or "it was interrupted"
+            log.warning("the topics and groups that begin with %s- could not be removed: %s", run, why)
+        raise
+    remove_all_named(config.kafka, f"{run}-")
+
+
+class BrokerWatch:
+    """Notices that there is no broker any more: a load would wait for each of its answers in vain."""
+
+    def __init__(self, kafka: KafkaConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kafka, self._clock = kafka, clock
+        self._there_at_s = self._looked_at_s = clock()
+
+    def look_if_due(self) -> None:
+        """Raises BenchFailed."""
+        now_s = self._clock()
+        if now_s - self._looked_at_s < LOOK_EVERY_S:
+            return
+        self._looked_at_s = now_s
+        if any(map(listens, self._kafka.addresses)):
+            self._there_at_s = now_s
+        elif now_s - self._there_at_s >= AWAY_S:
+            raise BenchFailed(
+                f"Kafka at {self._kafka.bootstrap_servers} went away while it was measured. Probably it was "
+                "stopped, or has crashed: see its log, and start again"
+            )
 
 
 def _own_config(config: Config, prefix: str) -> Config:

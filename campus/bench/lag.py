@@ -8,9 +8,11 @@ late.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from threading import Event
 
 from campus.bench.apart import Tell, run_apart
+from campus.bench.consumers import Consumers
 from campus.bench.load import Generator, Load, Offered, offer
 from campus.bench.orders import Wishes
 from campus.domain.lag_verdict import Observation, Verdict, judged
@@ -22,8 +24,10 @@ CLIENTS = 32
 OVERLOAD = 2.0  # so many times what a slowed inventory handles
 
 LOOK_EVERY_S = 0.25
-# Of the observations that are judged: a role commits once a second, and between two commits lag only grows.
+# What is judged is the least of every so many seconds: a role commits once a second, and between two commits
+# lag only grows. Of fewer than so many of them it cannot be said that it grows on.
 JUDGED_EVERY_S = 2.0
+JUDGED_LEAST = 4
 DRAIN_PATIENCE_S = 30.0  # without a partition's lag getting less
 
 Look = Callable[[], Mapping[int, Observation]]
@@ -113,10 +117,16 @@ class Watch:
 
 
 def loaded(
-    load: Load, wishes: Wishes, door: Address, watch: Watch, *, heard: Callable[[int], None]
+    load: Load,
+    wishes: Wishes,
+    door: Address,
+    inventory: Consumers,
+    watch: Watch,
+    *,
+    heard: Callable[[int], None],
 ) -> Offered:
-    """The load, watched while it lasts. Raises BenchFailed."""
-    return run_apart(_work, load, wishes, door, heard=heard, meanwhile=watch.look_if_due)
+    """The load, watched while it lasts. Raises BenchFailed, BrokerAway."""
+    return run_apart(_work, load, wishes, door, inventory, heard=heard, meanwhile=watch.look_if_due)
 
 
 def figures(
@@ -163,7 +173,7 @@ def totals(points: Sequence[LagPoint]) -> dict[float, int]:
 
 
 def _peak(points: Sequence[LagPoint]) -> tuple[int, float]:
-    total = totals(points)
+    total = totals([point for point in points if point.at_s >= 0])
     peak_at_s = max(total, key=lambda at_s: total[at_s], default=0.0)
     return total.get(peak_at_s, 0), peak_at_s
 
@@ -181,9 +191,10 @@ def _drained_s(seen: Mapping[int, Sequence[Observation]], load_ended_s: float) -
 def _partition(partition: int, seen: Sequence[Observation], offered: Offered) -> PartitionLag:
     under_load = [at for at in seen if offered.began_s <= at.at_s <= offered.ended_s]
     after_it = [at for at in seen if at.at_s > offered.ended_s]
+    of_load = [at for at in seen if at.at_s >= offered.began_s]
     return PartitionLag(
         partition=partition,
-        peak=max(at.lag for at in seen),
+        peak=max((at.lag for at in of_load), default=0),
         at_load_end=under_load[-1].lag if under_load else 0,
         at_last=seen[-1].lag,
         verdict_under_load=_verdict(under_load or seen),
@@ -192,13 +203,15 @@ def _partition(partition: int, seen: Sequence[Observation], offered: Offered) ->
 
 
 def _verdict(seen: Sequence[Observation]) -> Verdict:
-    window = [seen[-1]]
-    for at in reversed(seen):
-        if window[0].at_s - at.at_s >= JUDGED_EVERY_S:
-            window.insert(0, at)
-    return judged(window).verdict
+    last_s = seen[-1].at_s
+    spans = groupby(seen, lambda at: int((last_s - at.at_s) // JUDGED_EVERY_S))
+    window = [min(span, key=lambda at: at.lag) for _, span in spans]
+    verdict = judged(window).verdict
+    return "OK" if verdict == "WARN" and len(window) < JUDGED_LEAST else verdict
 
 
-def _work(tell: Tell, load: Load, wishes: Wishes, door: Address) -> Offered:
-    """In the process of the load."""
-    return offer(load, wishes, door, tell=tell)
+def _work(tell: Tell, load: Load, wishes: Wishes, door: Address, inventory: Consumers) -> Offered:
+    """In the process of the load, which begins when nothing is left of the one order before it."""
+    return offer(
+        load, wishes, door, tell=tell, warmed_up=lambda _: inventory.caught_up_at_s(), warm_up_orders=1
+    )

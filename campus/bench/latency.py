@@ -60,9 +60,12 @@ def measured(
     topics: TopicsConfig,
     *,
     heard: Callable[[int], None],
+    meanwhile: Callable[[], None],
 ) -> Latency:
     """Raises BenchFailed."""
-    offered, decided_at_s = run_apart(_work, load, wishes, door, kafka, topics, heard=heard)
+    offered, decided_at_s = run_apart(
+        _work, load, wishes, door, kafka, topics, heard=heard, meanwhile=meanwhile
+    )
     return figures(load, offered, decided_at_s)
 
 

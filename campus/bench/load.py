@@ -20,7 +20,7 @@ from campus.runtime.addresses import Address
 
 CLIENTS_MAX = 500  # select() takes 1,024 files
 TOLD_EVERY_S = 0.1
-WARM_UP_ORDERS = 10
+WARM_UP_ORDERS = 10  # at least, so that every group has its members; and one for each connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,8 @@ def offer(
     door: Address,
     *,
     tell: Callable[[int], None],
-    warmed_up: Callable[[Sequence[str]], None] = lambda _: None,
+    warmed_up: Callable[[Sequence[str]], object],
+    warm_up_orders: int | None = None,
 ) -> Offered:
     """Send a load to the door of a system, after a few orders that are not counted.
 
@@ -147,22 +148,24 @@ def offer(
     # Not epoll or uvloop, whose timers are whole milliseconds: in an open loop that would be latency.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     try:
-        return loop.run_until_complete(_offer(load, wishes, door, tell, warmed_up))
+        warm_up = Load(clients=load.clients, events=warm_up_orders or max(WARM_UP_ORDERS, load.clients))
+        return loop.run_until_complete(_offer(load, warm_up, wishes, door, tell, warmed_up))
     finally:
         loop.close()
 
 
 async def _offer(
     load: Load,
+    warm_up: Load,
     wishes: Wishes,
     door: Address,
     tell: Callable[[int], None],
-    warmed_up: Callable[[Sequence[str]], None],
+    warmed_up: Callable[[Sequence[str]], object],
 ) -> Offered:
     customers = [Customer(door) for _ in range(load.clients)]
     drawn, clock = iter(wishes), RealClock()
     try:
-        warmed_up(await _warm_up(door, drawn, customers, clock))
+        warmed_up(await _warm_up(warm_up, door, drawn, customers, clock))
         samples: list[Sample] = []
         late_s: list[float] = []
         telling = asyncio.ensure_future(_tell_on(lambda: tell(len(samples)), late_s))
@@ -178,12 +181,10 @@ async def _offer(
 
 
 async def _warm_up(
-    door: Address, wishes: Iterator[Wish], customers: Sequence[Orderer], clock: Clock
+    load: Load, door: Address, wishes: Iterator[Wish], customers: Sequence[Orderer], clock: Clock
 ) -> list[str]:
-    """A few orders a customer, so that every connection is open and every group has its members."""
-    warm_up = Load(clients=len(customers), events=max(WARM_UP_ORDERS, len(customers)))
     samples: list[Sample] = []
-    await offered(warm_up, wishes, customers, clock, samples)
+    await offered(load, wishes, customers, clock, samples)
     order_ids = [sample.answer.order_id for sample in samples if sample.answer.order_id is not None]
     if not order_ids:
         status = samples[-1].answer.status or "no answer"

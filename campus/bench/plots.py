@@ -164,12 +164,14 @@ def _rates(times_s: Sequence[float], until_s: float, width_s: float) -> list[flo
 
 
 def draw_lag(figure: Figure, test: Lag) -> None:
-    """Each partition's lag and the total, in steps from look to look; and while orders came."""
+    """The lag of each partition that had any, and the total, in steps from look to look; and while orders
+    came."""
     axes = figure.subplots()
     axes.axvspan(0, test.load_s, color="#000000", alpha=0.07, linewidth=0, label="load")
     total = totals(test.points)
     axes.step([*total], [*total.values()], where="post", color="#000000", linewidth=2, label="all partitions")
-    for number, one in enumerate(test.partitions[:PARTITIONS_SHOWN]):
+    lagged = [one for one in test.partitions if one.peak]
+    for number, one in enumerate(lagged[:PARTITIONS_SHOWN]):
         points = [point for point in test.points if point.partition == one.partition]
         axes.step(
             [point.at_s for point in points],

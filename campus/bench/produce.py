@@ -63,10 +63,16 @@ class Production:
 
 
 def produced(
-    events: int, wishes: Wishes, kafka: KafkaConfig, topics: TopicsConfig, *, heard: Callable[[int], None]
+    events: int,
+    wishes: Wishes,
+    kafka: KafkaConfig,
+    topics: TopicsConfig,
+    *,
+    heard: Callable[[int], None],
+    meanwhile: Callable[[], None],
 ) -> Produced:
     """All acknowledged, and as many decided as will be. Raises BenchFailed."""
-    return run_apart(_work, events, wishes, kafka, topics, heard=heard)
+    return run_apart(_work, events, wishes, kafka, topics, heard=heard, meanwhile=meanwhile)
 
 
 def figures(produced: Produced, *, counted_at_s: float | None, audit: str, violations: int) -> Production:

@@ -30,6 +30,7 @@ class Results:
     ground: str
     machine: str
     began_at: str
+    seed: int
     took_s: float = 0.0
     latency: Latency | None = None
     production: Production | None = None
@@ -47,6 +48,7 @@ def as_text(results: Results) -> str:
         _line("CampusKafka test report", results.began_at),
         _line("Measured on", results.ground),
         _line("Machine", results.machine),
+        _line("Orders", f"drawn by seed {results.seed}"),
     ]
     if results.latency:
         lines += [*_heading("BASELINE LATENCY RESULTS"), *_latency(results.latency)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from campus.bench import lag, latency, produce
 from campus.bench.consumers import Consumers
-from campus.bench.ground import Ground
+from campus.bench.ground import BrokerWatch, Ground
 from campus.bench.load import Load
 from campus.bench.replay import ReplayTest, counted, first_difference, metrics_bytes, read_of
 from campus.bench.report import Results
@@ -60,7 +60,7 @@ class Options:
 def measured(ground: Ground, tests: Collection[str], options: Options, stage: Stage) -> Results:
     """These of the tests, on the same ground. Raises BenchFailed, BrokerAway, HistoryMissing."""
     began_at, began_s = iso_utc(time.time_ns() // 1_000_000), time.monotonic()
-    results = Results(ground=ground.described, machine=_machine(), began_at=began_at)
+    results = Results(ground=ground.described, machine=_machine(), began_at=began_at, seed=options.seed)
     if "latency" in tests:
         results.latency = latency_test(ground, options, stage)
     if "produce" in tests:
@@ -82,7 +82,15 @@ def _machine() -> str:
 def latency_test(ground: Ground, options: Options, stage: Stage) -> latency.Latency:
     load, wishes, config = options.latency_load(), ground.wishes(options.seed), ground.config
     with ground.running(), stage("latency: ordering", load.total) as heard:
-        return latency.measured(load, wishes, ground.door, config.kafka, config.topics, heard=heard)
+        return latency.measured(
+            load,
+            wishes,
+            ground.door,
+            config.kafka,
+            config.topics,
+            heard=heard,
+            meanwhile=BrokerWatch(config.kafka).look_if_due,
+        )
 
 
 def produce_test(ground: Ground, options: Options, stage: Stage) -> produce.Production:
@@ -104,7 +112,8 @@ def lag_test(ground: Ground, options: Options, stage: Stage) -> lag.Lag:
     with ground.running(), inventory.seen() as look:
         watch = lag.Watch(look)
         with stage("lag: ordering", load.total) as heard:
-            offered = lag.loaded(load, ground.wishes(options.seed), ground.door, watch, heard=heard)
+            wishes = ground.wishes(options.seed)
+            offered = lag.loaded(load, wishes, ground.door, inventory, watch, heard=heard)
         with stage("lag: draining", watch.lag) as heard:
             most = watch.lag
             watch.until_drained(lambda left: heard(most - left))
@@ -183,7 +192,10 @@ def _difference_of(found: Replay) -> str | None:
 def _produced(ground: Ground, options: Options, stage: Stage) -> produce.Produced:
     events, wishes, config = options.events or produce.EVENTS, ground.wishes(options.seed), ground.config
     with stage("events: producing, until inventory has decided them", events) as heard:
-        return produce.produced(events, wishes, config.kafka, config.topics, heard=heard)
+        watch = BrokerWatch(config.kafka)
+        return produce.produced(
+            events, wishes, config.kafka, config.topics, heard=heard, meanwhile=watch.look_if_due
+        )
 
 
 def _analytics_of(ground: Ground) -> Consumers:

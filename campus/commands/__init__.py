@@ -3,9 +3,11 @@
 A command parses, does and prints; its exit code is what `run` returns.
 """
 
+import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from campus.broker.settle import broker_for, for_these_clients
 from campus.runtime.config import Config
@@ -24,3 +26,15 @@ def a_broker(config: Config, say: Callable[[str], None] = lambda _: None) -> Abs
     """A Kafka for as long as the block lasts: the one that answers, else the embedded one, or NoBroker."""
     addresses, wait_s = config.kafka.addresses, config.kafka.connect_timeout_s
     return broker_for(for_these_clients(config), addresses, say=say, wait_s=wait_s)
+
+
+def number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:
+    """An argument's type: a number within these bounds."""
+
+    def number(text: str) -> Any:  # argparse names it when the text is none
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not allowed: {least} to {most}")
+        return value
+
+    return number

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -26,7 +25,7 @@ from campus.bench.load import CLIENTS_MAX
 from campus.bench.produce import EVENTS_MOST
 from campus.bench.report import as_data, as_text
 from campus.bench.suite import Options, Stage, measured
-from campus.commands import Context, a_broker
+from campus.commands import Context, a_broker, number
 from campus.runtime.errors import CampusError
 from campus.stream.broker_version import broker_version
 
@@ -54,30 +53,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="measure the system that runs, as it is")
     parser.add_argument(
         "--events",
-        type=_number(int, 1, EVENTS_MOST),
+        type=number(int, 1, EVENTS_MOST),
         metavar="N",
         help="how many (default: 100 requests, 10000 events produced, whatever lag's load comes to)",
     )
     parser.add_argument(
         "--clients",
-        type=_number(int, 1, CLIENTS_MAX),
+        type=number(int, 1, CLIENTS_MAX),
         metavar="N",
-        help="that order at the same time; without --rate a closed loop (default: latency 1, lag 32)",
+        help="that order at the same time (default: latency 1 and, without --rate, a closed loop; lag 32)",
     )
     parser.add_argument(
         "--rate",
-        type=_number(float, 0.1, RATE_MOST),
+        type=number(float, 0.1, RATE_MOST),
         metavar="R",
         help="requests due a second: an open loop; latency counts from when one was due (default: lag 200)",
     )
     parser.add_argument(
         "--duration",
-        type=_number(float, 0.1, DURATION_MOST_S),
+        type=number(float, 0.1, DURATION_MOST_S),
         metavar="S",
         help="seconds of load, in place of --events (default: 10)",
     )
     parser.add_argument(
-        "--seed", type=_number(int, 0, 2**32), default=1, metavar="N", help="what is ordered is drawn by it"
+        "--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="what is ordered is drawn by it"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument(
@@ -98,6 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     if args.events and args.duration:
         raise WrongOptions("--events says how many and --duration how long; give one of the two")
+    if args.rate and args.duration and round(args.rate * args.duration) < 1:
+        raise WrongOptions(
+            f"--rate {args.rate:g} for --duration {args.duration:g} s comes to no order at all"
+        )
     _check_places(args)
     tests = TESTS if args.test == "all" else (args.test,)
     options = Options(
@@ -116,13 +119,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
         results = measured(ground, tests, options, stage)
         kafka_version = broker_version(context.config.kafka)
     text = as_text(results)
+    print(json.dumps(as_data(results), indent=2) if args.json else text, flush=True)
     with _saving(args.report):
         args.report.write_text(f"{text}\n", encoding="utf-8")
     saved = [f"saved to {args.report}"]
     if args.evidence:
         with _saving(args.evidence):
             saved += write_evidence(args.evidence, results, ground.config, kafka_version)
-    print(json.dumps(as_data(results), indent=2) if args.json else text)
     print("\n".join(saved), file=sys.stderr)
     return 0 if results.is_right else 1
 
@@ -133,8 +136,11 @@ def _ground(live: bool, context: Context) -> AbstractContextManager[Ground]:
 
 def _check_places(args: argparse.Namespace) -> None:
     """What cannot be written is better known before anything is measured."""
+    is_new = not args.report.exists()
     with _saving(args.report):
         args.report.open("a").close()
+        if is_new:  # a run that measures nothing leaves none
+            args.report.unlink()
     if args.evidence:
         with _saving(args.evidence):
             args.evidence.mkdir(parents=True, exist_ok=True)
@@ -145,7 +151,7 @@ def _saving(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise NotSaved(path, fault) from fault
+        raise NotSaved(Path(fault.filename or path), fault) from fault
 
 
 # While it works
@@ -187,14 +193,3 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:
-    def number(text: str) -> Any:
-        value = kind(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not allowed: {least:g} to {most:g}")
-        return value
-
-    number.__name__ = "number"  # argparse names it when the text is none
-    return number

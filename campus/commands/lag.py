@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from campus.commands import Context, a_broker
+from campus.commands import Context, a_broker, number
 from campus.runtime.config import Config
 from campus.runtime.logs import printable
 from campus.stream.clients import BrokerAway
@@ -43,9 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="look again and again, until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="a list of objects, one for each partition")
     parser.add_argument(
-        "--interval", type=_seconds, default=1.0, metavar="S", help="between looks (default: 1)"
+        "--interval",
+        type=number(float, 0.05, 3600),
+        default=1.0,
+        metavar="S",
+        help="between looks (default: 1)",
     )
-    parser.add_argument("--samples", type=_at_least_two, default=4, metavar="N", help="looks (default: 4)")
+    parser.add_argument(
+        "--samples", type=number(int, 2, 1000), default=4, metavar="N", help="looks (default: 4)"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -168,17 +174,3 @@ def _drains_in(row: PartitionLag) -> str:
     if row.lag <= 0:
         return "-"
     return "never" if row.time_to_drain_s is None else f"{row.time_to_drain_s:,.1f} s"
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.05 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("0.05 to 3600 seconds")
-    return seconds
-
-
-def _at_least_two(text: str) -> int:
-    count = int(text)
-    if not 2 <= count <= 1000:
-        raise argparse.ArgumentTypeError("2 to 1000 looks: a rate is between two")
-    return count

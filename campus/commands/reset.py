@@ -80,13 +80,15 @@ def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group,
 
 def _places(client: Any, group: Group, topic: str | None, config: Config) -> set[Place]:
     ours = our_groups(config).get(group.name)
-    if topic is None:
-        places = group.places | (partitions_of(client, ours) if ours else set())
-    else:
-        places = partitions_of(client, topic)
+    if ours and topic not in (None, ours):
+        raise NothingToMove(
+            f"{group.name} reads {ours}: offsets on {topic!r} would be nobody's. Leave --topic out"
+        )
+    topic = topic or ours
+    places = partitions_of(client, topic) if topic else group.places
     if not places:
         what = f"there is no topic {topic!r}" if topic else f"{group.name} has read no topic yet"
-        raise NothingToMove(f"{what}. Name one by --topic; `lag` shows which there are.")
+        raise NothingToMove(f"{what}. Name one by --topic; `lag` shows which are read here")
     return places
 
 

@@ -20,6 +20,7 @@ from campus.domain.metrics import OrderMetrics
 from campus.domain.rules import StockRules
 from campus.runtime.config import Config
 from campus.stream.clients import admin
+from campus.stream.offsets import log_bounds, partitions_of
 from campus.stream.restore import Folds
 from roles import analytics
 from tests.broker.customers import order
@@ -78,6 +79,13 @@ def groups_of_a_bench(kafka: OneKafka) -> list[str]:
     return [name for name in groups if name.startswith("bench-")]
 
 
+def orders_of_a_bench(kafka: OneKafka) -> int:
+    with admin(kafka.kafka) as client:
+        topics = [name for name in client.list_topics() if re.fullmatch("bench-.*-order-events", name)]
+        places = {place for topic in topics for place in partitions_of(client, topic)}
+        return sum(at.end - at.start for at in log_bounds(client, places).values())
+
+
 def left_behind(kafka: OneKafka) -> list[str]:
     with admin(kafka.kafka) as client:
         topics = [name for name in client.list_topics() if name.startswith("bench-")]
@@ -112,7 +120,7 @@ def test_all_four_are_right_and_nothing_of_them_is_left(
 
     replay = told["replay"]
     assert replay["before"] == replay["after"]
-    assert replay["before"]["events"] == 3 * 150 + 10 + 32  # with those that warmed the two loads up
+    assert replay["before"]["events"] == 3 * 150 + 10 + 1  # with those before the two loads
     assert (replay["verdict"], replay["consistent_metrics"]) == ("identical", True)
 
     report = a_bench.report.read_text("utf-8")
@@ -208,7 +216,7 @@ def test_live_measures_the_system_that_runs_as_it_is(here: Campus, a_bench: Benc
     here.start_up("--all")
     code, told = a_bench.says("all", "--live", *QUICK)
     assert (code, told["right"]) == (0, True)
-    assert len(order_ids(here.config)) == 3 * 60 + 10 + 32
+    assert len(order_ids(here.config)) == 3 * 60 + 10 + 1  # with those before the load
     assert told["lag"]["delay_s"] is None  # it is not slowed down
     assert (told["replay"]["after"], told["replay"]["verdict"]) == (None, "identical")
     report = a_bench.report.read_text("utf-8")
@@ -220,6 +228,42 @@ def test_live_measures_the_system_that_runs_as_it_is(here: Campus, a_bench: Benc
 def test_live_without_a_system_says_so(a_bench: Bench) -> None:
     with pytest.raises(BenchFailed, match="no live system to measure"):
         a_bench.run("latency", "--live")
+
+
+def test_without_a_system_no_report_is_left_and_an_older_one_stays_as_it_is(a_bench: Bench) -> None:
+    with pytest.raises(BenchFailed):
+        a_bench.run("latency", "--live")
+    assert not a_bench.report.exists()
+    a_bench.report.write_text("of yesterday", "utf-8")
+    with pytest.raises(BenchFailed):
+        a_bench.run("latency", "--live")
+    assert a_bench.report.read_text("utf-8") == "of yesterday"
+
+
+@pytest.mark.long
+def test_what_was_measured_is_printed_even_if_it_cannot_all_be_saved(a_bench: Bench, capsys: Any) -> None:
+    folder = a_bench.report.parent / "evidence"
+    (folder / "report.json").mkdir(parents=True)
+    with pytest.raises(NotSaved, match=r"report\.json cannot be written"):
+        a_bench.run("latency", "--events", "5", "--evidence", str(folder))
+    assert "Total Requests: 5\n" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_a_broker_that_dies_ends_it_soon_and_it_says_what_is_left(
+    campus: MakeCampus, own_broker: OneKafka
+) -> None:
+    here = campus(on=own_broker)
+    program = here.start(
+        *("bench", "latency", "--rate", "20", "--duration", "120"),
+        *("--report", str(here.folder / "report.txt")),
+    )
+    soon(lambda: orders_of_a_bench(own_broker) > 20)
+    own_broker.kill()
+    assert program.ends() == 1, program.output
+    assert "went away while it was measured" in program.output
+    assert re.search(r"that begin with bench-[0-9a-f]{8}- could not be removed", program.output)
+    assert "Traceback" not in program.output
 
 
 @pytest.mark.long
@@ -242,11 +286,16 @@ def test_what_cannot_be_is_a_wrong_command_line(a_bench: Bench, capsys: Any) -> 
         ("latency", "--rate", "0"),
         ("produce", "--events", "many"),
         ("latency", "--clients", "501"),
+        ("latency", "--seed", "-1"),
     ):
         with pytest.raises(SystemExit) as ended:
             a_bench.run(*words)
         assert ended.value.code == 2
-    assert "501 is not allowed: 1 to 500" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "501 is not allowed: 1 to 500" in told
+    assert "-1 is not allowed: 0 to 4294967296" in told
+    with pytest.raises(WrongOptions, match="no order at all"):
+        a_bench.run("latency", "--rate", "0.1", "--duration", "1")
 
 
 def test_a_report_that_cannot_be_saved_is_an_error_before_anything_is_measured(

@@ -66,6 +66,28 @@ def test_between_two_commits_lag_grows_and_falls_at_each_and_still_it_grows_too_
     assert lag_of({0: seen}).partitions[0].verdict_under_load == "WARN"
 
 
+def looks_of(seconds, reads_to, ends_at):
+    """Four a second; each second the group commits how far it has come by then."""
+    return [Observation(100.0 + n / 4, 0, reads_to(n // 4), ends_at(n / 4), True) for n in range(4 * seconds)]
+
+
+def test_who_reads_all_and_commits_once_a_second_keeps_up():
+    uneven = [0, 2, 5, 7, 4, 6, 8, 9, 3, 7]  # were left by each commit
+    seen = looks_of(10, lambda s: 100 * s - uneven[s], lambda at_s: round(100 * at_s))
+    assert lag_of({0: seen}).partitions[0].verdict_under_load == "OK"
+
+
+def test_of_a_few_seconds_it_cannot_be_said_that_lag_grows_on():
+    seen = looks_of(5, lambda s: 50 * s, lambda at_s: 1 + round(100 * at_s))
+    assert lag_of({0: seen}).partitions[0].verdict_under_load == "OK"
+
+
+def test_what_lagged_before_the_load_is_not_of_it():
+    before = seen_every_second(90, 40, began_s=98.0)
+    found = lag_of({0: [*before, *seen_every_second(0, 30, 0)]})
+    assert (found.peak, found.peak_at_s, found.partitions[0].peak) == (30, 1.0, 30)
+
+
 class ATime:
     """Goes on by the time between two looks whenever somebody asks for it."""
 
