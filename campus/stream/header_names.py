@@ -13,22 +13,34 @@ _read_strictly = DefaultRecordBatch._read_msg
 
 
 def _read_leniently(batch: Any) -> Any:
-    """Read the next record; where a header's name cannot be decoded, blot it out and read again."""
+    """Read the next record; where a header's name cannot be decoded, blot all such out and read again."""
     start = batch._pos
-    while True:
+    try:
+        return _read_strictly(batch)
+    except UnicodeDecodeError:
+        _blot_out_names(batch._buffer, start)
+        return _read_strictly(batch)
+
+
+def _blot_out_names(buffer: bytearray, pos: int) -> None:
+    """Of the record there; its layout is told in https://kafka.apache.org/documentation/#recordformat."""
+    for _ in range(4):  # length, attributes, time, offset
+        _, pos = decode_varint(buffer, pos)
+    pos = _behind_bytes(buffer, _behind_bytes(buffer, pos))  # key and value
+    count, pos = decode_varint(buffer, pos)
+    for _ in range(count):
+        length, begin = decode_varint(buffer, pos)
+        pos = begin + length
         try:
-            return _read_strictly(batch)
-        except UnicodeDecodeError as fault:
-            batch._buffer = _blotted(batch._buffer, start, bytes(fault.object))
+            buffer[begin:pos].decode()
+        except UnicodeDecodeError:
+            buffer[begin:pos] = b"?" * length
+        pos = _behind_bytes(buffer, pos)
 
 
-def _blotted(buffer: Any, start: int, name: bytes) -> bytes:
-    """The names stand last in a record, so the last place where those bytes stand is no part of its value."""
-    length, begin = decode_varint(buffer, start)
-    blotted = bytearray(buffer)
-    at = blotted.rindex(name, begin, begin + length)
-    blotted[at : at + len(name)] = b"?" * len(name)
-    return bytes(blotted)
+def _behind_bytes(buffer: bytearray, pos: int) -> int:
+    length, begin = decode_varint(buffer, pos)
+    return int(begin + max(0, length))  # -1 is null
 
 
 DefaultRecordBatch._read_msg = _read_leniently
