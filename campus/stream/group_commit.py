@@ -9,9 +9,9 @@ then; an order that is published twice is decided once (campus/domain/ledger.py)
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice, takewhile
 from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -29,6 +29,9 @@ from campus.stream.writer import (
 
 # Of a whole round, so that none of its places has more, and each takes one batch in one produce request.
 ROUND_BYTES_MAX = BATCH_BYTES_MAX
+# Of a round, for what failed in the last one, as long as others wait: a partition that nobody leads must not
+# hold them up.
+AGAIN_SHARE = 1 / 8
 # So that a broker that hangs leaves time for another try, at the leader that comes after it.
 ROUND_SHARE_OF_DEADLINE = 0.5
 
@@ -92,8 +95,9 @@ class GroupCommit(Generic[T]):
     """`submit` and `close` from wherever the writer may be used; `report` is called in the writer's loop,
     once a round, and must not block.
 
-    Orders wait in the order of their deadlines: `_out`, then `_waiting`. Whoever sets `_sending` sends,
-    and hands it on from round to round until nothing waits, so that one round is out at a time.
+    Orders stand in the order of their deadlines in each of `_out`, `_again` (sent, and to be sent again) and
+    `_waiting`. Whoever sets `_sending` sends, and hands it on from round to round until nothing waits, so
+    that one round is out at a time.
     """
 
     def __init__(
@@ -119,7 +123,9 @@ class GroupCommit(Generic[T]):
         self._clock = clock
         self._lock = threading.Lock()  # of everything below
         self._waiting: deque[_Order[T]] = deque()
+        self._again: deque[_Order[T]] = deque()
         self._out: list[_Order[T]] = []
+        self._out_again = 0  # so many of those, the first, were sent before
         self._count = 0  # taken and not answered
         self._bytes = 0
         self._reporting = 0  # reports under way
@@ -188,13 +194,12 @@ class GroupCommit(Generic[T]):
             self._give_up("before the writer was closed", closed)
 
     def _next_round(self) -> list[_Order[T]]:
-        """The first of those that wait, as many as fit into a round."""
+        """The first of those that wait, as many as fit into a round; before them, what failed."""
         out: list[_Order[T]] = []
-        room = ROUND_BYTES_MAX
-        while self._waiting and (self._waiting[0].size <= room or not out):
-            order = self._waiting.popleft()
-            room -= order.size
-            out.append(order)
+        is_held_up = self._waiting and self._last_failure is not None
+        _move(self._again, out, round(ROUND_BYTES_MAX * AGAIN_SHARE) if is_held_up else ROUND_BYTES_MAX)
+        self._out_again = len(out)
+        _move(self._waiting, out, ROUND_BYTES_MAX - sum(order.size for order in out))
         return out
 
     def _round_ended(self, outcome: Outcome) -> None:
@@ -202,8 +207,9 @@ class GroupCommit(Generic[T]):
         landed: list[T] = []
         failed: list[tuple[T, CampusError]] = []
         with self._lock:
-            again = []
-            for order in self._out:
+            again: list[_Order[T]] = []
+            anew: list[_Order[T]] = []  # not for the first time
+            for number, order in enumerate(self._out):
                 if order.answered:  # as late, while the round was out
                     continue
                 if not isinstance(outcome, AppendFailed) or order.place in outcome.landed:
@@ -211,11 +217,12 @@ class GroupCommit(Generic[T]):
                 elif order.place in outcome.refused:
                     failed.append((order.token, outcome))
                 else:
-                    again.append(order)
+                    (anew if number < self._out_again else again).append(order)
                     continue
                 self._answer(order)
             self._out = []
-            self._waiting.extendleft(reversed(again))
+            self._again.extendleft(reversed(anew))
+            self._again.extend(again)
             self._last_failure = outcome if isinstance(outcome, AppendFailed) else None
             self._reporting += 1
         self._send()
@@ -250,23 +257,35 @@ class GroupCommit(Generic[T]):
         now = self._clock()
         self._give_up(f"within {self._deadline_s:g} s", self._last_failure, until=now)
         with self._lock:
-            left = chain(self._out, self._waiting)
-            first = next((order for order in left if not order.answered), None)
-            self._timer_is_set = first is not None
-        if first is not None:
-            self._set_timer(first.deadline - now)
+            lines = (self._out, self._again, self._waiting)
+            deadlines = [order.deadline for line in lines for order in _first_open(line)]
+            self._timer_is_set = bool(deadlines)
+        if deadlines:
+            self._set_timer(min(deadlines) - now)
 
     def _give_up(self, when: str, why: CampusError | None, *, until: float = float("inf")) -> None:
         late = Late(when, why)
         failed: list[tuple[T, CampusError]] = []
         with self._lock:
-            for order in chain(self._out, self._waiting):
-                if order.deadline > until:
-                    break
-                if not order.answered:
-                    failed.append((order.token, late))
-                    self._answer(order)
-            while self._waiting and self._waiting[0].answered:
-                self._waiting.popleft()
+            for line in (self._out, self._again, self._waiting):
+                for order in takewhile(lambda order: order.deadline <= until, line):
+                    if not order.answered:
+                        failed.append((order.token, late))
+                        self._answer(order)
+            for waiting in (self._again, self._waiting):
+                while waiting and waiting[0].answered:
+                    waiting.popleft()
             self._reporting += 1
         self._tell([], failed)
+
+
+def _move(line: deque[_Order[T]], out: list[_Order[T]], room: int) -> None:
+    """The first in line into a round, as many as there is room for; if it is empty, one at least."""
+    while line and (line[0].size <= room or not out):
+        order = line.popleft()
+        room -= order.size
+        out.append(order)
+
+
+def _first_open(line: Iterable[_Order[T]]) -> Iterator[_Order[T]]:
+    return islice((order for order in line if not order.answered), 1)

@@ -207,6 +207,38 @@ def test_only_the_place_that_failed_is_sent_again() -> None:
     assert shop.reports.landed == ["first", "b", "a"]
 
 
+def test_a_partition_that_nobody_leads_does_not_hold_up_the_others() -> None:
+    shop = Shop(orders_max=100_000, deadline_s=10)
+    orphan, led = A, B
+    size = ROUND_BYTES_MAX // 100
+    refused = kafka_errors.NotEnoughReplicasError()
+    for second in range(30):
+        for n in range(20):
+            shop.takes(f"orphan-{second}-{n}", place=orphan, size=size)
+            shop.takes(f"led-{second}-{n}", place=led, size=size)
+        for _ in range(10):  # rounds, of 100 orders at most, where 40 come in
+            if shop.writer.out and orphan in shop.writer.rounds[-1]:
+                shop.writer.fail({orphan: refused})
+            elif shop.writer.out:
+                shop.writer.land()
+        shop.writer.wait(1)
+        missing = [f"led-{second}-{n}" for n in range(20) if f"led-{second}-{n}" not in shop.reports.landed]
+        assert not missing, f"still wait after {second} s: {missing}"
+    assert all(name.startswith("orphan") for name in shop.reports.failed)
+    assert len(shop.reports.failed) >= 15 * 20, "they are told when their time is over"
+
+
+def test_when_all_is_well_again_what_failed_goes_first() -> None:
+    shop = Shop().takes("first")
+    shop.takes("second", "third", size=ROUND_BYTES_MAX // 2)
+    shop.writer.fail_all(kafka_errors.NotEnoughReplicasError())
+    assert [value[:6].strip(b".") for value in shop.writer.values()[A]] == [b"first", b"second"]
+    shop.takes("fourth")
+    shop.writer.land()
+    shop.writer.land()
+    assert shop.reports.landed == ["first", "second", "third", "fourth"]
+
+
 def test_a_broker_is_asked_for_only_while_nothing_is_sent() -> None:
     shop = Shop()
     answers: list[str] = []
