@@ -61,7 +61,7 @@ class Analytics:
             return
         with (
             closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(HistoryReader(kafka, client_id=NAME)) as history,
+            closing(HistoryReader(kafka, client_id=NAME, beat=self._pulse.beat)) as history,
             closing(self._joined()) as group,
         ):
             follower = Follower(

@@ -59,7 +59,7 @@ class Inventory:
             return
         with (
             closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(HistoryReader(kafka, client_id=NAME)) as history,
+            closing(HistoryReader(kafka, client_id=NAME, beat=self._pulse.beat)) as history,
             closing(self._joined()) as group,
         ):
             owner = Owner(
@@ -71,6 +71,7 @@ class Inventory:
                 snapshots=self._snapshots(writer),
                 records_max=kafka.consumer.max_poll_records,
                 delay_s=self._settings.processing_delay_s,
+                beat=self._pulse.beat,
                 say=log.info,
             )
             self._pulse.now("running", ready=True)

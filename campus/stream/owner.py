@@ -27,6 +27,7 @@ from campus.stream.writer import Landed, Outgoing, Place
 POLL_S = 0.2
 COMMIT_EVERY_S = 1.0
 PACED_ROUND_S = 0.2  # an owner that is slowed down still writes what it decided this often
+BEAT_EVERY_S = 0.5  # while a record is slowed down
 
 
 class Fold(Protocol):
@@ -84,11 +85,12 @@ class Owner(Generic[F]):
         snapshots: Snapshots,
         records_max: int,
         delay_s: float = 0.0,
+        beat: Callable[[], None] = lambda: None,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         new_owner_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
-        """`delay_s` slows every record down, to be watched or to be overtaken."""
+        """`delay_s` slows every record down, to be watched or to be overtaken; `beat` is called meanwhile."""
         self._rules, self._topics = rules, topics
         self._group, self._history, self._log, self._snapshots = group, history, log, snapshots
         self._restorer = Restorer(
@@ -98,7 +100,7 @@ class Owner(Generic[F]):
             snapshots=topics.inventory_snapshots_topic,
         )
         self._wishes = Wishes(group, self._restorer, say)
-        self._delay_s = delay_s
+        self._delay_s, self._beat = delay_s, beat
         self._records_max = max(1, min(records_max, int(PACED_ROUND_S / delay_s))) if delay_s else records_max
         self._say, self._clock, self._new_owner_id = say, clock, new_owner_id
         self._owned: dict[int, Owned[F]] = {}
@@ -208,7 +210,7 @@ class Owner(Generic[F]):
             for record in records:
                 if record.offset < owned.fold.next_offset:
                     continue  # delivered again
-                if self._delay_s and stop.wait(self._delay_s):
+                if self._delay_s and self._delayed(stop):
                     break
                 entry, side_output = owned.fold.decide(record)
                 owned.fold.apply(entry)
@@ -221,6 +223,16 @@ class Owner(Generic[F]):
             self._log.append(side_outputs)  # before the entries: a crash between repeats, not loses
         if entries:
             self._check_landing(entries, self._log.append(entries))
+
+    def _delayed(self, stop: StopEvent) -> bool:
+        """Whether it was told to stop meanwhile."""
+        left_s = self._delay_s
+        while left_s > 0:
+            if stop.wait(min(left_s, BEAT_EVERY_S)):
+                return True
+            left_s -= BEAT_EVERY_S
+            self._beat()
+        return False
 
     def _add_side_output(self, side_outputs: dict[Place, list[Outgoing]], output: SideOutput) -> None:
         topic = self._topics.orders_topic if isinstance(output, Reroute) else self._topics.dead_letters_topic

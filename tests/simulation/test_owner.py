@@ -2,7 +2,7 @@
 
 import zlib
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from threading import Event
 
 import msgspec
@@ -37,7 +37,13 @@ class AnInventory:
     """One instance of the role on a shared log, stepped by hand."""
 
     def __init__(
-        self, log, assigned=range(PARTITIONS), stock=None, window_orders=100, snapshot_every_orders=1000
+        self,
+        log,
+        assigned=range(PARTITIONS),
+        stock=None,
+        window_orders=100,
+        snapshot_every_orders=1000,
+        **options,
     ):
         self.log, self.clock_s = log, 0.0
         self.group = MemoryGroup(log, TOPICS.orders_topic, assigned)
@@ -64,6 +70,7 @@ class AnInventory:
             say=self.said.append,
             clock=lambda: self.clock_s,
             new_owner_id=lambda: f"owner-{next(OWNER_IDS)}",
+            **options,
         )
 
     def steps(self, times=1):
@@ -458,3 +465,34 @@ def test_a_stop_while_restoring_takes_no_partition():
     stop.set()
     inventory.owner.step(stop)
     assert inventory.owner.partitions == frozenset()
+
+
+class Passing(Event):
+    """Time passes at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.passed_s = 0.0
+
+    def wait(self, timeout=None):
+        self.passed_s += timeout
+        return self.is_set()
+
+
+def test_an_owner_that_is_slowed_down_shows_all_the_while_that_it_lives():
+    log, stop, beats_s = MemoryLog(), Passing(), []
+    inventory = AnInventory(log, delay_s=60.0, beat=lambda: beats_s.append(stop.passed_s))
+    for _ in range(2):
+        inventory.owner.step(stop)
+    assert len(decided(log)) == 1  # of the opening stock
+    assert stop.passed_s == 60.0
+    assert max(later - earlier for earlier, later in pairwise([0.0, *beats_s])) <= 0.5
+
+
+def test_a_stop_does_not_wait_for_what_is_slowed_down():
+    log, stop = MemoryLog(), Passing()
+    inventory = AnInventory(log, delay_s=60.0)
+    inventory.owner.step(stop)
+    stop.set()
+    inventory.owner.step(stop)
+    assert (decided(log), stop.passed_s) == ([], 0.5)
