@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -125,7 +125,7 @@ class Producer:
         self._failures = Failures("orders", log)
         self._overruns = Failures("orders beyond waiting_orders_max", log)
         self._is_through = True
-        self._ask_due_s = 0.0
+        self._ask_due_s = self._answered_at_s = 0.0
         self._dead: GroupClosed | None = None
         self._pulse = Pulse()
         self._where = "not listening yet"
@@ -208,14 +208,23 @@ class Producer:
         if self._dead:  # the writer has ended under us; the supervisor makes everything anew
             raise self._dead
         self._overruns.tell()
-        self._is_through = not self._failures.tell()
+        # After a failure the broker's word that it is there is worth another try, by whoever looks at health.
+        self._is_through = not self._failures.tell() or self._answered_at_s > self._failures.last_s
         if not self._is_through and time.monotonic() >= self._ask_due_s:
             self._ask_due_s = time.monotonic() + ASK_EVERY_S
-            with suppress(WriterClosed):  # who orders next is told, and all is made anew
-                self._commit.ask(self._failures.note_through, timeout_s=ASK_EVERY_S)
+            self._ask()
         self._pulse.now(
             self._where if self._is_through else "orders fail: the broker does not acknowledge them"
         )
+
+    def _ask(self) -> None:
+        def answered() -> None:
+            self._answered_at_s = time.monotonic()
+
+        try:
+            self._commit.ask(answered, timeout_s=ASK_EVERY_S)
+        except WriterClosed:
+            self._dead = GroupClosed()
 
     # In the writer's loop, or on other threads.
 

@@ -233,7 +233,7 @@ GET_HEALTH = Operation(
     method="GET",
     path="/health",
     summary="Whether orders go through",
-    says="For probes: the door is open, and the broker acknowledges what it is given.",
+    says="For probes: the door is open, and the broker acknowledges what it is given, or is there again.",
     answers=(Answer(status=200, says="All is well", body=Health),),
     problems=(BROKER_AWAY,),
 )

@@ -40,9 +40,11 @@ class Arrivals:
 
     def wait_for(self, order_ids: Sequence[str]) -> None:
         """Until each has its outcome, or none has come for a while."""
-        missing = [order_id for order_id in order_ids if order_id not in self.at_s]
-        while missing and self._more_than(len(self.at_s)):
-            missing = [order_id for order_id in missing if order_id not in self.at_s]
+        while True:
+            arrived = len(self.at_s)  # before it is looked who is missing: what comes between is news then
+            missing = [order_id for order_id in order_ids if order_id not in self.at_s]
+            if not missing or not self._more_than(arrived):
+                return
 
     def _more_than(self, arrived: int) -> bool:
         """Whether another one has come, or comes in time."""

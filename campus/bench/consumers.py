@@ -11,7 +11,7 @@ from campus.runtime.addresses import wait_until
 from campus.runtime.config import Config
 from campus.stream.clients import admin
 from campus.stream.lag import LagWatch, PartitionLag
-from campus.stream.offsets import Group, groups_on, move, partitions_of, planned
+from campus.stream.offsets import Group, group_named, move, partitions_of, planned
 
 CATCH_UP_TIMEOUT_S = 120.0
 LEFT_TIMEOUT_S = 15.0  # for the members to have left, or to have been silent for their session's time
@@ -51,7 +51,7 @@ class Consumers:
         with admin(self._kafka) as client:
 
             def group() -> Group:
-                return groups_on(client, self.group).get(self.group) or Group(self.group, "Dead", (), {})
+                return group_named(client, self.group)
 
             wait_until(lambda: not group().is_active, Event(), timeout_s=LEFT_TIMEOUT_S)
             left = group()

@@ -80,7 +80,6 @@ class RealClock:
         return time.monotonic()
 
     async def sleep_until(self, at_s: float) -> None:
-        """Gives the others a turn even if it is late already."""
         await asyncio.sleep(at_s - time.monotonic())
 
 

@@ -23,7 +23,7 @@ from campus.bench.evidence import write_evidence
 from campus.bench.ground import Ground, live_ground, own_ground
 from campus.bench.load import CLIENTS_MAX
 from campus.bench.produce import EVENTS_MOST
-from campus.bench.report import as_data, as_text
+from campus.bench.report import Results, as_data, as_text
 from campus.bench.suite import Options, Stage, measured
 from campus.commands import Context, a_broker, number
 from campus.runtime.errors import CampusError
@@ -114,20 +114,24 @@ def run(args: argparse.Namespace, context: Context) -> int:
         _sigterm_as_interrupt(),
         a_broker(context.config),
         _ground(args.live, context) as ground,
-        _stages() as stage,
     ):
-        results = measured(ground, tests, options, stage)
-        kafka_version = broker_version(context.config.kafka)
+        with _stages() as stage:
+            results = measured(ground, tests, options, stage)
+        _print_and_save(results, args, ground, context)
+    return 0 if results.is_right else 1
+
+
+def _print_and_save(results: Results, args: argparse.Namespace, ground: Ground, context: Context) -> None:
     text = as_text(results)
     print(json.dumps(as_data(results), indent=2) if args.json else text, flush=True)
     with _saving(args.report):
         args.report.write_text(f"{text}\n", encoding="utf-8")
     saved = [f"saved to {args.report}"]
     if args.evidence:
+        kafka_version = broker_version(context.config.kafka)
         with _saving(args.evidence):
             saved += write_evidence(args.evidence, results, ground.config, kafka_version)
     print("\n".join(saved), file=sys.stderr)
-    return 0 if results.is_right else 1
 
 
 def _ground(live: bool, context: Context) -> AbstractContextManager[Ground]:

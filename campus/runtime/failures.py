@@ -35,6 +35,11 @@ class Failures:
         with self._lock:
             self._through_s = self._clock()
 
+    @property
+    def last_s(self) -> float:
+        """When the last one was noted, by the clock."""
+        return self._last_s
+
     def tell(self) -> bool:
         """Say what is new; True while there is an outage."""
         with self._lock:

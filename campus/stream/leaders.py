@@ -56,6 +56,15 @@ class Leaders:
         """A leader may have moved: ask again before the next use."""
         self._doubtful = True
 
+    def are_complete(self) -> bool:
+        """Whether each partition of the topics that were asked for had a leader, at the last answer."""
+        known = self._manager.cluster.partitions_for_topic
+        return not self._topic_errors and all(
+            self._leader(Place(topic, partition)) is not None
+            for topic in self._topics
+            for partition in known(topic) or ()
+        )
+
     async def of(
         self, places: Iterable[Place], deadline: float
     ) -> tuple[dict[NodeId, list[Place]], dict[Place, Exception]]:
@@ -182,7 +191,7 @@ class Leaders:
 
     async def _name_is_known(self, node_id: NodeId, deadline: float) -> None:
         """kafka-python looks names up on its loop, where a resolver that is silent holds up all else for as
-        long as it likes. So a thread asks first; what it was told, the loop is told at once."""
+        long as it likes. So a thread asks first, and only when it was answered, the loop asks once more."""
         node = self._manager.cluster.broker_metadata(node_id)
         if node is None or is_ip(node.host):
             return

@@ -1,8 +1,8 @@
 """The order book that roles share: written by the thread that follows the logs, safe to ask from any other.
 
 What the producer has the broker's word for is only laid down here and taken in by whoever looks next, so that
-taking an order waits for nobody. Locks are held for a few hundred records at most, and never while somebody
-is called back.
+taking an order waits for nobody. Locks are held for a few hundred records at most, or for what was laid down
+since somebody last looked, and never while somebody is called back.
 """
 
 import logging

@@ -7,7 +7,7 @@ import logging
 from threading import Event
 
 from kafka import KafkaAdminClient
-from kafka.errors import UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, RetriableError, UnknownTopicOrPartitionError
 
 from campus.runtime.addresses import wait_until
 from campus.runtime.config import KafkaConfig
@@ -47,6 +47,10 @@ def _remove_what_is_left(client: KafkaAdminClient, prefix: str) -> list[str]:
             client.delete_topics(topics)
         except UnknownTopicOrPartitionError:
             log.debug("one of %s was gone already", topics)
+        except RetriableError:
+            raise
+        except KafkaError as error:  # of a broker that lets nobody do it: what is left is named in the end
+            log.debug("%s are not removed: %s", topics, error)
     if groups := _groups(client, prefix):
         refused = {group: word for group, word in client.delete_groups(groups).items() if word != "OK"}
         if refused:

@@ -114,16 +114,20 @@ class Writer:
             self._driver.soon(self._serve)
 
     def ask_soon(self, answered: Callable[[], None], *, timeout_s: float) -> None:
-        """Write nothing, and have `answered` called in the writer's loop if a broker is there.
+        """Write nothing, and have `answered` called in the writer's loop if a broker is there, and says that
+        all partitions of the topics that were written to have a leader.
 
-        Not while something is being written: that tells as much, and would be disturbed.
+        Nothing comes of it while something is being written: that tells more, and would be disturbed.
         """
         deadline = time.monotonic() + timeout_s
 
         async def ask() -> None:
+            if self._serving is not None:
+                return
             with suppress(kafka_errors.KafkaError):
                 await self._leaders.refresh(deadline)
-                answered()
+                if self._leaders.are_complete():
+                    answered()
 
         with self._lock:
             if self._closed:

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from campus.api import bodies
 from campus.stream.group_commit import GroupClosed, Late, Overrun
 from tests.http.kitchen import Kitchen
 from tests.http.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
@@ -91,6 +92,23 @@ def test_an_element_that_is_no_json_to_an_order_does_not_lose_the_others(served)
 def test_an_array_that_cannot_be_read_is_400(served, body):
     answer = served.ask(a_batch(body))
     assert (answer.status, answer.json["type"]) == (400, "/problems/malformed-json")
+
+
+class Counting(json.JSONDecoder):
+    count = 0
+
+    def raw_decode(self, *args):
+        self.count += 1
+        return super().raw_decode(*args)
+
+
+@pytest.mark.parametrize(("element", "looked_at"), [("0", 0), ("NaN", 1001)])
+def test_of_far_too_many_elements_only_so_many_are_looked_at(served, monkeypatch, element, looked_at):
+    counting = Counting()
+    monkeypatch.setattr(bodies, "_lenient", counting)
+    answer = served.ask(a_batch(f"[{','.join([element] * 100_000)}]"))
+    assert answer.json["detail"] == "A batch has 1 to 1000 orders; this one has more"
+    assert counting.count == looked_at
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", "7", json.dumps(AN_ORDER), "[" * 30_000 + "]" * 30_000])

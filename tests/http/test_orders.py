@@ -188,6 +188,7 @@ def test_a_refusal_never_passes_the_answer_of_an_order_before_it(after_it, refus
         ({"user_id": "ana", "item": "pizza", "quantity": None}, ["#/quantity"]),
         ({"user_id": "ana", "item": "", "quantity": 2}, ["#/item"]),
         ({"user_id": "x" * 257, "item": "pizza", "quantity": 2}, ["#/user_id"]),
+        ('[{"a": 1, "a": 2}]', ["#"]),
         ({"user_id": 7, "item": [], "quantity": {}}, ["#/user_id", "#/item", "#/quantity"]),
         (AN_ORDER | {"note": "hot"}, ["#/note"]),
         (AN_ORDER | {"a/b~c": 1}, ["#/a~1b~0c"]),

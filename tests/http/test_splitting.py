@@ -72,6 +72,17 @@ def answers(pieces):
     return wire.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
 
 
+def test_who_comes_in_while_the_server_stops_is_refused_and_may_not_go_on():
+    service = Service(echo, Limits(), lambda: 0.0)
+    service.draining = True
+    connection, wire = Connection(service), Wire()
+    connection.connection_made(wire)
+    connection.data_received(a_request(b"hello"))
+    assert wire.written.count(b"HTTP/1.1 ") == 1
+    assert b"/problems/stopping" in wire.written
+    assert wire.written.endswith(b"<end>")
+
+
 def cut(whole, places):
     edges = [0, *sorted({place % (len(whole) + 1) for place in places}), len(whole)]
     return [whole[begin:end] for begin, end in pairwise(edges) if begin < end]

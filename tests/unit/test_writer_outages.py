@@ -115,6 +115,22 @@ def test_a_broker_that_is_there_answers_without_a_record_and_one_that_is_away_do
     assert appends(writer, timeout_s=5)
 
 
+def test_a_broker_that_knows_no_leader_of_some_partition_is_not_there_for_it() -> None:
+    answered: SimpleQueue[None] = SimpleQueue()
+    with (
+        FakeCluster(1, orders=[1, -1]) as cluster,
+        closing(Writer(cluster.kafka, client_id="test")) as writer,
+    ):
+        writer.append(RECORDS)
+        writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+        assert wait_until(lambda: cluster.asked["MetadataRequest"] == 2, Event(), timeout_s=5)
+        cluster.topics["orders"] = [1, 1]
+        writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+        answered.get(timeout=5)
+        with pytest.raises(Empty):
+            answered.get(timeout=0.1)
+
+
 def test_a_broker_that_is_back_is_found_soon(cluster: FakeCluster, writer: Writer) -> None:
     writer.append(RECORDS)
     cluster.stop(1)

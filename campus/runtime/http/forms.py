@@ -72,9 +72,10 @@ class Form(Generic[F]):
             return
         except (DecodeError, UnicodeDecodeError) as error:  # behind what the typed decoder stopped at
             raise malformed(body, error) from error
-        of_fields = list(self._faults_of_fields(content)) if isinstance(content, dict) else []
-        # No field is wrong: one that stands twice was, the first time.
-        yield from of_fields or _repeated(body) or [Fault(WHOLE_BODY, f"The body must be {self._whole}")]
+        faults: list[Fault] = []
+        if isinstance(content, dict):  # and if no field is wrong, one that stands twice was, the first time
+            faults = list(self._faults_of_fields(content)) or _repeated(body)
+        yield from faults or [Fault(WHOLE_BODY, f"The body must be {self._whole}")]
 
     def _faults_of_fields(self, content: dict[str, object]) -> Iterator[Fault]:
         for name, type_ in self._fields.items():

@@ -84,7 +84,9 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(service.limits, service, template, self._requests)
         self._due_s = service.now_s() + service.limits.head_timeout_s
         service.enter(self)
-        if len(service.connections) - service.lingering > service.limits.connections_max:
+        if service.draining:
+            self._refuse(refusals.STOPPING)
+        elif len(service.connections) - service.lingering > service.limits.connections_max:
             self._refuse(refusals.TOO_MANY_CONNECTIONS)
 
     def data_received(self, data: bytes) -> None:
