@@ -172,7 +172,7 @@ class Owner(Generic[F]):
             one.rule.owner, one.rule.offset = claim.owner, claimed_at[partition]
             header = ((OWNER_HEADER, claim.owner.encode()),)
             self._owned[partition] = Owned(
-                one.rule, one.fold, one.begun_at, header, inputs_known_at=bounds.end
+                one.rule, one.fold, one.begun_at, one.key, header, inputs_known_at=bounds.end
             )
         self._say_claimed(partitions, self._clock() - started_at)
 

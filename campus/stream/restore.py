@@ -44,11 +44,13 @@ class Folded(Generic[A]):
     """A partition's fold, and the rule that says up to where it holds all that counts.
 
     `begun_at`: from where on the journal was read for it, the rest is from a snapshot; 0 without one.
+    `key`: of that snapshot's record.
     """
 
     rule: JournalRule
     fold: A
     begun_at: int
+    key: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,9 @@ class Restorer(Generic[A]):
     ) -> dict[int, list[Folded[A]]]:
         """Where each fold may begin: at the snapshots that can be read, newest first; at the beginning."""
         beginnings: dict[int, list[Folded[A]]] = {partition: [] for partition in ends}
-        for partition, snapshot in self._last_snapshots(ends.keys(), stop):
+        for partition, key, snapshot in self._last_snapshots(ends.keys(), stop):
             if starts[partition] <= snapshot.offset < ends[partition]:
-                beginnings[partition] += self._of_snapshot(partition, snapshot)
+                beginnings[partition] += self._of_snapshot(partition, key, snapshot)
         for partition, found in beginnings.items():
             found.sort(key=lambda folded: folded.rule.offset, reverse=True)
             if starts[partition] == 0:
@@ -113,9 +115,11 @@ class Restorer(Generic[A]):
         return beginnings
 
     def _unwritten(self, partition: int) -> Folded[A]:
-        return Folded(JournalRule(), self._folds.new(partition), begun_at=0)
+        return Folded(JournalRule(), self._folds.new(partition), begun_at=0, key=None)
 
-    def _last_snapshots(self, partitions: Collection[int], stop: StopEvent) -> Iterator[tuple[int, Snapshot]]:
+    def _last_snapshots(
+        self, partitions: Collection[int], stop: StopEvent
+    ) -> Iterator[tuple[int, bytes | None, Snapshot]]:
         bounds = self._history.bounds([Place(self._snapshots, partition) for partition in partitions])
         spans = {
             place: Bounds(max(at.start, at.end - SNAPSHOTS_LOOKED_AT), at.end) for place, at in bounds.items()
@@ -123,18 +127,18 @@ class Restorer(Generic[A]):
         for place, records in self._history.read(spans, stop):
             for record in records:
                 try:
-                    yield place.partition, unpacked(record.value)
+                    yield place.partition, record.key, unpacked(record.value)
                 except SnapshotUnreadable as fault:
                     log.warning("passing over the snapshot at %s offset %d: %s", place, record.offset, fault)
 
-    def _of_snapshot(self, partition: int, snapshot: Snapshot) -> list[Folded[A]]:
+    def _of_snapshot(self, partition: int, key: bytes | None, snapshot: Snapshot) -> list[Folded[A]]:
         rule = JournalRule(snapshot.owner, snapshot.seq, snapshot.offset)
         try:
             fold = self._folds.of_state(partition, snapshot.state)
         except ValueError as fault:
             log.warning("passing over a snapshot of partition %d: %s", partition, fault)
             return []
-        return [Folded(rule, fold, begun_at=snapshot.offset + 1)]
+        return [Folded(rule, fold, begun_at=snapshot.offset + 1, key=key)]
 
     def _fold_tails(
         self, tried: Mapping[int, Folded[A]], ends: Mapping[int, int], stop: StopEvent

@@ -33,9 +33,8 @@ A = TypeVar("A", bound=Foldable)
 class _Written:
     """What was last written of a partition."""
 
-    def __init__(self, seq: int, at_s: float) -> None:
-        self.seq, self.at_s = seq, at_s
-        self.turn = 0
+    def __init__(self, seq: int, at_s: float, turn: int) -> None:
+        self.seq, self.at_s, self.turn = seq, at_s, turn
 
 
 class Snapshots:
@@ -53,7 +52,8 @@ class Snapshots:
         Of what was folded from the journal's beginning nothing is, whatever snapshots there are: it may be
         their fault that somebody wanted it made again.
         """
-        self._written[partition] = _Written(folded.rule.seq if folded.begun_at else 0, self._clock())
+        seq = folded.rule.seq if folded.begun_at else 0
+        self._written[partition] = _Written(seq, self._clock(), turn=int(folded.key == KEYS[0]))
 
     def write_due(self, folds: Mapping[int, Folded[A]]) -> None:
         """Raises AppendFailed if trying again can help; then nothing is known of the broker."""

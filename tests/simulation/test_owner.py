@@ -343,6 +343,15 @@ def test_a_clean_stop_writes_a_snapshot_and_another_one_only_if_something_happen
     assert len(snapshots_of(log)) == 1
 
 
+def test_over_all_restarts_snapshots_take_turns_so_that_compaction_keeps_the_last_two():
+    log = MemoryLog()
+    for n in range(5):
+        inventory = AnInventory(log).steps(2)
+        order(log, an_order(f"o-{n}"))
+        inventory.steps().owner.finish()
+    assert [record.key for record in snapshots_of(log)] == [b"even", b"odd", b"even", b"odd", b"even"]
+
+
 def test_a_snapshot_is_due_after_so_many_orders_since_the_last_one():
     log = MemoryLog()
     inventory = AnInventory(log, snapshot_every_orders=3).steps(2)
