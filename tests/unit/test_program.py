@@ -2,7 +2,6 @@
 
 import _thread
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +34,7 @@ class Slow:
         self._pulse.now("works", ready=True)
         stop.wait()
         _thread.interrupt_main()
-        time.sleep(0.3)  # what it would still do
+        threading.Event().wait(0.3)  # what it would still do
         self._ends.set()
 
 
