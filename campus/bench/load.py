@@ -20,7 +20,7 @@ from campus.runtime.addresses import Address
 
 CLIENTS_MAX = 500  # select() takes 1,024 files
 TOLD_EVERY_S = 0.1
-WARM_UP_ORDERS = 10  # at least, so that every group has its members; and one for each connection
+WARM_UP_ORDERS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +141,9 @@ def offer(
 ) -> Offered:
     """Send a load to the door of a system, after a few orders that are not counted.
 
-    `warmed_up` is given the ids of those, and may wait for their outcomes; `tell` hears now and then how many
-    orders were answered. Raises BenchFailed if not one order is accepted.
+    `warm_up_orders` of those; if not said, one for each connection, and some at least, so that every group
+    has its members. `warmed_up` is given their ids, and may wait for their outcomes; `tell` hears now and
+    then how many orders were answered. Raises BenchFailed if not one order is accepted.
     """
     # Not epoll or uvloop, whose timers are whole milliseconds: in an open loop that would be latency.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())

@@ -2,8 +2,8 @@
 
 Nothing lingers for a time: alone, an order goes at once; under load rounds grow by themselves. Everything
 taken and not yet answered is capped, and every order taken is answered once: it landed, it was refused, or
-its time is over (Late), and then it may still land. A round that failed is sent again, the same bytes, until
-then; an order that is published twice is decided once (campus/domain/ledger.py).
+its time is over (Late), and then it may still land. What failed is sent again until then, and holds up nobody
+else; an order that is published twice is decided once (campus/domain/ledger.py).
 """
 
 import threading
