@@ -28,29 +28,20 @@ import importlib
 import os
 import pkgutil
 import shlex
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import campus.commands
 import roles
-from campus.broker.data import Claim, Data
+from campus import logs
 from campus.commands import Context
-from campus.runtime import logs
-from campus.runtime.board import Board
-from campus.runtime.config import Config
-from campus.runtime.config_file import load
-from campus.runtime.errors import CampusError
-from campus.runtime.role import Health, Pulse
-from campus.runtime.supervisor import Child, Ending, Restart, RestartPolicy, Supervisor, install_signals
-from roles.broker import Broker
-from roles.topics import Topics
-from roles.welcome import Welcome
+from campus.config.config_file import load
+from campus.config.settings import Config
+from campus.errors import CampusError
+from campus.startup.system import SystemDidNotStart, broker_only, run_until_stopped, running, system, welcome
 
 VERSION = "0.1.0"
 # Between asking for the interpreter and being given it. With Python's own 5 ms, while the other roles are
@@ -158,15 +149,13 @@ def _run_roles(args: argparse.Namespace, config: Config, role_modules: Mapping[s
         if args.all or (name in args.role if args.role else config.roles[name].enabled)
     ]
     logs.set_up(config.logging.level, config.logging.format)
-    children = _system(config, names, role_modules)
-    welcome = Child("welcome", partial(Welcome, config, names, _this_program()), Restart.ONCE)
-    return _supervised([*children, welcome], config)
+    children = system(config, names, role_modules)
+    return run_until_stopped([*children, welcome(config, names, _this_program())], config)
 
 
 def _run_broker(args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]) -> int:
     logs.set_up(config.logging.level, config.logging.format)
-    only_ours = replace(config, broker=replace(config.broker, mode="embedded"))
-    return _supervised([Child("broker", partial(Broker, only_ours, _claim(config)))], config)
+    return run_until_stopped(broker_only(config), config)
 
 
 def _run_command(
@@ -174,108 +163,17 @@ def _run_command(
 ) -> int:
     logs.set_up("WARNING" if config.logging.level == "INFO" else config.logging.level, config.logging.format)
 
-    def system(*names: str, config: Config = config) -> AbstractContextManager[None]:
-        return _running(_system(config, names, role_modules), config)
+    def system_of(*names: str, config: Config = config) -> AbstractContextManager[None]:
+        return running(system(config, names, role_modules), config)
 
-    return int(module.run(args, Context(config=config, system=system)))
+    return int(module.run(args, Context(config=config, system=system_of)))
 
 
 def _this_program() -> str:
-    """How to call this program from where we are, to be copied from the screen."""
+    """How to call this program from the current folder, for copying from the screen."""
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else Path("python")
     return shlex.join([str(shown), os.path.relpath(__file__)])
-
-
-# Building and running
-
-
-def _system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]) -> list[Child]:
-    """The broker, the topics, then the roles; each starts when the one before it is ready."""
-    shutdown_s = config.supervisor.shutdown_s
-    board = Board()
-    children = [
-        Child("broker", partial(Broker, config, _claim(config)), shutdown_s=shutdown_s),
-        Child("topics", partial(Topics, config), Restart.ONCE),
-    ]
-    for name in names:
-        build = partial(role_modules[name].build, config.roles[name], config, board)
-        children.append(Child(name, build, shutdown_s=shutdown_s))
-    return children
-
-
-def _claim(config: Config) -> Claim:
-    """The process's right to run a Kafka on the data folder, once it has taken it."""
-    return Claim(Data(config.broker.data_dir))
-
-
-def _supervisor(children: Sequence[Child], config: Config, words: SimpleQueue[str]) -> Supervisor:
-    settings = config.supervisor
-    policy = RestartPolicy(
-        max_restarts=settings.max_restarts,
-        period_s=settings.period_s,
-        backoff_first_s=settings.backoff_first_s,
-        backoff_most_s=settings.backoff_most_s,
-        stuck_s=settings.stuck_s,
-    )
-    return Supervisor(children, policy, shutdown_s=settings.shutdown_s, words=words)
-
-
-def _supervised(children: Sequence[Child], config: Config) -> int:
-    """Run the children until a signal or a fault ends them."""
-    words: SimpleQueue[str] = SimpleQueue()
-    install_signals(words)
-    ending = _supervisor(children, config, words).run()
-    if ending.exit_code != 0:
-        # A thread that could not be stopped must not keep the process, nor crash in its last moments.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(ending.exit_code)
-    return 0
-
-
-@contextmanager
-def _running(children: Sequence[Child], config: Config) -> Iterator[None]:
-    """The whole system in the background, for as long as the block lasts. Raises why it did not start."""
-    words: SimpleQueue[str] = SimpleQueue()
-    up = threading.Event()
-    endings: list[Ending] = []
-    supervisor = _supervisor([*children, Child("up", partial(_Up, up), Restart.ONCE)], config, words)
-    thread = threading.Thread(target=lambda: endings.append(supervisor.run()), name="supervisor", daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive() and not up.wait(0.1):
-            pass
-        if endings:
-            raise SystemDidNotStart(endings[0])
-        yield
-    finally:
-        words.put("stop")
-        try:
-            thread.join()
-        except KeyboardInterrupt:  # they are stopping, and for so long what they stand on must not go
-            thread.join()
-            raise
-
-
-class _Up:
-    """The last child, started when all before it are ready: says so."""
-
-    def __init__(self, up: threading.Event) -> None:
-        self._up = up
-        self._pulse = Pulse()
-
-    def health(self) -> Health:
-        return self._pulse.health()
-
-    def run(self, _stop: threading.Event) -> None:
-        self._up.set()
-
-
-class SystemDidNotStart(CampusError):
-    def __init__(self, ending: Ending) -> None:
-        self.exit_code = ending.exit_code
-        super().__init__(ending.reason)
 
 
 if __name__ == "__main__":

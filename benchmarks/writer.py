@@ -20,29 +20,31 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from campus.runtime.config import KafkaConfig
-from campus.stream.clients import admin, kafka_settings, make_consumer
-from campus.stream.writer import BATCH_BYTES_MAX, Outgoing, Place, Writer
+from campus.config.settings import KafkaConfig
+from campus.kafka.clients import admin, kafka_settings, make_consumer
+from campus.kafka.producer.batches import BATCH_BYTES_MAX
+from campus.kafka.producer.writer import Writer
+from campus.kafka.records import ProducerRecord, TopicPartition
 
 PARTITIONS = 4
 ROUND_SIZES = (1, 40, 1000)
 VALUE = b"v" * 150
 
 Round = Callable[
-    [Sequence[Outgoing], int], None
+    [Sequence[ProducerRecord], int], None
 ]  # append these records, starting at that partition, and wait
 
 
 def writer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack) -> Round:
     writer = stack.enter_context(closing(Writer(kafka, client_id="benchmark")))
 
-    def append(records: Sequence[Outgoing], turn: int) -> None:
+    def append(records: Sequence[ProducerRecord], turn: int) -> None:
         parts = [records[n::PARTITIONS] for n in range(PARTITIONS)]
-        writer.append({Place(topic, (turn + n) % PARTITIONS): part for n, part in enumerate(parts)})
+        writer.append({TopicPartition(topic, (turn + n) % PARTITIONS): part for n, part in enumerate(parts)})
 
     return append
 
@@ -50,7 +52,7 @@ def writer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack) -> Round:
 def producer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack, **settings: Any) -> Round:
     producer = stack.enter_context(closing(KafkaProducer(**kafka_settings(kafka), acks="all", **settings)))
 
-    def append(records: Sequence[Outgoing], turn: int) -> None:
+    def append(records: Sequence[ProducerRecord], turn: int) -> None:
         futures = [
             producer.send(topic, value, key, partition=(turn + n) % PARTITIONS)
             for n, (key, value, _) in enumerate(records)
@@ -63,7 +65,7 @@ def producer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack, **settings
 
 def stretch(append: Round, size: int, seconds: float) -> tuple[int, float]:
     """Rounds for so long; how many records were acknowledged, and in what time."""
-    records: list[Outgoing] = [(b"key-%d" % n, VALUE, ()) for n in range(size)]
+    records: list[ProducerRecord] = [(b"key-%d" % n, VALUE, ()) for n in range(size)]
     began = time.perf_counter()
     rounds = 0
     while time.perf_counter() - began < seconds:

@@ -1,5 +1,5 @@
 """CampusKafka's parts: commands on top, stream and broker under them, domain and runtime as the
 ground.
 
-Imports only go down: `tests/unit/test_layers.py` reads them and says which one does not.
+Imports only go down: `tests/test_layers.py` reads them and says which one does not.
 """

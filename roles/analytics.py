@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Annotated
 
-from campus.domain.metrics import OrderMetrics, summed
-from campus.domain.report import text_report
-from campus.runtime.addresses import wait_for_listener
-from campus.runtime.board import Board
-from campus.runtime.config import AtLeast, Between, Config, Text
-from campus.runtime.role import Health, Pulse
-from campus.stream.clients import BrokerAway
-from campus.stream.follower import Follower
-from campus.stream.group import Fenced, GroupReader
-from campus.stream.history import HistoryReader
-from campus.stream.outage import run_through_outages
-from campus.stream.restore import Folds
-from campus.stream.snapshots import Snapshots
-from campus.stream.writer import AppendFailed, Writer
+from campus.addresses import wait_for_listener
+from campus.analytics.metrics import OrderMetrics, summed
+from campus.analytics.report import text_report
+from campus.config.settings import AtLeast, Between, Config, Text
+from campus.kafka.clients import BrokerAway
+from campus.kafka.group_consumer import Fenced, GroupConsumer
+from campus.kafka.log_reader import LogReader
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.producer.writer import Writer
+from campus.processing.follower import Follower
+from campus.processing.outage import run_through_outages
+from campus.processing.restore import Folds
+from campus.processing.snapshots import Snapshots
+from campus.supervision.registry import Registry
+from campus.supervision.role import Health, Heartbeat
 
 NAME = "analytics"
 START_ORDER = 10  # before inventory, so that it stops after it: the final report has what was decided last
@@ -49,7 +50,7 @@ class Settings:
 class Analytics:
     def __init__(self, settings: Settings, config: Config) -> None:
         self._settings, self._config = settings, config
-        self._pulse = Pulse()
+        self._pulse = Heartbeat()
         self._report_due_at = time.monotonic() + settings.report_every_s
 
     def health(self) -> Health:
@@ -57,11 +58,11 @@ class Analytics:
 
     def run(self, stop: Event) -> None:
         kafka = self._config.kafka
-        if not wait_for_listener(kafka.addresses, stop, beat=self._pulse.beat):
+        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
             return
         with (
             closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(HistoryReader(kafka, client_id=NAME, beat=self._pulse.beat)) as history,
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._pulse.heartbeat)) as history,
             closing(self._joined()) as group,
         ):
             follower = Follower(
@@ -93,8 +94,8 @@ class Analytics:
             clock=time.monotonic,
         )
 
-    def _joined(self) -> GroupReader:
-        return GroupReader(
+    def _joined(self) -> GroupConsumer:
+        return GroupConsumer(
             self._config.kafka,
             topic=self._config.topics.journal_topic,
             group=self._settings.group,
@@ -137,5 +138,5 @@ class Analytics:
         )
 
 
-def build(settings: Settings, config: Config, _board: Board) -> Analytics:
+def build(settings: Settings, config: Config, _board: Registry) -> Analytics:
     return Analytics(settings, config)

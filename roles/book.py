@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Annotated
 
-from campus.runtime.addresses import wait_for_listener
-from campus.runtime.board import Board
-from campus.runtime.config import Between, Config
-from campus.runtime.role import Health, Pulse
-from campus.stream.book_keeper import BookKeeper
-from campus.stream.history import HistoryReader
-from campus.stream.order_book import OrderBook
-from campus.stream.outage import run_through_outages
+from campus.addresses import wait_for_listener
+from campus.book.order_book import OrderBook
+from campus.book.projector import Projector
+from campus.config.settings import Between, Config
+from campus.kafka.log_reader import LogReader
+from campus.processing.outage import run_through_outages
+from campus.supervision.registry import Registry
+from campus.supervision.role import Health, Heartbeat
 
 NAME = "book"
 START_ORDER = 30  # before the producer, so that it can answer from the first order on
@@ -31,27 +31,27 @@ class Settings:
 
 
 class Book:
-    def __init__(self, settings: Settings, config: Config, board: Board) -> None:
+    def __init__(self, settings: Settings, config: Config, board: Registry) -> None:
         self._settings, self._config, self._board = settings, config, board
-        self._pulse = Pulse()
+        self._pulse = Heartbeat()
 
     def health(self) -> Health:
         return self._pulse.health()
 
     def run(self, stop: Event) -> None:
         kafka, orders_max = self._config.kafka, self._settings.orders_max
-        if not wait_for_listener(kafka.addresses, stop, beat=self._pulse.beat):
+        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
             return
         book = OrderBook(orders_max=orders_max)
         with (
-            closing(HistoryReader(kafka, client_id=NAME, beat=self._pulse.beat)) as history,
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._pulse.heartbeat)) as history,
             self._board.showing(OrderBook, book),
         ):
-            keeper = BookKeeper(book, self._config.topics, history, orders_max=orders_max)
+            keeper = Projector(book, self._config.topics, history, orders_max=orders_max)
             # Ready before the history is read: the door that opens next must not wait for it.
             self._pulse.now("running", ready=True)
             run_through_outages(keeper, stop, kafka=kafka, pulse=self._pulse, log=log)
 
 
-def build(settings: Settings, config: Config, board: Board) -> Book:
+def build(settings: Settings, config: Config, board: Registry) -> Book:
     return Book(settings, config, board)

@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated
 
-from campus.domain.rules import StockRules
-from campus.domain.window import WINDOW_ORDERS_MAX
-from campus.runtime.addresses import wait_for_listener
-from campus.runtime.board import Board
-from campus.runtime.config import AtLeast, Between, Config, Portions, Text
-from campus.runtime.role import Health, Pulse
-from campus.stream.clients import BrokerAway
-from campus.stream.group import Fenced, GroupReader
-from campus.stream.history import HistoryReader
-from campus.stream.outage import run_through_outages
-from campus.stream.owner import Owner
-from campus.stream.snapshots import Snapshots
-from campus.stream.writer import AppendFailed, Writer
+from campus.addresses import wait_for_listener
+from campus.config.settings import AtLeast, Between, Config, Portions, Text
+from campus.inventory.dedupe_window import WINDOW_ORDERS_MAX
+from campus.inventory.rules import StockRules
+from campus.kafka.clients import BrokerAway
+from campus.kafka.group_consumer import Fenced, GroupConsumer
+from campus.kafka.log_reader import LogReader
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.producer.writer import Writer
+from campus.processing.outage import run_through_outages
+from campus.processing.owner import Owner
+from campus.processing.snapshots import Snapshots
+from campus.supervision.registry import Registry
+from campus.supervision.role import Health, Heartbeat
 
 NAME = "inventory"
 START_ORDER = 20
@@ -48,18 +49,18 @@ class Settings:
 class Inventory:
     def __init__(self, settings: Settings, config: Config) -> None:
         self._settings, self._config = settings, config
-        self._pulse = Pulse()
+        self._pulse = Heartbeat()
 
     def health(self) -> Health:
         return self._pulse.health()
 
     def run(self, stop: Event) -> None:
         kafka = self._config.kafka
-        if not wait_for_listener(kafka.addresses, stop, beat=self._pulse.beat):
+        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
             return
         with (
             closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(HistoryReader(kafka, client_id=NAME, beat=self._pulse.beat)) as history,
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._pulse.heartbeat)) as history,
             closing(self._joined()) as group,
         ):
             owner = Owner(
@@ -71,7 +72,7 @@ class Inventory:
                 snapshots=self._snapshots(writer),
                 records_max=kafka.consumer.max_poll_records,
                 delay_s=self._settings.processing_delay_s,
-                beat=self._pulse.beat,
+                heartbeat=self._pulse.heartbeat,
                 say=log.info,
             )
             self._pulse.now("running", ready=True)
@@ -81,8 +82,8 @@ class Inventory:
             except (AppendFailed, BrokerAway, Fenced) as away:
                 log.warning("stopped without a snapshot, the next start takes longer: %s", away)
 
-    def _joined(self) -> GroupReader:
-        return GroupReader(
+    def _joined(self) -> GroupConsumer:
+        return GroupConsumer(
             self._config.kafka,
             topic=self._config.topics.orders_topic,
             group=self._settings.group,
@@ -106,5 +107,5 @@ class Inventory:
         )
 
 
-def build(settings: Settings, config: Config, _board: Board) -> Inventory:
+def build(settings: Settings, config: Config, _board: Registry) -> Inventory:
     return Inventory(settings, config)

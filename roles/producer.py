@@ -15,24 +15,26 @@ from functools import partial
 from threading import Event
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
+from campus.addresses import Address
 from campus.api.app import BATCH_PATH, make_app
-from campus.api.carrier import Terms, Timer, Waiting
+from campus.api.failures import Failures
 from campus.api.problems import starting_anew, too_many_waiting
+from campus.api.publisher import ApiSettings, Timer, Waiting
 from campus.api.token import ALLOWED as TOKEN_ALLOWED
 from campus.api.token import TOKEN, kept_token
-from campus.runtime.addresses import Address
-from campus.runtime.board import Board
-from campus.runtime.config import AtLeast, Between, Complaint, Config, Secret
-from campus.runtime.errors import CampusError
-from campus.runtime.failures import Failures
-from campus.runtime.http.limits import Limits
-from campus.runtime.http.problems import Refused
-from campus.runtime.http.rate import RateLimit
-from campus.runtime.http.server import HttpServer, listen
-from campus.runtime.role import Health, Pulse
-from campus.stream.drivers import beside_asyncio
-from campus.stream.group_commit import GroupClosed, GroupCommit, Late, Overrun, Report
-from campus.stream.writer import Outgoing, Place, Writer, WriterClosed
+from campus.config.settings import AtLeast, Between, Config, ConfigIssue, Secret
+from campus.errors import CampusError
+from campus.http.limits import Limits
+from campus.http.problems import Refused
+from campus.http.rate import RateLimit
+from campus.http.server import HttpServer, listen
+from campus.kafka.producer.errors import WriterClosed
+from campus.kafka.producer.event_loops import beside_asyncio
+from campus.kafka.producer.group_commit import AckTimeout, Backpressure, GroupClosed, GroupCommit, Report
+from campus.kafka.producer.writer import Writer
+from campus.kafka.records import ProducerRecord, TopicPartition
+from campus.supervision.registry import Registry
+from campus.supervision.role import Health, Heartbeat
 
 NAME = "producer"
 ORDER_PATH = "/order"
@@ -67,22 +69,22 @@ class Settings:
     client_requests_per_s: Annotated[float, Between(0.1, 1_000_000)] | None = None
     client_burst: Annotated[int, Between(1, 1_000_000)] = 100
 
-    def complaints(self) -> Iterator[Complaint]:
+    def complaints(self) -> Iterator[ConfigIssue]:
         if self.token is not None and not TOKEN.fullmatch(self.token.reveal()):
-            yield Complaint(("token",), f"is not allowed: {TOKEN_ALLOWED}, or null")
+            yield ConfigIssue(("token",), f"is not allowed: {TOKEN_ALLOWED}, or null")
 
 
 class Commit(Protocol):
     """What of the GroupCommit is used here."""
 
-    def submit(self, place: Place, record: Outgoing, token: Waiting) -> None: ...
+    def submit(self, tp: TopicPartition, record: ProducerRecord, token: Waiting) -> None: ...
     def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
 
 
 OpenCommit: TypeAlias = Callable[["Report[Waiting]"], AbstractContextManager[Commit]]
 
 
-def build(settings: Settings, config: Config, board: Board) -> "Producer":
+def build(settings: Settings, config: Config, board: Registry) -> "Producer":
     return Producer(settings, config, board, partial(kafka_commit, settings, config))
 
 
@@ -112,13 +114,13 @@ def _at_the_end_of_the_turn(callback: Callable[[], None]) -> None:
 class Producer:
     """The role's own thread has the event loop, and the writer in it, where that can be; others ask.
 
-    For the API it is the `Carrier` (campus/api/carrier.py).
+    For the API it is the `Publisher` (campus/api/publisher.py).
     """
 
     _commit: Commit
     _token: Secret
 
-    def __init__(self, settings: Settings, config: Config, board: Board, open_commit: OpenCommit) -> None:
+    def __init__(self, settings: Settings, config: Config, board: Registry, open_commit: OpenCommit) -> None:
         self._settings, self._config = settings, config
         self._open_commit = open_commit
         self._server = HttpServer(make_app(self._terms(), self, board), self._limits(), each_tick=self._tick)
@@ -127,7 +129,7 @@ class Producer:
         self._is_through = True
         self._ask_due_s = self._answered_at_s = 0.0
         self._dead: GroupClosed | None = None
-        self._pulse = Pulse()
+        self._pulse = Heartbeat()
         self._where = "not listening yet"
         self._port: int | None = None
 
@@ -153,9 +155,9 @@ class Producer:
             self._failures.close()
             self._overruns.close()
 
-    def _terms(self) -> Terms:
+    def _terms(self) -> ApiSettings:
         settings = self._settings
-        return Terms(
+        return ApiSettings(
             topics=self._config.topics,
             acknowledged=settings.ack == "broker",
             answer_timeout_s=settings.ack_timeout_s + BACKSTOP_S,
@@ -181,11 +183,11 @@ class Producer:
 
     # In the event loop.
 
-    def submit(self, place: Place, record: Outgoing, waiting: Waiting) -> None:
+    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Waiting) -> None:
         """Hand it over. Raises Refused, and then nothing was."""
         try:
-            self._commit.submit(place, record, waiting)
-        except Overrun as overrun:
+            self._commit.submit(tp, record, waiting)
+        except Backpressure as overrun:
             self._overruns.note(1, overrun)
             raise Refused(too_many_waiting()) from overrun
         except GroupClosed as closed:
@@ -234,7 +236,7 @@ class Producer:
     def _round_ended(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
         if failed:
             why = failed[0][1]
-            self._failures.note(len(failed), why.last or why if isinstance(why, Late) else why)
+            self._failures.note(len(failed), why.last or why if isinstance(why, AckTimeout) else why)
         if landed:
             self._failures.note_through()
             self._overruns.note_through()

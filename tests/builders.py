@@ -6,9 +6,9 @@ from typing import Any
 
 from campus.domain.codec import encode
 from campus.domain.events import Entry, Event, Input, OrderCancelled, OrderPlaced, OwnerClaimed, StockAdded
-from campus.domain.ledger import SideOutput, StockLedger
 from campus.domain.partitions import item_partition
-from campus.domain.rules import RULES_VERSION
+from campus.inventory.ledger import SideOutput, StockLedger
+from campus.inventory.rules import RULES_VERSION
 
 PARTITIONS = 4
 APPENDED_AT_MS = 1_763_837_495_123

@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from campus.addresses import Address, wait_until
+from campus.addresses import listens as answers
 from campus.broker.embedded import EmbeddedBroker
-from campus.runtime.addresses import Address, wait_until
-from campus.runtime.addresses import listens as answers
-from campus.runtime.config import BrokerConfig, KafkaConfig, TopicsConfig
-from campus.stream.history import HistoryReader
-from campus.stream.topics import ensure_topics
-from campus.stream.writer import Place
+from campus.config.settings import BrokerConfig, KafkaConfig, TopicsConfig
+from campus.kafka.log_reader import LogReader
+from campus.kafka.records import TopicPartition
+from campus.startup.topics import ensure_topics
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parents[1] / "campuskafka.py"
@@ -118,13 +118,13 @@ def stretch(connections: int, seconds: float) -> Stretch:
     )
 
 
-def orders_in_the_log(history: HistoryReader, topics: TopicsConfig) -> int:
-    places = [Place(topics.orders_topic, partition) for partition in range(topics.partitions)]
-    return sum(at.end for at in history.bounds(places).values())
+def orders_in_the_log(history: LogReader, topics: TopicsConfig) -> int:
+    tps = [TopicPartition(topics.orders_topic, partition) for partition in range(topics.partitions)]
+    return sum(at.end for at in history.bounds(tps).values())
 
 
 def measured(
-    servers: dict[str, list[str]], folder: Path, history: HistoryReader, topics: TopicsConfig, given: Any
+    servers: dict[str, list[str]], folder: Path, history: LogReader, topics: TopicsConfig, given: Any
 ) -> tuple[dict[tuple[str, int], list[Stretch]], list[str]]:
     """All stretches by server and connections, and what is wrong with the run."""
     stretches: dict[tuple[str, int], list[Stretch]] = defaultdict(list)
@@ -179,7 +179,7 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kafka = stack.enter_context(a_kafka(folder / "kafka"))
         ensure_topics(kafka, topics, dict.fromkeys(ITEMS, 100))
-        history = stack.enter_context(closing(HistoryReader(kafka, client_id="benchmark")))
+        history = stack.enter_context(closing(LogReader(kafka, client_id="benchmark")))
         servers = commands(topics)
         if given.only:
             servers = {

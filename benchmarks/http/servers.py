@@ -29,14 +29,14 @@ from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from campus.addresses import Address
 from campus.api.app import make_app
-from campus.api.carrier import Terms, Timer, Waiting
-from campus.runtime.addresses import Address
-from campus.runtime.board import Board
-from campus.runtime.config import Secret, TopicsConfig
-from campus.runtime.http.limits import Limits
-from campus.runtime.http.server import HttpServer, listen
-from campus.stream.writer import Outgoing, Place
+from campus.api.publisher import ApiSettings, Timer, Waiting
+from campus.config.settings import Secret, TopicsConfig
+from campus.http.limits import Limits
+from campus.http.server import HttpServer, listen
+from campus.kafka.records import ProducerRecord, TopicPartition
+from campus.supervision.registry import Registry
 
 HERE = Path(__file__).resolve().parent
 ROUND_S = 0.0005  # between a round and its acknowledgement: a broker on the same machine
@@ -53,7 +53,7 @@ class Rounds:
         self._some = Event()
         self._pause = Event()  # which nobody sets: to wait on it leaves the interpreter to the others
 
-    def submit(self, _place: Place, _record: Outgoing, waiting: Waiting) -> None:
+    def submit(self, _place: TopicPartition, _record: ProducerRecord, waiting: Waiting) -> None:
         self._gathered.append(waiting)
         self._some.set()
 
@@ -85,7 +85,7 @@ def _settle(landed: Sequence[Waiting]) -> None:
 
 
 def an_app(rounds: Rounds) -> Any:
-    terms = Terms(
+    terms = ApiSettings(
         topics=TopicsConfig(),
         acknowledged=True,
         answer_timeout_s=10,
@@ -94,7 +94,7 @@ def an_app(rounds: Rounds) -> Any:
         waits_max=1000,
         token=lambda: Secret("benchmark"),
     )
-    app = make_app(terms, rounds, Board())
+    app = make_app(terms, rounds, Registry())
 
     def with_its_cpu(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] != "/cpu":

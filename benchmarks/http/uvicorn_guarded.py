@@ -1,4 +1,4 @@
-"""The peer of campus/runtime/http: uvicorn, httptools underneath, with a guard and a WSGI adapter around it.
+"""The peer of campus/http: uvicorn, httptools underneath, with a guard and a WSGI adapter around it.
 
 It was the server before the protocol class of our own, and keeps the same promises as far as the comparison
 in servers.py can see: bounded heads and bodies, each within its time, refusals behind earlier answers, and
@@ -19,14 +19,14 @@ from urllib.parse import unquote_to_bytes
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from campus.runtime.http import refusals
-from campus.runtime.http.deferred import Deferred
-from campus.runtime.http.limits import Limits
-from campus.runtime.http.problems import Response
-from campus.runtime.http.requests import WIRE_BYTES_PER_BODY_BYTE, Owed
-from campus.runtime.http.server import BACKLOG, FLUSH_S
-from campus.runtime.http.wire import CLOSE, DEFAULTS, date_line, on_the_wire
-from campus.runtime.http.wsgi import AppCaller, Environ, WsgiApp, add_body, environ_of_connection
+from campus.http import refusals
+from campus.http.deferred import Deferred
+from campus.http.limits import Limits
+from campus.http.problems import Response
+from campus.http.requests import WIRE_BYTES_PER_BODY_BYTE, Owed
+from campus.http.server import BACKLOG, FLUSH_S
+from campus.http.wire import CLOSE, DEFAULTS, date_line, on_the_wire
+from campus.http.wsgi import AppCaller, Environ, WsgiApp, add_body, environ_of_connection
 
 LOOK_AGAIN_S = 0.1  # whether the answers before a refusal are out
 
@@ -36,7 +36,7 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
 class UvicornServer:
-    """As `campus.runtime.http.server.HttpServer`."""
+    """As `campus.http.server.HttpServer`."""
 
     def __init__(self, app: WsgiApp, limits: Limits) -> None:
         self._adapter = WsgiAdapter(app, limits)

@@ -14,9 +14,9 @@ from campus.api.orders import OrderDesk, key_of, order_not_acknowledged
 from campus.api.problems import AGAIN_AS_BATCH, LOOK_FIRST
 from campus.api.types import BatchAnswer, Problem, Result
 from campus.domain.events import OrderPlaced
-from campus.runtime.http.deferred import DEFERRED, Deferred
-from campus.runtime.http.problems import Refused, Response, json_response
-from campus.runtime.http.refusals import TRY_AGAIN
+from campus.http.deferred import DEFERRED, Deferred
+from campus.http.problems import Refused, Response, json_response
+from campus.http.refusals import TRY_AGAIN
 
 ACCEPTED, MIXED, UNAVAILABLE = 202, 207, 503
 LATER = Response(ACCEPTED, (), b"")  # never sent: the deferred has another in its place
@@ -28,7 +28,7 @@ class BatchDesk:
     def __init__(self, desk: OrderDesk) -> None:
         self._desk = desk
 
-    def place(self, environ: dict[str, Any]) -> Response:
+    def tp(self, environ: dict[str, Any]) -> Response:
         orders = read_batch(environ, self._desk.terms.batch_orders_max)
         key = key_of(environ)
         batch = Batch(self._desk, LOOK_FIRST if key is None else AGAIN_AS_BATCH)
@@ -50,8 +50,8 @@ class BatchDesk:
         order = desk.order_of(ORDER_FORM.read(body), None if key is None else f"{key}\n{index}")
         if key is not None and desk.is_known(order.order_id):
             return _accepted(index, order.order_id)
-        place = desk.place_of(order.item)
-        desk.hand_over(place, order, BatchOrder(batch, index, order, place.partition))
+        tp = desk.place_of(order.item)
+        desk.hand_over(tp, order, BatchOrder(batch, index, order, tp.partition))
         batch.open[index] = order.order_id
         return None if desk.terms.acknowledged else _accepted(index, order.order_id)
 

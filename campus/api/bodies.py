@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from campus.api.types import Nothing, Order, Restock
-from campus.runtime.http.forms import Form, malformed, require_media_type
-from campus.runtime.http.problems import JSON, ProblemType, Refused
+from campus.http.forms import Form, malformed, require_media_type
+from campus.http.problems import JSON, ProblemType, Refused
 
 NDJSON = "application/x-ndjson"
 

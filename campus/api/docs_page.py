@@ -13,7 +13,7 @@ from typing import Any
 
 from campus.api.openapi import DOCUMENT_OBJECT
 from campus.api.operations import HTML
-from campus.runtime.http.problems import Response
+from campus.http.problems import Response
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --get: #1a7f37; --post: #0550ae; }

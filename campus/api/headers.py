@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from campus.runtime.http.problems import ProblemType
+from campus.http.problems import ProblemType
 
 KEY_CHARS_MAX = 255
 

@@ -22,7 +22,7 @@ from campus.api.problems import (
     NO_SUCH_PATH,
 )
 from campus.api.types import Problem
-from campus.runtime.http.problems import JSON, PROBLEM_JSON, ProblemType, Response
+from campus.http.problems import JSON, PROBLEM_JSON, ProblemType, Response
 
 VERSION = "1.0.0"
 ABOUT = """\

@@ -39,10 +39,10 @@ from campus.api.types import (
     Restocked,
     StockList,
 )
+from campus.book.views import OrderStatus, OrderView
 from campus.domain.events import Text
-from campus.domain.order_book import OrderStatus, OrderView
-from campus.runtime.http.forms import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
-from campus.runtime.http.problems import JSON, ProblemType
+from campus.http.forms import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
+from campus.http.problems import JSON, ProblemType
 
 HTML = "text/html; charset=utf-8"
 

@@ -12,34 +12,36 @@ from functools import partial
 from typing import Any
 
 from campus.api import bodies
-from campus.api.carrier import Carrier, Terms, Waiting
 from campus.api.headers import idempotency_key, preferred_wait_s
 from campus.api.problems import AGAIN_WITH_KEY, KEY_REUSED, LOOK_FIRST, not_acknowledged
+from campus.api.publisher import ApiSettings, Publisher, Waiting
 from campus.api.types import Accepted, Order
 from campus.api.waits import OutcomeWaits
+from campus.book.order_book import OrderBook
 from campus.domain.codec import keyed_record
 from campus.domain.events import OrderPlaced
 from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, new_order_id
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
-from campus.runtime.board import Board
-from campus.runtime.http.deferred import DEFERRED, Deferred
-from campus.runtime.http.problems import Response, json_response
-from campus.stream.order_book import OrderBook
-from campus.stream.writer import Place
+from campus.http.deferred import DEFERRED, Deferred
+from campus.http.problems import Response, json_response
+from campus.kafka.records import TopicPartition
+from campus.supervision.registry import Registry
 
 
 class OrderDesk:
     """Touched in the event loop only."""
 
-    def __init__(self, terms: Terms, carrier: Carrier, board: Board) -> None:
+    def __init__(self, terms: ApiSettings, carrier: Publisher, board: Registry) -> None:
         self.terms = terms
         self._carrier, self._board = carrier, board
         self._waits = OutcomeWaits(carrier, waits_max=terms.waits_max)
         topics = terms.topics
-        self._places = [Place(topics.orders_topic, partition) for partition in range(topics.partitions)]
+        self._places = [
+            TopicPartition(topics.orders_topic, partition) for partition in range(topics.partitions)
+        ]
 
-    def place(self, environ: dict[str, Any]) -> Response:
+    def tp(self, environ: dict[str, Any]) -> Response:
         form = bodies.read(environ, bodies.ORDER_FORM)
         key = key_of(environ)
         order = self.order_of(form, key)
@@ -53,8 +55,8 @@ class OrderDesk:
                 self.wait_for_outcome(order.order_id, wait_s, waiting, answer)
             return answer
         deferred = self._deferred(unsettled, wait_s) if wait_s or self.terms.acknowledged else None
-        place = self.place_of(order.item)
-        self.hand_over(place, order, PlacedOrder(self, order, place.partition, deferred, answer, wait_s))
+        tp = self.place_of(order.item)
+        self.hand_over(tp, order, PlacedOrder(self, order, tp.partition, deferred, answer, wait_s))
         if deferred is not None:
             environ[DEFERRED] = deferred
         return answer
@@ -73,7 +75,7 @@ class OrderDesk:
             placed_at=iso_utc(now_ms),
         )
 
-    def place_of(self, item: str) -> Place:
+    def place_of(self, item: str) -> TopicPartition:
         return self._places[item_partition(item, len(self._places))]
 
     def is_known(self, keyed_id: str) -> bool:
@@ -84,9 +86,9 @@ class OrderDesk:
             raise KEY_REUSED.refuses("The Idempotency-Key belongs to what had another body: take a new one")
         return first is not None
 
-    def hand_over(self, place: Place, order: OrderPlaced, waiting: Waiting) -> None:
+    def hand_over(self, tp: TopicPartition, order: OrderPlaced, waiting: Waiting) -> None:
         """Raises Refused, and then nothing was."""
-        self._carrier.submit(place, keyed_record(order), waiting)
+        self._carrier.submit(tp, keyed_record(order), waiting)
 
     def has_landed(self, order: OrderPlaced, partition: int) -> None:
         if book := self._board.find(OrderBook):

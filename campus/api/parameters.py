@@ -13,8 +13,8 @@ import msgspec
 from msgspec import inspect
 
 from campus.api.problems import INVALID_PARAMETER
-from campus.runtime.http.forms import cut, wanted
-from campus.runtime.http.problems import Refused
+from campus.http.forms import cut, wanted
+from campus.http.problems import Refused
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 FIELDS_MAX = 32  # that are looked at, of a query

@@ -6,8 +6,8 @@ the API is asked.
 
 from typing import TypeAlias
 
-from campus.runtime.http.problems import ProblemType, Response
-from campus.runtime.http.refusals import TRY_AGAIN
+from campus.http.problems import ProblemType, Response
+from campus.http.refusals import TRY_AGAIN
 
 NO_SUCH_PATH = ProblemType(404, "no-such-path", "There is nothing at this path")
 METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This path does not take that method")

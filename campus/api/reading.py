@@ -7,23 +7,23 @@ asks is told how to have one.
 from typing import Any
 
 from campus.api import operations
-from campus.api.carrier import Carrier
 from campus.api.docs_page import PAGE
 from campus.api.openapi import DOCUMENT
 from campus.api.parameters import of_query
 from campus.api.problems import BROKER_AWAY, NO_ORDER_BOOK, ORDER_BOOK_BEHIND, UNKNOWN_ORDER
+from campus.api.publisher import Publisher
 from campus.api.types import Health, Index, OrderList, StockList
-from campus.domain.order_book import OrderView
-from campus.runtime.board import Board
-from campus.runtime.http.problems import Response, json_response
-from campus.runtime.http.refusals import TRY_AGAIN
-from campus.stream.order_book import OrderBook
+from campus.book.order_book import OrderBook
+from campus.book.views import OrderView
+from campus.http.problems import Response, json_response
+from campus.http.refusals import TRY_AGAIN
+from campus.supervision.registry import Registry
 
 ORDERS_LISTED = 100
 
 
 class Reading:
-    def __init__(self, carrier: Carrier, board: Board) -> None:
+    def __init__(self, carrier: Publisher, board: Registry) -> None:
         self._carrier, self._board = carrier, board
 
     def order(self, _environ: dict[str, Any], order_id: str) -> Response:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from campus.api import bodies
-from campus.api.carrier import Carrier, Terms
 from campus.api.orders import OrderDesk, key_of
 from campus.api.problems import (
     AGAIN_AS_IT_IS,
@@ -23,15 +22,16 @@ from campus.api.problems import (
     WRONG_TOKEN,
     not_acknowledged,
 )
+from campus.api.publisher import ApiSettings, Publisher
 from campus.api.reading import Reading
 from campus.api.types import Cancelling, Restocked
 from campus.domain.codec import keyed_record
 from campus.domain.events import Input, OrderCancelled, StockAdded
 from campus.domain.order_ids import NOISE_BYTES, keyed_restock_id, new_order_id
 from campus.domain.partitions import item_partition
-from campus.runtime.http.deferred import DEFERRED, Deferred
-from campus.runtime.http.problems import Response, json_response
-from campus.stream.writer import Place
+from campus.http.deferred import DEFERRED, Deferred
+from campus.http.problems import Response, json_response
+from campus.kafka.records import TopicPartition
 
 # RFC 6750, 3
 CHALLENGE = (("www-authenticate", 'Bearer realm="campuskafka"'),)
@@ -41,7 +41,7 @@ CHALLENGE_AGAIN = (("www-authenticate", 'Bearer realm="campuskafka", error="inva
 class StockDesk:
     """Touched in the event loop only."""
 
-    def __init__(self, terms: Terms, carrier: Carrier, desk: OrderDesk, reading: Reading) -> None:
+    def __init__(self, terms: ApiSettings, carrier: Publisher, desk: OrderDesk, reading: Reading) -> None:
         self._terms, self._carrier, self._desk, self._reading = terms, carrier, desk, reading
 
     def restock(self, environ: dict[str, Any], item: str) -> Response:
@@ -85,9 +85,9 @@ class StockDesk:
     def _hand_over(self, environ: dict[str, Any], event: Input, unsettled: Callable[[], Response]) -> None:
         """Raises Refused, and then nothing was."""
         topics = self._terms.topics
-        place = Place(topics.orders_topic, item_partition(event.item, topics.partitions))
+        tp = TopicPartition(topics.orders_topic, item_partition(event.item, topics.partitions))
         deferred = Deferred(unsettled)
-        self._carrier.submit(place, keyed_record(event), HandedOver(deferred))
+        self._carrier.submit(tp, keyed_record(event), HandedOver(deferred))
         if self._terms.acknowledged:
             environ[DEFERRED] = deferred
 

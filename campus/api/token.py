@@ -9,8 +9,8 @@ import re
 import secrets
 from pathlib import Path
 
-from campus.runtime.config import Secret
-from campus.runtime.errors import CampusError
+from campus.config.settings import Secret
+from campus.errors import CampusError
 
 FILE = "token"
 TOKEN_BYTES = 24

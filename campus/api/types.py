@@ -4,8 +4,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from campus.book.views import OrderView, StockView, Window
 from campus.domain.events import Quantity, Text
-from campus.domain.order_book import OrderView, StockView, Window
 
 ORDERS_LISTED_MAX = 1000
 

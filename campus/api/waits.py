@@ -4,17 +4,17 @@ While one waits, its answer is good already: whatever ends the wait, its time, a
 the client seems to have left, it is told what it would have been told without waiting.
 """
 
-from campus.api.carrier import Carrier
-from campus.domain.order_book import OrderView
-from campus.runtime.http.deferred import Deferred
-from campus.runtime.http.problems import Response, json_response
-from campus.stream.order_book import OrderBook
+from campus.api.publisher import Publisher
+from campus.book.order_book import OrderBook
+from campus.book.views import OrderView
+from campus.http.deferred import Deferred
+from campus.http.problems import Response, json_response
 
 
 class OutcomeWaits:
     """Touched in the event loop only."""
 
-    def __init__(self, carrier: Carrier, *, waits_max: int) -> None:
+    def __init__(self, carrier: Publisher, *, waits_max: int) -> None:
         self._carrier = carrier
         self._waits_max = waits_max
         self._waiting: set[Deferred] = set()

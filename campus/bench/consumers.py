@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event
 
-from campus.domain.lag_verdict import Observation
-from campus.domain.offset_target import Target
-from campus.runtime.addresses import wait_until
-from campus.runtime.config import Config
-from campus.stream.clients import admin
-from campus.stream.lag import LagWatch, PartitionLag
-from campus.stream.offsets import Group, group_named, move, partitions_of, planned
+from campus.addresses import wait_until
+from campus.config.settings import Config
+from campus.groups.lag import LagWatch, PartitionLag
+from campus.groups.lag_verdict import Observation
+from campus.groups.offset_target import Target
+from campus.groups.planning import planned
+from campus.kafka.clients import admin
+from campus.kafka.consumer_groups import Group, group_named, move, partitions_of
 
 CATCH_UP_TIMEOUT_S = 120.0
 LEFT_TIMEOUT_S = 15.0  # for the members to have left, or to have been silent for their session's time

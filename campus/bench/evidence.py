@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from campus.bench.report import Results, as_data, as_text
-from campus.runtime.config import Config, as_dict
+from campus.config.settings import Config, as_dict
 
 PACKAGES = ("kafka-python", "msgspec", "bottle", "uvloop", "httptools", "matplotlib")
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from threading import Event
 
-from campus.bench.apart import Tell, run_apart
+from campus.addresses import Address, wait_until
 from campus.bench.consumers import Consumers
 from campus.bench.load import Generator, Load, Offered, offer
+from campus.bench.load_process import Tell, run_apart
 from campus.bench.orders import Wishes
-from campus.domain.lag_verdict import Observation, Verdict, judged
-from campus.runtime.addresses import Address, wait_until
+from campus.groups.lag_verdict import Observation, Verdict, judged
 
 RATE_PER_S = 200.0
 DURATION_S = 10.0

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from campus.bench.apart import BenchFailed, Tell, run_apart
-from campus.bench.arrivals import Arrivals, arrivals_of
+from campus.addresses import Address
 from campus.bench.load import Generator, Load, Offered, offer
+from campus.bench.load_process import BenchFailed, Tell, run_apart
 from campus.bench.orders import Wishes
+from campus.bench.outcome_listener import Arrivals, arrivals_of
 from campus.bench.statistics import Summary, percentile, summary
-from campus.runtime.addresses import Address
-from campus.runtime.config import KafkaConfig, TopicsConfig
+from campus.config.settings import KafkaConfig, TopicsConfig
 
 EVENTS = 100  # one after the other, unless something else is asked for
 

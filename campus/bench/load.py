@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
-from campus.bench.apart import BenchFailed
-from campus.bench.customers import Answer, Customer
+from campus.addresses import Address
+from campus.bench.http_clients import Answer, Customer
+from campus.bench.load_process import BenchFailed
 from campus.bench.orders import Wish, Wishes
-from campus.runtime.addresses import Address
 
 CLIENTS_MAX = 500  # select() takes 1,024 files
 TOLD_EVERY_S = 0.1

@@ -18,13 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from campus.analytics.metrics import MINUTE_CHARS
 from campus.bench.lag import Lag, totals
 from campus.bench.latency import Latency
 from campus.bench.produce import Production
 from campus.bench.replay import ReplayTest
 from campus.bench.report import Results
 from campus.bench.statistics import Summary
-from campus.domain.metrics import MINUTE_CHARS
 from campus.domain.times import iso_utc, ms_of
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"

@@ -11,16 +11,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
-from campus.bench.apart import Tell, run_apart
-from campus.bench.arrivals import arrivals_of
+from campus.bench.load_process import Tell, run_apart
 from campus.bench.orders import Wish, Wishes
+from campus.bench.outcome_listener import arrivals_of
+from campus.config.settings import KafkaConfig, TopicsConfig
 from campus.domain.codec import keyed_record
 from campus.domain.events import OrderPlaced
 from campus.domain.order_ids import NOISE_BYTES, new_order_id
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
-from campus.runtime.config import KafkaConfig, TopicsConfig
-from campus.stream.writer import Outgoing, Place, Writer
+from campus.kafka.producer.writer import Writer
+from campus.kafka.records import ProducerRecord, TopicPartition
 
 EVENTS = 10_000
 EVENTS_MOST = 1_000_000
@@ -113,9 +114,9 @@ def _work(tell: Tell, events: int, wishes: Wishes, kafka: KafkaConfig, topics: T
 
 def _round(
     wishes: Iterator[Wish], count: int, topics: TopicsConfig, order_ids: list[str]
-) -> dict[Place, list[Outgoing]]:
+) -> dict[TopicPartition, list[ProducerRecord]]:
     """The next events, by the partition of their item; their ids are added to the list."""
-    records: dict[Place, list[Outgoing]] = {}
+    records: dict[TopicPartition, list[ProducerRecord]] = {}
     for wish in islice(wishes, count):
         now_ms = time.time_ns() // 1_000_000
         order = OrderPlaced(
@@ -126,6 +127,6 @@ def _round(
             placed_at=iso_utc(now_ms),
         )
         order_ids.append(order.order_id)
-        place = Place(topics.orders_topic, item_partition(wish.item, topics.partitions))
-        records.setdefault(place, []).append(keyed_record(order))
+        tp = TopicPartition(topics.orders_topic, item_partition(wish.item, topics.partitions))
+        records.setdefault(tp, []).append(keyed_record(order))
     return records

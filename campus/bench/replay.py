@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from campus.domain.metrics import OrderMetrics, summed
-from campus.domain.replay_findings import first_figure
+from campus.analytics.metrics import OrderMetrics, summed
+from campus.config.settings import KafkaConfig, TopicsConfig
 from campus.domain.snapshot import Snapshot, SnapshotUnreadable, unpacked
-from campus.runtime.config import KafkaConfig, TopicsConfig
-from campus.stream.history import Bounds, HistoryReader
-from campus.stream.writer import Place
+from campus.kafka.log_reader import LogReader
+from campus.kafka.records import Bounds, TopicPartition
+from campus.replay.findings import first_figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +66,22 @@ class ReplayTest:
 
 def counted(kafka: KafkaConfig, topics: TopicsConfig, since: Mapping[int, int] | None = None) -> Counted:
     """What stands written down now, of what was written at or after these offsets. Raises BrokerAway."""
-    places = [Place(topics.analytics_snapshots_topic, partition) for partition in range(topics.partitions)]
+    tps = [
+        TopicPartition(topics.analytics_snapshots_topic, partition) for partition in range(topics.partitions)
+    ]
     found: dict[int, Snapshot] = {}
-    with closing(HistoryReader(kafka, client_id="bench-replay")) as history:
-        bounds = history.bounds(places)
+    with closing(LogReader(kafka, client_id="bench-replay")) as history:
+        bounds = history.bounds(tps)
         spans = {
-            place: Bounds(max(at.start, (since or {}).get(place.partition, 0)), at.end)
-            for place, at in bounds.items()
+            tp: Bounds(max(at.start, (since or {}).get(tp.partition, 0)), at.end) for tp, at in bounds.items()
         }
-        for place, records in history.read(spans):
+        for tp, records in history.read(spans):
             for record in records:
                 try:
-                    found[place.partition] = unpacked(record.value)
+                    found[tp.partition] = unpacked(record.value)
                 except SnapshotUnreadable:
-                    found.pop(place.partition, None)  # then the partition counts as not written down
-    return Counted(found, {place.partition: at.end for place, at in bounds.items()})
+                    found.pop(tp.partition, None)  # then the partition counts as not written down
+    return Counted(found, {tp.partition: at.end for tp, at in bounds.items()})
 
 
 def read_of(metrics: OrderMetrics) -> Read:

@@ -7,17 +7,17 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from campus.audit.findings import Findings
+from campus.audit.kafka_logs import audited
 from campus.bench import lag, latency, produce
 from campus.bench.consumers import Consumers
-from campus.bench.ground import BrokerWatch, Ground
+from campus.bench.environment import BrokerWatch, Ground
 from campus.bench.load import Load
 from campus.bench.replay import ReplayTest, counted, first_difference, metrics_bytes, read_of
 from campus.bench.report import Results
-from campus.domain.audit_findings import Findings
-from campus.domain.replay_findings import Replay
 from campus.domain.times import iso_utc
-from campus.stream.auditing import audited
-from campus.stream.replay import replay as decided_again
+from campus.replay.findings import Replay
+from campus.replay.kafka_logs import replay as decided_again
 
 OPEN_LOOP_CLIENTS = 64
 OPEN_LOOP_S = 10.0

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from campus.addresses import Address, parse_addresses
 from campus.broker.disk import make_folder, writing
 from campus.broker.errors import NoBroker
 from campus.broker.jars import KAFKA_VERSION
 from campus.broker.server_settings import LOG_DIR, NODE_ID
-from campus.runtime.addresses import Address, parse_addresses
 
 if sys.platform != "win32":
     import fcntl

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
+from campus.addresses import Address, listens, speaks_kafka, wait_until
+from campus.broker.class_path import class_path
 from campus.broker.data import SETTING, Claim, Data, DataInUse
 from campus.broker.disk import DiskFull, is_full, writing
 from campus.broker.ending import PortTaken, StartFailed, why_it_did_not_start, why_it_ended
 from campus.broker.errors import NoBroker
-from campus.broker.jars import KAFKA_VERSION, class_path
+from campus.broker.jars import KAFKA_VERSION
 from campus.broker.java import find_java
 from campus.broker.process import GuardedProcess
 from campus.broker.server_settings import (
@@ -27,8 +29,7 @@ from campus.broker.server_settings import (
     broker_settings,
     java_options,
 )
-from campus.runtime.addresses import Address, listens, speaks_kafka, wait_until
-from campus.runtime.config import BrokerConfig
+from campus.config.settings import BrokerConfig
 
 STOP_S = 10.0  # for Kafka to end in order when we end without a word
 OLD_ONE_S = STOP_S + 5.0  # for the Kafka of a killed owner to be gone

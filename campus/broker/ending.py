@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
+from campus.addresses import Address
 from campus.broker.disk import DiskFull, is_full
 from campus.broker.errors import BrokerDied, NoBroker
 from campus.broker.process import last_line
-from campus.runtime.addresses import Address
-from campus.runtime.errors import CampusError
+from campus.errors import CampusError
 
 FIRST_SIGNAL = 128
 KILLED, ASKED_TO_STOP = FIRST_SIGNAL + 9, FIRST_SIGNAL + 15

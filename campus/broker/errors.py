@@ -2,7 +2,7 @@
 (`BrokerDied`). The particular faults stand beside the code that raises them.
 """
 
-from campus.runtime.errors import CampusError
+from campus.errors import CampusError
 
 
 class NoBroker(CampusError):

@@ -4,8 +4,8 @@ Every path is relative to the folder that Kafka runs in, since a properties file
 comma in `log.dirs` begins another folder.
 """
 
+from campus.addresses import Address
 from campus.broker.java import Java
-from campus.runtime.addresses import Address
 
 NODE_ID = 1
 LOG_DIR = "kafka"

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from campus.broker.settle import broker_for, for_these_clients
-from campus.runtime.config import Config
+from campus.broker.resolve import broker_for, for_these_clients
+from campus.config.settings import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from campus.audit.findings import Findings, Violation
+from campus.audit.kafka_logs import audited
 from campus.commands import Context, a_broker
-from campus.domain.audit_findings import Findings, Violation
-from campus.runtime.config import Config
-from campus.runtime.errors import CampusError
-from campus.runtime.logs import printable
-from campus.stream.auditing import audited
+from campus.config.settings import Config
+from campus.errors import CampusError
+from campus.logs import printable
 
 HELP = "prove that the journal is right about every order"
 EXIT_CODES = {"clean": 0, "violated": 1, "empty": 3}

@@ -19,15 +19,15 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from campus.bench.environment import Ground, live_ground, own_ground
 from campus.bench.evidence import write_evidence
-from campus.bench.ground import Ground, live_ground, own_ground
 from campus.bench.load import CLIENTS_MAX
 from campus.bench.produce import EVENTS_MOST
 from campus.bench.report import Results, as_data, as_text
 from campus.bench.suite import Options, Stage, measured
 from campus.commands import Context, a_broker, number
-from campus.runtime.errors import CampusError
-from campus.stream.broker_version import broker_version
+from campus.errors import CampusError
+from campus.kafka.clients import broker_version
 
 HELP = "measure latency, throughput, lag and replay, and report on it"
 TESTS = ("latency", "produce", "lag", "replay")

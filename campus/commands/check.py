@@ -14,9 +14,10 @@ from typing import Any
 
 from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker
-from campus.runtime.config import Config
-from campus.stream.clients import BrokerAway, admin
-from campus.stream.topics import partition_counts, settings_that_differ, wanted_topics
+from campus.config.settings import Config
+from campus.kafka.clients import BrokerAway, admin
+from campus.kafka.topics import partition_counts, settings_that_differ
+from campus.startup.topics import topic_plan
 
 HELP = "look at config, broker, topics and port, and say what is wrong"
 WRONG_CONFIG, NO_BROKER = 2, 3
@@ -63,7 +64,7 @@ def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
 
 
 def topics(client: Any, config: Config) -> Iterator[Finding]:
-    wanted = wanted_topics(config.topics)
+    wanted = topic_plan(config.topics).settings
     counts = partition_counts(client, wanted)
     wrong = {name: found for name, found in counts.items() if found != config.topics.partitions}
     for name, found in wrong.items():
@@ -73,7 +74,7 @@ def topics(client: Any, config: Config) -> Iterator[Finding]:
     if missing:
         yield Finding("topics", f"{', '.join(missing)}: not there yet, will be made at the first start")
     elif not wrong:
-        differing = settings_that_differ(client, config.topics)
+        differing = settings_that_differ(client, wanted)
         names = f"{', '.join(wanted)} with {config.topics.partitions} partitions each"
         yield Finding("topics", "; ".join([names, *differing]), WRONG_CONFIG if differing else 0)
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from campus.commands import Context, a_broker
+from campus.config.settings import Config
 from campus.domain.codec import Unfit, decode_input, encode
-from campus.domain.ledger import ORIGIN_HEADER
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
-from campus.runtime.config import Config
-from campus.runtime.errors import CampusError
-from campus.runtime.logs import printable
-from campus.stream.history import Bounds, HistoryReader
-from campus.stream.writer import Outgoing, Place, Writer
+from campus.errors import CampusError
+from campus.inventory.ledger import ORIGIN_HEADER
+from campus.kafka.log_reader import LogReader
+from campus.kafka.producer.writer import Writer
+from campus.kafka.records import Bounds, ProducerRecord, TopicPartition
+from campus.logs import printable
 
 HELP = "list, show or send on again the records that fit no event"
 
@@ -86,15 +87,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def read_letters(config: Config) -> Iterator[Letter]:
     """The last LETTERS_MAX of each partition, by age; minding the notes of what was sent on."""
     topics = config.topics
-    places = [Place(topics.dead_letters_topic, partition) for partition in range(topics.partitions)]
+    tps = [TopicPartition(topics.dead_letters_topic, partition) for partition in range(topics.partitions)]
     records: list[tuple[str, Any]] = []
-    with closing(HistoryReader(config.kafka, client_id="dead-letters")) as history:
+    with closing(LogReader(config.kafka, client_id="dead-letters")) as history:
         spans = {
-            place: Bounds(max(at.start, at.end - LETTERS_MAX), at.end)
-            for place, at in history.bounds(places).items()
+            tp: Bounds(max(at.start, at.end - LETTERS_MAX), at.end) for tp, at in history.bounds(tps).items()
         }
-        for place, batch in history.read(spans):
-            records += [(f"{place.partition}:{record.offset}", record) for record in batch]
+        for tp, batch in history.read(spans):
+            records += [(f"{tp.partition}:{record.offset}", record) for record in batch]
     redriven = {
         value.decode("utf-8", "replace")
         for _, record in records
@@ -212,18 +212,18 @@ def redrive(config: Config, sendings: Sequence[Sending], args: argparse.Namespac
     return 0
 
 
-def _sent_on(config: Config, sending: Sending) -> dict[Place, list[Outgoing]]:
+def _sent_on(config: Config, sending: Sending) -> dict[TopicPartition, list[ProducerRecord]]:
     topics = config.topics
-    place = Place(topics.orders_topic, item_partition(sending.item, topics.partitions))
+    tp = TopicPartition(topics.orders_topic, item_partition(sending.item, topics.partitions))
     header = (REDRIVEN_FROM_HEADER, f"{topics.dead_letters_topic} {sending.letter.at}".encode())
-    return {place: [(sending.item.encode(), sending.value, (header,))]}
+    return {tp: [(sending.item.encode(), sending.value, (header,))]}
 
 
-def _noted(config: Config, sending: Sending) -> dict[Place, list[Outgoing]]:
+def _noted(config: Config, sending: Sending) -> dict[TopicPartition, list[ProducerRecord]]:
     """After it was sent: a crash between sends it again at most, and an order's id is decided once."""
     partition = int(sending.letter.at.split(":")[0])
     header = (REDRIVEN_HEADER, sending.letter.at.encode())
-    return {Place(config.topics.dead_letters_topic, partition): [(None, b"", (header,))]}
+    return {TopicPartition(config.topics.dead_letters_topic, partition): [(None, b"", (header,))]}
 
 
 def _letter(letters: Sequence[Letter], at: str) -> Letter:

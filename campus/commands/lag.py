@@ -21,11 +21,12 @@ from rich.table import Table
 from rich.text import Text
 
 from campus.commands import Context, a_broker, number
-from campus.runtime.config import Config
-from campus.runtime.logs import printable
-from campus.stream.clients import BrokerAway
-from campus.stream.lag import WINDOW_LOOKS, LagWatch, PartitionLag
-from campus.stream.offsets import our_groups, patiently
+from campus.config.settings import Config
+from campus.groups.lag import WINDOW_LOOKS, LagWatch, PartitionLag
+from campus.groups.planning import our_groups
+from campus.kafka.clients import BrokerAway
+from campus.kafka.consumer_groups import patiently
+from campus.logs import printable
 
 HELP = "show how far behind each consumer group is, and whether it keeps up"
 NO_BROKER = 3

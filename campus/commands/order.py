@@ -13,15 +13,15 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
+from campus.addresses import Address, listens
 from campus.commands import Context
+from campus.config.settings import Config
 from campus.domain.events import InventoryFailed, InventoryReserved
 from campus.domain.journal import JournalRule
 from campus.domain.partitions import item_partition
-from campus.runtime.addresses import Address, listens
-from campus.runtime.config import Config
-from campus.runtime.errors import CampusError
-from campus.stream.history import HistoryReader
-from campus.stream.writer import Place
+from campus.errors import CampusError
+from campus.kafka.log_reader import LogReader
+from campus.kafka.records import TopicPartition
 
 HELP = "order something, wait for the outcome and print it"
 OUTCOME_TIMEOUT_S = 30.0
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             outcomes = journal.outcomes_of(order_ids)
             decided_s = time.monotonic() - started_at
     if args.count == 1 and outcomes:
-        print(as_line(outcomes[0], journal.place, decided_s))
+        print(as_line(outcomes[0], journal.tp, decided_s))
     else:
         print(as_summary(outcomes, len(order_ids), accepted_s, decided_s))
     return 0 if len(outcomes) == args.count else 1
@@ -93,8 +93,8 @@ class Journal:
     """The journal's partition of one item, followed from the beginning, so as to know which entries count."""
 
     def __init__(self, config: Config, item: str) -> None:
-        self.place = Place(config.topics.journal_topic, item_partition(item, config.topics.partitions))
-        self._history = HistoryReader(config.kafka, client_id="order")
+        self.tp = TopicPartition(config.topics.journal_topic, item_partition(item, config.topics.partitions))
+        self._history = LogReader(config.kafka, client_id="order")
         self._rule = JournalRule()
         self._batches: Iterator[Sequence[Any]] = iter(())
 
@@ -102,10 +102,10 @@ class Journal:
         self._history.close()
 
     def skip_to_the_end(self) -> None:
-        bounds = self._history.bounds([self.place])
+        bounds = self._history.bounds([self.tp])
         for _, records in self._history.read(bounds):
             deque(self._rule.counting(records), maxlen=0)
-        self._batches = self._history.follow(self.place, bounds[self.place].end)
+        self._batches = self._history.follow(self.tp, bounds[self.tp].end)
 
     def outcomes_of(self, order_ids: Collection[str]) -> list[Outcome]:
         """Those that come, until all have come or nothing does for a while."""
@@ -121,9 +121,9 @@ class Journal:
         return outcomes
 
 
-def as_line(outcome: Outcome, place: Place, took_s: float) -> str:
+def as_line(outcome: Outcome, tp: TopicPartition, took_s: float) -> str:
     what = f"{outcome.quantity} × {outcome.item} for {outcome.user_id}"
-    where = f"order {outcome.order_id}, {place} seq {outcome.seq}, {took_s * 1000:.0f} ms"
+    where = f"order {outcome.order_id}, {tp} seq {outcome.seq}, {took_s * 1000:.0f} ms"
     if isinstance(outcome, InventoryReserved):
         return f"reserved: {what}; {outcome.remaining} left  ({where})"
     left = "" if outcome.remaining is None else f"; {outcome.remaining} left"

@@ -24,19 +24,19 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from campus.analytics.metrics import OrderMetrics
+from campus.analytics.report import text_report
 from campus.commands import Context, a_broker
-from campus.domain.event_lines import journal_line, said
+from campus.config.settings import Config
 from campus.domain.events import Entry
-from campus.domain.metrics import OrderMetrics
-from campus.domain.offset_target import parse_target
-from campus.domain.replay_findings import Difference, Replay
-from campus.domain.report import text_report
-from campus.domain.rules import RULES_VERSION
 from campus.domain.times import iso_utc
-from campus.runtime.config import Config
-from campus.runtime.logs import printable
-from campus.stream.chronicle import Happening, happenings
-from campus.stream.replay import Ends, freeze, replay
+from campus.groups.offset_target import parse_target
+from campus.inventory.rules import RULES_VERSION
+from campus.logs import printable
+from campus.replay.event_lines import journal_line, said
+from campus.replay.findings import Difference, Replay
+from campus.replay.kafka_logs import Ends, freeze, replay
+from campus.replay.timeline import LogEvent, happenings
 
 HELP = "decide everything again and compare it with the journal"
 EXIT_CODES = {"identical": 0, "different": 1, "empty": 3}
@@ -130,9 +130,9 @@ def was_shown(config: Config, ends: Ends, item: str | None, speed: float) -> boo
         return not stop.is_set()
 
 
-def as_line(happening: Happening) -> str:
-    place = happening.place
-    where = f"{place.topic} {place.partition}:{happening.offset}"
+def as_line(happening: LogEvent) -> str:
+    tp = happening.tp
+    where = f"{tp.topic} {tp.partition}:{happening.offset}"
     return f"{iso_utc(happening.at_ms)}  {where:<28}  {said(happening.event)}"
 
 

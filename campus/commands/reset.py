@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from campus.commands import Context, a_broker
-from campus.domain.offset_target import Target, parse_target
-from campus.runtime.config import Config
-from campus.runtime.logs import printable
-from campus.stream.clients import BrokerAway, admin
-from campus.stream.offsets import (
+from campus.config.settings import Config
+from campus.groups.offset_target import Target, parse_target
+from campus.groups.planning import our_groups, planned
+from campus.kafka.clients import BrokerAway, admin
+from campus.kafka.consumer_groups import (
     Group,
     GroupActive,
     Move,
@@ -26,12 +26,11 @@ from campus.stream.offsets import (
     group_named,
     groups_on,
     move,
-    our_groups,
     partitions_of,
     patiently,
-    planned,
 )
-from campus.stream.writer import Place
+from campus.kafka.records import TopicPartition
+from campus.logs import printable
 
 HELP = "move a consumer group's offsets, for instance back to the earliest, to see a replay"
 NO_BROKER = 3
@@ -78,25 +77,25 @@ def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group,
     return group, planned(client, group, _places(client, group, args.topic, config), args.to)
 
 
-def _places(client: Any, group: Group, topic: str | None, config: Config) -> set[Place]:
+def _places(client: Any, group: Group, topic: str | None, config: Config) -> set[TopicPartition]:
     ours = our_groups(config).get(group.name)
     if ours and topic not in (None, ours):
         raise NothingToMove(
             f"{group.name} reads {ours}: offsets on {topic!r} would be nobody's. Leave --topic out"
         )
     topic = topic or ours
-    places = partitions_of(client, topic) if topic else group.places
-    if not places:
+    tps = partitions_of(client, topic) if topic else group.tps
+    if not tps:
         what = f"there is no topic {topic!r}" if topic else f"{group.name} has read no topic yet"
         raise NothingToMove(f"{what}. Name one by --topic; `lag` shows which are read here")
-    return places
+    return tps
 
 
 # Telling
 
 
 def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
-    topic_chars = max([len("topic"), *(len(one.place.topic) for one in moves)])
+    topic_chars = max([len("topic"), *(len(one.tp.topic) for one in moves)])
     return "\n".join(
         [
             f"{printable(group.name)} ({group.state}), to {target}:",
@@ -108,7 +107,7 @@ def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
 
 def _line(one: Move, topic_chars: int) -> str:
     was = "-" if one.was is None else f"{one.was:,}"
-    line = f"{one.place.topic:<{topic_chars}}  {one.place.partition:>9}  {was:>12}  {one.to:>12,}"
+    line = f"{one.tp.topic:<{topic_chars}}  {one.tp.partition:>9}  {was:>12}  {one.to:>12,}"
     if one.is_clamped:
         return f"{line}  the log does not have {one.asked:,}"
     return f"{line}  as it is" if one.was == one.to else line

@@ -13,6 +13,7 @@ from msgspec import Struct
 from campus.domain.journal import JournalRule
 
 SNAPSHOT_VERSION = 2
+SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024  # `max.message.bytes` of the snapshot topics
 CHECKSUM_BYTES = 4
 MAGIC = b"campus-snapshot\n"
 

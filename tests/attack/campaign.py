@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Protocol
 
-from campus.runtime.addresses import wait_until
+from campus.addresses import wait_until
 from tests.attack import content, framing
 from tests.attack.judge import Books, Conversation, faults_of_log, faults_of_output, judged
-from tests.attack.pen import Attack, Ending, Pen
+from tests.attack.monitor import Footprint, footprint
+from tests.attack.pen import Attack, ExitResult, Pen
 from tests.attack.report import Report
 from tests.attack.strict import OrderFields, Tail, read_requests
-from tests.attack.watch import Footprint, footprint
 
 AT_ONCE = 32
 CLOSED_S = 15.0  # the server closes every connection that it owes nothing to within it
@@ -55,10 +55,10 @@ def attack_of(seed: int, index: int) -> Attack:
     if delivery < CUT_SHARE:
         data = data[: pen.random.randrange(len(data) + 1)]
     reading = read_requests(data)
-    ending = Ending.READ
+    ending = ExitResult.READ
     if reading.tail is Tail.INCOMPLETE or delivery < CUT_SHARE + OTHER_END_SHARE:
-        ending = pen.random.choice(tuple(Ending))
-    if ending is Ending.READ and reading.tail is Tail.NOTHING and not reading.ends:
+        ending = pen.random.choice(tuple(ExitResult))
+    if ending is ExitResult.READ and reading.tail is Tail.NOTHING and not reading.ends:
         data += pen.goodbye()
         reading = read_requests(data)
     return Attack(kind.__name__, seed, index, _pieces(pen, data), ending, reading)
@@ -185,21 +185,21 @@ class Campaign:
 
 async def converse(attack: Attack, port: int) -> Conversation:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
-    if attack.ending in (Ending.RESET, Ending.DEAF):
+    if attack.ending in (ExitResult.RESET, ExitResult.DEAF):
         linger = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     received, was_reset, was_closed = bytearray(), False, False
     sending = asyncio.create_task(_send(writer, attack))
     try:
-        if attack.ending in (Ending.READ, Ending.HALF_CLOSE):
+        if attack.ending in (ExitResult.READ, ExitResult.HALF_CLOSE):
             was_closed, was_reset = await _read_all(reader, received)
         else:
             await asyncio.wait([sending], timeout=DEAF_S)
-            await asyncio.sleep(DEAF_S if attack.ending is Ending.DEAF else 0)
+            await asyncio.sleep(DEAF_S if attack.ending is ExitResult.DEAF else 0)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
-        writer.transport.abort() if attack.ending is not Ending.LEAVE else writer.close()
+        writer.transport.abort() if attack.ending is not ExitResult.LEAVE else writer.close()
     return Conversation(attack, bytes(received), was_reset, was_closed)
 
 
@@ -209,7 +209,7 @@ async def _send(writer: asyncio.StreamWriter, attack: Attack) -> None:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        if attack.ending is Ending.HALF_CLOSE:
+        if attack.ending is ExitResult.HALF_CLOSE:
             writer.write_eof()
     except OSError:  # the server has had enough: what it said about it is being read
         return

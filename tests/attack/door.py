@@ -15,11 +15,11 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from campus.runtime.logs import set_up
-from campus.stream.order_book import OrderBook
+from campus.book.order_book import OrderBook
+from campus.logs import set_up
+from tests.api.serving import a_producer
 from tests.attack.strict import OrderFields
-from tests.broker.processes import soon
-from tests.http.serving import a_producer
+from tests.support.processes import soon
 
 ROOT = Path(__file__).parents[2]
 TIMES_OUT_S = 3.0  # heads and bodies that do not come

@@ -14,8 +14,8 @@ from tests.attack.floods import (
     half_sent,
     stopped_under_load,
 )
-from tests.broker.processes import Campus
-from tests.broker.support import OneKafka
+from tests.support.kafka import OneKafka
+from tests.support.processes import Campus
 
 FLOODS = ("half", "away", "cap", "stop")
 HALVES = 200
@@ -55,10 +55,10 @@ def _town(folder: Path) -> Iterator[tuple[MakeCampus, OneKafka]]:
     made: list[Campus] = []
 
     def make(settings: Mapping[str, Any], *, on: OneKafka) -> Campus:
-        place = folder / f"campus-{next(numbers)}"
-        place.mkdir()
+        tp = folder / f"campus-{next(numbers)}"
+        tp.mkdir()
         settings = {"broker.mode": "external", **settings}
-        made.append(Campus(place, settings, bootstrap_servers=on.bootstrap_servers))
+        made.append(Campus(tp, settings, bootstrap_servers=on.bootstrap_servers))
         return made[-1]
 
     try:

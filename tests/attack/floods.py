@@ -18,12 +18,12 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
-from campus.runtime.addresses import Address
+from campus.addresses import Address
 from tests.attack.load import Load, Told
-from tests.attack.watch import footprint, pid_of
-from tests.broker.ledgers import audited, order_ids
-from tests.broker.processes import Campus, soon
-from tests.broker.support import OneKafka
+from tests.attack.monitor import footprint, pid_of
+from tests.support.kafka import OneKafka
+from tests.support.ledgers import audited, order_ids
+from tests.support.processes import Campus, soon
 
 SAMPLE_S = 0.5
 BACK_S = 2.0  # to accept again after the broker's return

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tests.api import contract
 from tests.attack.answers import Answer, BadAnswer, read_answers
-from tests.attack.pen import CANARY, HIDDEN, Attack, Ending
+from tests.attack.pen import CANARY, HIDDEN, Attack, ExitResult
 from tests.attack.strict import OrderFields, Reading, Request, Tail
-from tests.http import contract
 
 SUCCESSES = {200, 202, 204, 207, 303}
 REFUSALS = {400, 401, 404, 405, 406, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 503}
@@ -61,7 +61,7 @@ def judged(conversation: Conversation) -> Verdict:
     attack = conversation.attack
     reading = attack.reading
     verdict = Verdict(allowed=[order for request in reading.requests for order in request.orders()])
-    if attack.ending not in (Ending.READ, Ending.HALF_CLOSE):
+    if attack.ending not in (ExitResult.READ, ExitResult.HALF_CLOSE):
         return verdict  # whatever it was answered, nobody stayed to read
     if not conversation.was_closed:
         verdict.faults.append("a hang: neither closed nor answered to the end")
@@ -174,14 +174,14 @@ def _is_plainly_good(request: Request) -> bool:
     return GOOD_ORDER.fullmatch(request.body) is not None
 
 
-def _unanswered(reading: Reading, answers: list[Answer], ending: Ending) -> Iterator[str]:
+def _unanswered(reading: Reading, answers: list[Answer], ending: ExitResult) -> Iterator[str]:
     missing = len(reading.requests) - len(answers)
     if missing > 0 and not (answers and answers[-1].closes):
-        half = " after the client closed its half" if ending is Ending.HALF_CLOSE else ""
+        half = " after the client closed its half" if ending is ExitResult.HALF_CLOSE else ""
         yield f"{missing} of {len(reading.requests)} requests were never answered{half}"
     # Half a head may be met with silence when the client has said its last word, whatever is wrong with it: a
     # server may look at a head when it is whole.
-    may_be_silent = ending is Ending.HALF_CLOSE and reading.head_is_open
+    may_be_silent = ending is ExitResult.HALF_CLOSE and reading.head_is_open
     is_told = missing != 0 or (answers and answers[-1].closes)
     if reading.tail is Tail.MALFORMED and not is_told and not may_be_silent:
         yield f"no word about what is malformed ({reading.why})"

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from campus.runtime.addresses import Address
+from campus.addresses import Address
 
 REOPEN_S = 0.02
 HEAD = b"POST /order HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

@@ -23,7 +23,7 @@ HOST = ("Host", "here")
 Fields: TypeAlias = Sequence[tuple[str, str]]
 
 
-class Ending(Enum):
+class ExitResult(Enum):
     """What the client does when it has sent everything."""
 
     READ = "read until the server closes"
@@ -39,7 +39,7 @@ class Attack:
     seed: int
     index: int
     pieces: tuple[bytes, ...]
-    ending: Ending
+    ending: ExitResult
     reading: Reading  # what a strict reader finds in it
 
     @property

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from campus.domain.codec import decode_input
 from campus.domain.events import OrderPlaced
+from tests.api.serving import TOKEN
 from tests.attack.door import ORDERS_KEPT, TIMES_OUT_S, WAIT_MAX_S
+from tests.attack.monitor import pid_of
 from tests.attack.strict import OrderFields
-from tests.attack.watch import pid_of
-from tests.broker.ledgers import audited, records_of
-from tests.broker.processes import Campus
-from tests.broker.support import OneKafka
-from tests.http.serving import TOKEN
+from tests.support.kafka import OneKafka
+from tests.support.ledgers import audited, records_of
+from tests.support.processes import Campus
 
 STOCK = dict.fromkeys(("pizza", "burger", "salad", "sandwich"), 1_000_000)
 AUDITED_S = 600.0
@@ -28,9 +28,9 @@ class RealDoor:
             "roles.producer.wait_max_s": WAIT_MAX_S,
             "roles.producer.token": TOKEN,
         }
-        place = folder / "campus"  # apart from Kafka's: whatever works in there must be gone at the end
-        place.mkdir()
-        self._campus = Campus(place, settings, bootstrap_servers=self._kafka.bootstrap_servers)
+        tp = folder / "campus"  # apart from Kafka's: whatever works in there must be gone at the end
+        tp.mkdir()
+        self._campus = Campus(tp, settings, bootstrap_servers=self._kafka.bootstrap_servers)
         self._decides = self._campus.start("--role", "inventory", "--role", "analytics")
         book = ("--role", "book", "--set", f"roles.book.orders_max={ORDERS_KEPT}")
         self._program = self._campus.start_up("--role", "producer", *book)

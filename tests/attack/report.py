@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.attack.watch import Footprint
+from tests.attack.monitor import Footprint
 
 KINDS_SHOWN = 40
 KIND_CHARS_MAX = 90

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.api.serving import TOKEN
 from tests.attack.door import ROOT
-from tests.http.serving import TOKEN
 
 CONFIG = f"""
 [auth.openapi.token]

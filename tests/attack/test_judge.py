@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.attack.judge import Books, Conversation, faults_of_log, faults_of_output, judged
-from tests.attack.pen import CANARY, Attack, Ending
+from tests.attack.pen import CANARY, Attack, ExitResult
 from tests.attack.strict import OrderFields, Tail, read_requests
 
 ORDER = OrderFields("u1-1", "pizza", 1)
@@ -47,7 +47,7 @@ def faults(
     sent: bytes,
     received: bytes,
     *,
-    ending: Ending = Ending.READ,
+    ending: ExitResult = ExitResult.READ,
     was_closed: bool = True,
     was_reset: bool = False,
 ) -> list[str]:
@@ -65,9 +65,9 @@ def test_what_is_malformed_and_refused_is_no_fault():
 
 
 def test_silence_about_what_is_malformed_is_no_fault_only_if_the_client_ends_within_its_head():
-    assert faults(b"GET /\r\nP", b"", ending=Ending.HALF_CLOSE) == []
-    assert any("no word" in one for one in faults(b"GET /\r\nP", b"", ending=Ending.READ))
-    assert any("no word" in one for one in faults(b"GET /\r\n\r\n", b"", ending=Ending.HALF_CLOSE))
+    assert faults(b"GET /\r\nP", b"", ending=ExitResult.HALF_CLOSE) == []
+    assert any("no word" in one for one in faults(b"GET /\r\nP", b"", ending=ExitResult.READ))
+    assert any("no word" in one for one in faults(b"GET /\r\n\r\n", b"", ending=ExitResult.HALF_CLOSE))
 
 
 BOTH_LENGTHS = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"

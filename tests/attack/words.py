@@ -1,7 +1,7 @@
 """Bad words, by the place where they are put. Data only; framing.py and content.py say what to do with it."""
 
+from tests.api.serving import TOKEN
 from tests.attack.pen import CANARY
-from tests.http.serving import TOKEN
 
 METHODS = (
     "post", "GET POST", "", "P\x00ST", "POST\t", "GE,T", "PRI", "TRACE", "TRACK", "CONNECT", "PUT", "PATCH",

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from campus.runtime.http.protocol import Connection
-from tests.http.serving import Client, a_request, a_server, soon
+from campus.http.protocol import Connection
+from tests.api.serving import Client, a_request, a_server, soon
 
 
 def echo(environ, start_response):

@@ -6,11 +6,11 @@ In a module of its own: where no other test keeps a server or a connection.
 import gc
 import os
 
-from campus.runtime.http.deferred import Deferred
-from campus.runtime.http.problems import Response
-from campus.runtime.http.protocol import Connection
-from campus.runtime.http.requests import Request, RequestReader
-from tests.http.serving import Client, a_request, soon
+from campus.http.deferred import Deferred
+from campus.http.problems import Response
+from campus.http.protocol import Connection
+from campus.http.requests import Request, RequestReader
+from tests.api.serving import Client, a_request, soon
 from tests.http.test_protocol import Counter, a_service
 
 MIXED = (

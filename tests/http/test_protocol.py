@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from campus.runtime.addresses import Address
-from campus.runtime.http.deferred import DEFERRED, Deferred
-from campus.runtime.http.limits import Limits
-from campus.runtime.http.problems import json_response
-from campus.runtime.http.protocol import PIECE_BYTES, WAITING_MAX, Connection
-from campus.runtime.http.server import HttpServer, listen
-from campus.runtime.http.service import Service
-from tests.http.serving import Client, Running, a_request, a_server, soon
+from campus.addresses import Address
+from campus.http.deferred import DEFERRED, Deferred
+from campus.http.limits import Limits
+from campus.http.problems import json_response
+from campus.http.protocol import PIECE_BYTES, WAITING_MAX, Connection
+from campus.http.server import HttpServer, listen
+from campus.http.service import Service
+from tests.api.serving import Client, Running, a_request, a_server, soon
 
 LATE = json_response(503, {"late": True})
 GET = a_request(b"", method="GET", path="/")
@@ -289,7 +289,7 @@ class Tired(socket.socket):
 
 
 def test_a_server_without_a_descriptor_left_takes_a_rest_and_says_so(caplog, monkeypatch):
-    monkeypatch.setattr("campus.runtime.http.accepting.PAUSE_S", 0.05)
+    monkeypatch.setattr("campus.http.accepting.PAUSE_S", 0.05)
     bare = listen(Address("127.0.0.1", 0), next_step="")
     port = bare.getsockname()[1]
     running = Running(HttpServer(Counter(), Limits()).run, Tired(fileno=bare.detach()))

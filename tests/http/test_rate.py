@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campus.runtime.http.rate import Buckets, RateLimit
-from tests.http.serving import Client, a_request, a_server
+from campus.http.rate import Buckets, RateLimit
+from tests.api.serving import Client, a_request, a_server
 
 
 def buckets(per_s=2.0, burst=3, clients_max=100):

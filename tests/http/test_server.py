@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from campus.runtime.addresses import Address
-from campus.runtime.errors import CampusError
-from campus.runtime.http.deferred import DEFERRED, Deferred
-from campus.runtime.http.limits import Limits
-from campus.runtime.http.problems import json_response
-from campus.runtime.http.protocol import Connection
-from campus.runtime.http.server import CannotListen, HttpServer, listen
-from tests.http.serving import (
+from campus.addresses import Address
+from campus.errors import CampusError
+from campus.http.deferred import DEFERRED, Deferred
+from campus.http.limits import Limits
+from campus.http.problems import json_response
+from campus.http.protocol import Connection
+from campus.http.server import CannotListen, HttpServer, listen
+from tests.api.serving import (
     FakeCommit,
     a_config,
     a_producer,

@@ -5,10 +5,10 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from campus.runtime.http.limits import Limits
-from campus.runtime.http.protocol import Connection
-from campus.runtime.http.service import Service
-from tests.http.serving import a_request
+from campus.http.limits import Limits
+from campus.http.protocol import Connection
+from campus.http.service import Service
+from tests.api.serving import a_request
 from tests.http.test_protocol import echo
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -83,17 +83,17 @@ def test_who_comes_in_while_the_server_stops_is_refused_and_may_not_go_on():
     assert wire.written.endswith(b"<end>")
 
 
-def cut(whole, places):
-    edges = [0, *sorted({place % (len(whole) + 1) for place in places}), len(whole)]
+def cut(whole, tps):
+    edges = [0, *sorted({tp % (len(whole) + 1) for tp in tps}), len(whole)]
     return [whole[begin:end] for begin, end in pairwise(edges) if begin < end]
 
 
 @given(
     st.lists(st.sampled_from(MESSAGES + TOO_MUCH), max_size=5), st.lists(st.integers(0, 20_000), max_size=12)
 )
-def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, places):
+def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, tps):
     whole = b"".join(messages)
-    assert answers(cut(whole, places)) == answers([whole] if whole else [])
+    assert answers(cut(whole, tps)) == answers([whole] if whole else [])
 
 
 @given(st.lists(st.sampled_from(MESSAGES + TOO_MUCH), min_size=1, max_size=2))
@@ -109,9 +109,9 @@ def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
 )
 @example([a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")])  # between good URL and bad
 def test_bytes_that_were_changed_on_the_way_are_answered_or_refused_and_cut_as_you_like(
-    messages, changes, places
+    messages, changes, tps
 ):
     whole = bytearray(b"".join(messages))
-    for place, byte in changes:
-        whole[place % len(whole)] = byte
-    assert answers(cut(bytes(whole), places)) == answers([bytes(whole)])
+    for tp, byte in changes:
+        whole[tp % len(whole)] = byte
+    assert answers(cut(bytes(whole), tps)) == answers([bytes(whole)])

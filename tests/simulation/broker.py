@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from campus.stream.writer import Landed, Outgoing, Place
+from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
 from tests.builders import APPENDED_AT_MS, ARecord
 from tests.simulation.memory_log import MemoryLog
 
@@ -29,8 +29,8 @@ class Clock:
 class InFlight:
     """A batch that was given up for lost, and lands after so many others have passed it."""
 
-    place: Place
-    batch: Sequence[Outgoing]
+    tp: TopicPartition
+    batch: Sequence[ProducerRecord]
     passed_by: int
 
 
@@ -39,51 +39,51 @@ class Topics(MemoryLog):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self.records: defaultdict[Place, list[ARecord | None]] = defaultdict(list)
+        self.records: defaultdict[TopicPartition, list[ARecord | None]] = defaultdict(list)
         self._clock = clock
         self.in_flight: list[InFlight] = []
 
-    def end(self, place: Place) -> int:
-        return len(self.records[place])
+    def end(self, tp: TopicPartition) -> int:
+        return len(self.records[tp])
 
-    def span(self, place: Place, start: int, end: int) -> list[ARecord]:
-        return [record for record in self.records[place][start:end] if record]
+    def span(self, tp: TopicPartition, start: int, end: int) -> list[ARecord]:
+        return [record for record in self.records[tp][start:end] if record]
 
     def records_of(self, topic: str, partition: int) -> list[ARecord]:
-        return [record for record in self.records[Place(topic, partition)] if record]
+        return [record for record in self.records[TopicPartition(topic, partition)] if record]
 
-    def land(self, place: Place, batch: Sequence[Outgoing]) -> Landed:
+    def land(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> AppendResult:
         """A batch has one append time."""
-        slots = self.records[place]
+        slots = self.records[tp]
         first, at_ms = len(slots), APPENDED_AT_MS + self._clock.ms
         for offset, (key, value, headers) in enumerate(batch, first):
             slots.append(ARecord(offset, value, key, at_ms, headers))
-        landed = Landed(first, len(slots))
+        landed = AppendResult(first, len(slots))
         if self.in_flight:
-            self._let_pass(place)
+            self._let_pass(tp)
         return landed
 
     def land_late(self, late: InFlight) -> None:
         self.in_flight.remove(late)
-        self.land(late.place, late.batch)
+        self.land(late.tp, late.batch)
 
-    def _let_pass(self, place: Place) -> None:
-        for late in [late for late in self.in_flight if late.place == place]:
+    def _let_pass(self, tp: TopicPartition) -> None:
+        for late in [late for late in self.in_flight if late.tp == tp]:
             late.passed_by -= 1
             if late.passed_by == 0:
                 self.land_late(late)
 
-    def leave_marker(self, place: Place) -> None:
+    def leave_marker(self, tp: TopicPartition) -> None:
         """A transaction of somebody else ended: an offset without a record."""
-        self.records[place].append(None)
+        self.records[tp].append(None)
 
-    def rewrite(self, place: Place, offset: int, value: bytes | None) -> None:
-        slots = self.records[place]
+    def rewrite(self, tp: TopicPartition, offset: int, value: bytes | None) -> None:
+        slots = self.records[tp]
         slots[offset] = replace(slots[offset], value=value)
 
-    def compact(self, place: Place) -> None:
+    def compact(self, tp: TopicPartition) -> None:
         """Of each key only the newest record stays."""
-        slots = self.records[place]
+        slots = self.records[tp]
         newest = {record.key: record.offset for record in slots if record}
         slots[:] = [record if record and newest[record.key] == record.offset else None for record in slots]
 

@@ -7,9 +7,9 @@ from random import Random
 
 from campus.domain.codec import keyed_record
 from campus.domain.events import Input, OrderCancelled, OrderPlaced, StockAdded
-from campus.domain.ledger import openings
 from campus.domain.partitions import item_partition
-from campus.stream.writer import Outgoing, Place
+from campus.inventory.ledger import openings
+from campus.kafka.records import ProducerRecord, TopicPartition
 from tests.builders import a_cancel, a_restock, an_opening, an_order
 from tests.simulation.broker import LATE_BY_MOST, InFlight, Topics
 
@@ -75,7 +75,7 @@ class Customers:
         at_home = {item_partition(item, self._partitions): item for item in ITEMS}
         for partition in range(self._partitions):
             order = an_order(self._new_id("last"), at_home.get(partition, ITEMS[0]))
-            self._topics.land(Place(self._orders_topic, partition), [keyed_record(order)])
+            self._topics.land(TopicPartition(self._orders_topic, partition), [keyed_record(order)])
 
     def new_order(self) -> None:
         self._publish(self._an_order())
@@ -141,22 +141,22 @@ class Customers:
         wrong = self._random.random() < self._wrong_partition
         self._send(event, self._any_place() if wrong else self._place(event.item))
 
-    def _send(self, event: Input, place: Place) -> None:
-        self._land(place, [keyed_record(event)])
+    def _send(self, event: Input, tp: TopicPartition) -> None:
+        self._land(tp, [keyed_record(event)])
 
-    def _land(self, place: Place, batch: list[Outgoing]) -> None:
+    def _land(self, tp: TopicPartition, batch: list[ProducerRecord]) -> None:
         """A producer sends again what was not acknowledged: it can land twice, or late, or both."""
         chance = self._random.random()
         if chance < REPEATED + LATE:
-            self._topics.in_flight.append(InFlight(place, batch, self._random.randint(1, LATE_BY_MOST)))
+            self._topics.in_flight.append(InFlight(tp, batch, self._random.randint(1, LATE_BY_MOST)))
         if chance >= LATE:
-            self._topics.land(place, batch)
+            self._topics.land(tp, batch)
 
-    def _place(self, item: str) -> Place:
-        return Place(self._orders_topic, item_partition(item, self._partitions))
+    def _place(self, item: str) -> TopicPartition:
+        return TopicPartition(self._orders_topic, item_partition(item, self._partitions))
 
-    def _any_place(self) -> Place:
-        return Place(self._orders_topic, self._random.randrange(self._partitions))
+    def _any_place(self) -> TopicPartition:
+        return TopicPartition(self._orders_topic, self._random.randrange(self._partitions))
 
     def _new_id(self, kind: str) -> str:
         self._number += 1

@@ -56,13 +56,13 @@ TURNS = {
 }
 
 
-class Weather:
+class FaultSchedule:
     def __init__(self, random: Random, odds: Mapping[str, float]) -> None:
         self._random, self._odds = random, odds
         self.met: Counter[str] = Counter()
 
     @classmethod
-    def drawn(cls, random: Random) -> "Weather":
+    def drawn(cls, random: Random) -> "FaultSchedule":
         present = [name for name in FAULTS if random.random() < FAULT_IS_PRESENT]
         fierce = {name for name in present if random.random() < FAULT_IS_FIERCE}
         return cls(random, {name: FAULTS[name] * (FIERCE if name in fierce else 1) for name in present})

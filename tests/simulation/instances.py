@@ -8,15 +8,15 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING
 
-from campus.domain.metrics import OrderMetrics
-from campus.domain.rules import StockRules
-from campus.stream.clients import BrokerAway
-from campus.stream.follower import Follower
-from campus.stream.group import Fenced
-from campus.stream.owner import Owner
-from campus.stream.restore import Folds
-from campus.stream.snapshots import Snapshots
-from campus.stream.writer import AppendFailed
+from campus.analytics.metrics import OrderMetrics
+from campus.inventory.rules import StockRules
+from campus.kafka.clients import BrokerAway
+from campus.kafka.group_consumer import Fenced
+from campus.kafka.producer.errors import AppendFailed
+from campus.processing.follower import Follower
+from campus.processing.owner import Owner
+from campus.processing.restore import Folds
+from campus.processing.snapshots import Snapshots
 from tests.simulation.ports import HistoryPort, Killed, MemberPort, WriterPort
 
 if TYPE_CHECKING:

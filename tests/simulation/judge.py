@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from threading import Event
 
-from campus.domain.audit import Audit
-from campus.domain.audit_findings import Findings, Kind
+from campus.analytics.metrics import OrderMetrics
+from campus.audit.checker import Audit
+from campus.audit.findings import Findings, Kind
+from campus.book.stock_levels import StockLevels
 from campus.domain.codec import decode_journal, encode
 from campus.domain.events import (
     Entry,
@@ -19,13 +21,10 @@ from campus.domain.events import (
     ReservationReleased,
 )
 from campus.domain.journal import OWNER_HEADER
-from campus.domain.ledger import ORIGIN_HEADER, StockLedger
-from campus.domain.metrics import OrderMetrics
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
-from campus.domain.stock_levels import StockLevels
-from campus.stream.history import Bounds
-from campus.stream.restore import Folds, Restorer
-from campus.stream.writer import Place
+from campus.inventory.ledger import ORIGIN_HEADER, StockLedger
+from campus.kafka.records import Bounds, TopicPartition
+from campus.processing.restore import Folds, Restorer
 from tests.builders import ARecord
 from tests.simulation.broker import Topics
 from tests.simulation.instances import METRICS
@@ -117,13 +116,13 @@ class _Partition:
     def _snapshots(self, topic: str) -> dict[int, list]:
         """What the instances wrote, by the offset that each one goes up to."""
         found: dict[int, list] = {}
-        place = Place(topic, self.partition)
-        for record in self.world.topics.records_of(*place):
-            if (place, record.offset) not in self.world.false_snapshots:
+        tp = TopicPartition(topic, self.partition)
+        for record in self.world.topics.records_of(*tp):
+            if (tp, record.offset) not in self.world.false_snapshots:
                 try:
                     snapshot = unpacked(record.value)
                 except SnapshotUnreadable as fault:
-                    raise Violation(f"the snapshot at {place} offset {record.offset}: {fault}") from fault
+                    raise Violation(f"the snapshot at {tp} offset {record.offset}: {fault}") from fault
                 found.setdefault(snapshot.offset, []).append(snapshot)
         return found
 
@@ -151,7 +150,7 @@ class _Partition:
             restorer = Restorer(
                 folds, _History(self.world.topics), journal=names.journal_topic, snapshots=topic
             )
-            end = self.world.topics.end(Place(names.journal_topic, self.partition))
+            end = self.world.topics.end(TopicPartition(names.journal_topic, self.partition))
             restored = restorer.restored({self.partition: end}, Event())[self.partition]
             self._demand(restored.fold.state() == fold.state(), f"restored from {topic} is another state")
 
@@ -227,9 +226,9 @@ class _History:
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
 
-    def bounds(self, places: Iterable[Place]) -> dict[Place, Bounds]:
-        return {place: Bounds(0, self._topics.end(place)) for place in places}
+    def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return {tp: Bounds(0, self._topics.end(tp)) for tp in tps}
 
-    def read(self, spans: dict[Place, Bounds], stop: Event | None = None) -> Iterator:
-        for place, span in spans.items():
-            yield place, self._topics.span(place, span.start, span.end)
+    def read(self, spans: dict[TopicPartition, Bounds], stop: Event | None = None) -> Iterator:
+        for tp, span in spans.items():
+            yield tp, self._topics.span(tp, span.start, span.end)

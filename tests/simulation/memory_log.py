@@ -9,12 +9,12 @@ from typing import Any
 
 from kafka.errors import KafkaConnectionError
 
+from campus.config.settings import TopicsConfig
 from campus.domain.events import JournalEvent
 from campus.domain.journal import JournalRule
-from campus.runtime.config import TopicsConfig
-from campus.stream.group import Fenced, Polled
-from campus.stream.history import Bounds
-from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
+from campus.kafka.group_consumer import Fenced, Polled
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
 from tests.builders import APPENDED_AT_MS, ARecord
 
 TOPICS = TopicsConfig(partitions=4)
@@ -24,33 +24,35 @@ class MemoryLog:
     """All topics. `lose_next`: the next append never arrives, or arrives and is not acknowledged."""
 
     def __init__(self) -> None:
-        self.records: dict[Place, list[ARecord]] = {}
+        self.records: dict[TopicPartition, list[ARecord]] = {}
         self.lose_next: str | None = None
-        self.appends: list[dict[Place, int]] = []
+        self.appends: list[dict[TopicPartition, int]] = []
 
-    def append(self, records: Mapping[Place, Sequence[Outgoing]], **_: Any) -> dict[Place, Landed]:
+    def append(
+        self, records: Mapping[TopicPartition, Sequence[ProducerRecord]], **_: Any
+    ) -> dict[TopicPartition, AppendResult]:
         lost, self.lose_next = self.lose_next, None
         if lost == "before":
-            raise AppendFailed({place: KafkaConnectionError("lost") for place in records}, {})
-        landed = {place: self._land(place, batch) for place, batch in records.items()}
-        self.appends.append({place: len(batch) for place, batch in records.items()})
+            raise AppendFailed({tp: KafkaConnectionError("lost") for tp in records}, {})
+        landed = {tp: self._land(tp, batch) for tp, batch in records.items()}
+        self.appends.append({tp: len(batch) for tp, batch in records.items()})
         if lost == "after":
-            raise AppendFailed({place: KafkaConnectionError("lost") for place in records}, {})
+            raise AppendFailed({tp: KafkaConnectionError("lost") for tp in records}, {})
         return landed
 
     def at(self, topic: str, partition: int) -> list[ARecord]:
-        return self.records.setdefault(Place(topic, partition), [])
+        return self.records.setdefault(TopicPartition(topic, partition), [])
 
     def counting(self, partition: int) -> list[JournalEvent]:
         """What of a partition of the journal counts, claims among it."""
         return list(JournalRule().counting(self.at(TOPICS.journal_topic, partition)))
 
-    def _land(self, place: Place, batch: Sequence[Outgoing]) -> Landed:
-        records = self.at(*place)
+    def _land(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> AppendResult:
+        records = self.at(*tp)
         first = len(records)
         for offset, (key, value, headers) in enumerate(batch, first):
             records.append(ARecord(offset, value, key, APPENDED_AT_MS + offset, tuple(headers)))
-        return Landed(first, len(records))
+        return AppendResult(first, len(records))
 
 
 class MemoryGroup:
@@ -100,15 +102,15 @@ class MemoryGroup:
 class MemoryHistory:
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
-        self.trimmed_to: dict[Place, int] = {}
-        self.read_from: dict[Place, int] = {}
+        self.trimmed_to: dict[TopicPartition, int] = {}
+        self.read_from: dict[TopicPartition, int] = {}
 
-    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
-        return {p: Bounds(self.trimmed_to.get(p, 0), len(self._log.at(*p))) for p in places}
+    def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return {p: Bounds(self.trimmed_to.get(p, 0), len(self._log.at(*p))) for p in tps}
 
     def read(
-        self, spans: Mapping[Place, Bounds], stop: Any = None
-    ) -> Iterator[tuple[Place, Sequence[ARecord]]]:
-        for place, span in spans.items():
-            self.read_from[place] = span.start
-            yield place, self._log.at(*place)[span.start : span.end]
+        self, spans: Mapping[TopicPartition, Bounds], stop: Any = None
+    ) -> Iterator[tuple[TopicPartition, Sequence[ARecord]]]:
+        for tp, span in spans.items():
+            self.read_from[tp] = span.start
+            yield tp, self._log.at(*tp)[span.start : span.end]

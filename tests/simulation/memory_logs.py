@@ -3,10 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from campus.runtime.config import KafkaConfig
-from campus.stream.clients import BrokerAway
-from campus.stream.history import Bounds
-from campus.stream.writer import Place
+from campus.config.settings import KafkaConfig
+from campus.kafka.clients import BrokerAway
+from campus.kafka.records import Bounds, TopicPartition
 from tests.builders import ARecord
 from tests.simulation.memory_log import MemoryHistory, MemoryLog
 
@@ -17,40 +16,42 @@ class MemoryLogs(MemoryHistory):
 
     def __init__(self, log: MemoryLog) -> None:
         super().__init__(log)
-        self.asked: tuple[Place, int] | None = None
+        self.asked: tuple[TopicPartition, int] | None = None
         self.is_away = False
-        self.spans_read: list[tuple[Place, Bounds]] = []
-        self._at: dict[Place, int] = {}
+        self.spans_read: list[tuple[TopicPartition, Bounds]] = []
+        self._at: dict[TopicPartition, int] = {}
 
-    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
+    def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         self._fail_if_away()
-        return super().bounds(places)
+        return super().bounds(tps)
 
     def read(
-        self, spans: Mapping[Place, Bounds], stop: Any = None
-    ) -> Iterator[tuple[Place, Sequence[ARecord]]]:
+        self, spans: Mapping[TopicPartition, Bounds], stop: Any = None
+    ) -> Iterator[tuple[TopicPartition, Sequence[ARecord]]]:
         self._fail_if_away()
         self.spans_read += spans.items()
         if not (stop and stop.is_set()):
             yield from super().read(spans, stop)
 
-    def follow_all(self, starts: Mapping[Place, int]) -> Iterator[Mapping[Place, Sequence[ARecord]]]:
+    def follow_all(
+        self, starts: Mapping[TopicPartition, int]
+    ) -> Iterator[Mapping[TopicPartition, Sequence[ARecord]]]:
         self._at = dict(starts)
         while True:
-            places = self._at if self.asked is None else [self.asked[0]]
+            tps = self._at if self.asked is None else [self.asked[0]]
             most = None if self.asked is None else self.asked[1]
-            there = {place: self._log.at(*place)[self._at[place] :][:most] for place in places}
-            batches = {place: records for place, records in there.items() if records}
-            for place, records in batches.items():
-                self._at[place] += len(records)
+            there = {tp: self._log.at(*tp)[self._at[tp] :][:most] for tp in tps}
+            batches = {tp: records for tp, records in there.items() if records}
+            for tp, records in batches.items():
+                self._at[tp] += len(records)
             yield batches
 
-    def positions(self) -> dict[Place, int]:
+    def positions(self) -> dict[TopicPartition, int]:
         return dict(self._at)
 
-    def ends(self, places: Collection[Place], *, timeout_s: float) -> dict[Place, int]:
+    def ends(self, tps: Collection[TopicPartition], *, timeout_s: float) -> dict[TopicPartition, int]:
         self._fail_if_away()
-        return {place: len(self._log.at(*place)) for place in places}
+        return {tp: len(self._log.at(*tp)) for tp in tps}
 
     def _fail_if_away(self) -> None:
         if self.is_away:

@@ -13,15 +13,16 @@ import pytest
 
 from campus.domain.events import OwnerClaimed
 from campus.domain.journal import JournalRule
-from campus.domain.ledger import LedgerState, StockLedger
-from campus.domain.window import DecidedWindow, WindowState
-from campus.stream.owner import Owner
-from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
+from campus.inventory.dedupe_window import DedupeWindow, WindowState
+from campus.inventory.ledger import LedgerState, StockLedger
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
+from campus.processing.owner import Owner
 from tests.simulation.world import World
 
 Patch: TypeAlias = pytest.MonkeyPatch
-Records: TypeAlias = Mapping[Place, Sequence[Outgoing]]
-Append: TypeAlias = Callable[[Records], dict[Place, Landed]]
+Records: TypeAlias = Mapping[TopicPartition, Sequence[ProducerRecord]]
+Append: TypeAlias = Callable[[Records], dict[TopicPartition, AppendResult]]
 JOURNAL = "inventory-events"
 
 decide_and_write = Owner._decide_and_write
@@ -30,8 +31,8 @@ release = Owner._release
 apply = StockLedger.apply
 state = StockLedger.state
 reason_to_keep = StockLedger._reason_to_keep
-window_state = DecidedWindow.state
-remember_reserved = DecidedWindow.remember_reserved
+window_state = DedupeWindow.state
+remember_reserved = DedupeWindow.remember_reserved
 
 
 def commits_before_the_ack(patch: Patch) -> None:
@@ -53,7 +54,7 @@ def commits_before_the_ack(patch: Patch) -> None:
 def writes_snapshots_before_the_ack(patch: Patch) -> None:
     """A snapshot is of acknowledged entries only."""
 
-    def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+    def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[TopicPartition, AppendResult]:
         if _are_entries(records):
             owner._snapshots.write_due(owner._owned)
         return append(records)
@@ -64,10 +65,10 @@ def writes_snapshots_before_the_ack(patch: Patch) -> None:
 def writes_snapshots_of_where_it_will_land(patch: Patch) -> None:
     """... and of where they landed, not of where they should."""
 
-    def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+    def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[TopicPartition, AppendResult]:
         if not _are_entries(records):
             return append(records)
-        rules = {owner._owned[place.partition].rule: len(batch) for place, batch in records.items()}
+        rules = {owner._owned[tp.partition].rule: len(batch) for tp, batch in records.items()}
         for rule, count in rules.items():
             rule.seq, rule.offset = rule.seq + count, rule.offset + count
         owner._snapshots.write_due(owner._owned)
@@ -132,7 +133,7 @@ def appends_again_after_a_failure(patch: Patch) -> None:
     copies the later one is a repeat, and wherever one of them came in between, the next landing shows it.
     """
 
-    def append_again(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+    def append_again(owner: Owner, append: Append, records: Records) -> dict[TopicPartition, AppendResult]:
         try:
             return append(records)
         except AppendFailed:
@@ -150,7 +151,7 @@ def writes_side_outputs_after_the_entries(patch: Patch) -> None:
     """A side output is acknowledged before its entry is written."""
     held: list[Records] = []
 
-    def entries_first(owner: Owner, append: Append, records: Records) -> dict[Place, Landed]:
+    def entries_first(owner: Owner, append: Append, records: Records) -> dict[TopicPartition, AppendResult]:
         if not _are_entries(records):
             held.append(records)
             return {}
@@ -165,10 +166,10 @@ def writes_side_outputs_after_the_entries(patch: Patch) -> None:
 def does_not_check_where_it_landed(patch: Patch) -> None:
     """What did not land right after our last entry was overtaken by somebody's claim."""
 
-    def believe(self: Owner, entries: Any, landed: Mapping[Place, Landed]) -> None:
-        for place, at in landed.items():
-            rule = self._owned[place.partition].rule
-            rule.seq, rule.offset = rule.seq + len(entries[place]), at.end - 1
+    def believe(self: Owner, entries: Any, landed: Mapping[TopicPartition, AppendResult]) -> None:
+        for tp, at in landed.items():
+            rule = self._owned[tp.partition].rule
+            rule.seq, rule.offset = rule.seq + len(entries[tp]), at.end - 1
 
     patch.setattr(Owner, "_check_landing", believe)
 
@@ -196,7 +197,7 @@ def leaves_the_window_out_of_the_state(patch: Patch) -> None:
 
     def without_window(self: StockLedger) -> bytes:
         read = msgspec.msgpack.decode(state(self), type=LedgerState)
-        window = DecidedWindow(self.window.size_max).state()
+        window = DedupeWindow(self.window.size_max).state()
         return msgspec.msgpack.encode(msgspec.structs.replace(read, window=window))
 
     patch.setattr(StockLedger, "state", without_window)
@@ -204,17 +205,17 @@ def leaves_the_window_out_of_the_state(patch: Patch) -> None:
 
 def forgets_what_was_cancelled(patch: Patch) -> None:
     """A reservation is released once."""
-    patch.setattr(DecidedWindow, "remember_cancelled", lambda self, order_id: None)
+    patch.setattr(DedupeWindow, "remember_cancelled", lambda self, order_id: None)
 
 
 def leaves_the_fates_out_of_the_state(patch: Patch) -> None:
     """What became of an order is part of the state, not only that it was decided."""
 
-    def without_fates(self: DecidedWindow) -> WindowState:
+    def without_fates(self: DedupeWindow) -> WindowState:
         none_reserved = zlib.compress(bytes(8 * len(self)))
         return msgspec.structs.replace(window_state(self), fates=none_reserved)
 
-    patch.setattr(DecidedWindow, "state", without_fates)
+    patch.setattr(DedupeWindow, "state", without_fates)
 
 
 def releases_to_any_item(patch: Patch) -> None:
@@ -232,10 +233,10 @@ def releases_to_any_item(patch: Patch) -> None:
 def releases_one_portion(patch: Patch) -> None:
     """All that was reserved is released."""
 
-    def remember_one(self: DecidedWindow, order_id: str, at_ms: int, number: int, quantity: int) -> None:
+    def remember_one(self: DedupeWindow, order_id: str, at_ms: int, number: int, quantity: int) -> None:
         remember_reserved(self, order_id, at_ms, number, 1)
 
-    patch.setattr(DecidedWindow, "remember_reserved", remember_one)
+    patch.setattr(DedupeWindow, "remember_reserved", remember_one)
 
 
 def takes_the_window_from_its_config(patch: Patch) -> None:
@@ -252,7 +253,7 @@ def takes_the_window_from_its_config(patch: Patch) -> None:
 
 def decides_what_comes_too_late(patch: Patch) -> None:
     """A rerouted order from before the window's memory is refused."""
-    patch.setattr(DecidedWindow, "has_forgotten", lambda self, time_ms: False)
+    patch.setattr(DedupeWindow, "has_forgotten", lambda self, time_ms: False)
 
 
 def does_not_seek(patch: Patch) -> None:
@@ -276,17 +277,19 @@ def keeps_what_was_lost_and_came_back(patch: Patch) -> None:
 
 
 def _are_entries(records: Records) -> bool:
-    return all(place.topic == JOURNAL for place in records)
+    return all(tp.topic == JOURNAL for tp in records)
 
 
-def _with_appends(patch: Patch, instead: Callable[[Owner, Append, Records], dict[Place, Landed]]) -> None:
+def _with_appends(
+    patch: Patch, instead: Callable[[Owner, Append, Records], dict[TopicPartition, AppendResult]]
+) -> None:
     """While an owner decides and writes, its appends go through `instead`."""
 
     class Detour:
         def __init__(self, owner: Owner, log: Any) -> None:
             self.owner, self.log = owner, log
 
-        def append(self, records: Records) -> dict[Place, Landed]:
+        def append(self, records: Records) -> dict[TopicPartition, AppendResult]:
             return instead(self.owner, self.log.append, records)
 
     def decide_and_write_so(self: Owner, polled: Any, stop: Any) -> None:

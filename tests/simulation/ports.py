@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from kafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
-from campus.runtime.config import KafkaConfig
-from campus.stream.clients import BrokerAway
-from campus.stream.group import Fenced, Polled
-from campus.stream.history import Bounds
-from campus.stream.writer import AppendFailed, Landed, Outgoing, Place
+from campus.config.settings import KafkaConfig
+from campus.kafka.clients import BrokerAway
+from campus.kafka.group_consumer import Fenced, Polled
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
 from tests.builders import ARecord
 from tests.simulation.broker import LATE_BY_MOST, Coordinator, InFlight
 
@@ -45,21 +45,23 @@ class _Port:
 
 
 class WriterPort(_Port):
-    def append(self, records: Mapping[Place, Sequence[Outgoing]]) -> dict[Place, Landed]:
+    def append(
+        self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]
+    ) -> dict[TopicPartition, AppendResult]:
         self._world.pause(self._who)
-        if all(place.topic.endswith("-snapshots") for place in records) and self._weather.strikes("refused"):
-            raise AppendFailed({place: MessageSizeTooLargeError("too large") for place in records})
-        failed: dict[Place, Exception] = {}
-        landed: dict[Place, Landed] = {}
+        if all(tp.topic.endswith("-snapshots") for tp in records) and self._weather.strikes("refused"):
+            raise AppendFailed({tp: MessageSizeTooLargeError("too large") for tp in records})
+        failed: dict[TopicPartition, Exception] = {}
+        landed: dict[TopicPartition, AppendResult] = {}
         for rounds_before, batches in enumerate(self._rounds(records)):
             if rounds_before:
                 self._world.pause(self._who)
-            for place, batch in batches.items():
-                at = self._land(place, batch)
+            for tp, batch in batches.items():
+                at = self._land(tp, batch)
                 if at is None:
-                    failed[place] = KafkaConnectionError("lost")
+                    failed[tp] = KafkaConnectionError("lost")
                 else:
-                    landed[place] = Landed(landed[place].first if place in landed else at.first, at.end)
+                    landed[tp] = AppendResult(landed[tp].first if tp in landed else at.first, at.end)
             if failed:
                 break
         self._world.pause(self._who)
@@ -67,58 +69,60 @@ class WriterPort(_Port):
             raise AppendFailed(failed)
         return landed
 
-    def _rounds(self, records: Mapping[Place, Sequence[Outgoing]]) -> list[dict[Place, Sequence[Outgoing]]]:
+    def _rounds(
+        self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]
+    ) -> list[dict[TopicPartition, Sequence[ProducerRecord]]]:
         if not self._weather.strikes("in_rounds"):
             return [dict(records)]
-        cuts = {place: self._random.randint(1, len(batch)) for place, batch in records.items()}
-        rests = {place: batch[cuts[place] :] for place, batch in records.items()}
+        cuts = {tp: self._random.randint(1, len(batch)) for tp, batch in records.items()}
+        rests = {tp: batch[cuts[tp] :] for tp, batch in records.items()}
         return [
-            {place: batch[: cuts[place]] for place, batch in records.items()},
-            {place: rest for place, rest in rests.items() if rest},
+            {tp: batch[: cuts[tp]] for tp, batch in records.items()},
+            {tp: rest for tp, rest in rests.items() if rest},
         ]
 
-    def _land(self, place: Place, batch: Sequence[Outgoing]) -> Landed | None:
+    def _land(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> AppendResult | None:
         """None if it is not acknowledged."""
         fate = next((fate for fate in FATES if self._weather.strikes(fate)), "landed")
-        self._world.tell(f"{len(batch)} records for {place}: {fate}", self._who)
+        self._world.tell(f"{len(batch)} records for {tp}: {fate}", self._who)
         if fate == "lost":
             return None
         if fate == "late":
-            self._send_late(place, batch)
+            self._send_late(tp, batch)
             return None
-        landed = self._topics.land(place, batch)
+        landed = self._topics.land(tp, batch)
         if fate == "repeated":
-            self._repeat(place, batch)
+            self._repeat(tp, batch)
         return None if fate == "unacknowledged" else landed
 
-    def _repeat(self, place: Place, batch: Sequence[Outgoing]) -> None:
+    def _repeat(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> None:
         # A claim is repeated at once or not at all: the writer never sends a batch twice, and an
         # acknowledged claim that came again after somebody else's would give an old owner its voice back.
-        if self._world.is_claim(place, batch) or self._random.random() < 0.5:
-            self._topics.land(place, batch)
+        if self._world.is_claim(tp, batch) or self._random.random() < 0.5:
+            self._topics.land(tp, batch)
         else:
-            self._send_late(place, batch)
+            self._send_late(tp, batch)
 
-    def _send_late(self, place: Place, batch: Sequence[Outgoing]) -> None:
+    def _send_late(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> None:
         passed_by = self._random.choice((1, 1, 2, 3, LATE_BY_MOST))
-        self._topics.in_flight.append(InFlight(place, batch, passed_by))
+        self._topics.in_flight.append(InFlight(tp, batch, passed_by))
 
 
 class HistoryPort(_Port):
-    def bounds(self, places: Collection[Place]) -> dict[Place, Bounds]:
+    def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         self._call()
-        return {place: Bounds(0, self._topics.end(place)) for place in places}
+        return {tp: Bounds(0, self._topics.end(tp)) for tp in tps}
 
     def read(
-        self, spans: Mapping[Place, Bounds], stop: Event | None = None
-    ) -> Iterator[tuple[Place, Sequence[ARecord]]]:
-        for place, span in spans.items():
+        self, spans: Mapping[TopicPartition, Bounds], stop: Event | None = None
+    ) -> Iterator[tuple[TopicPartition, Sequence[ARecord]]]:
+        for tp, span in spans.items():
             for start in range(span.start, span.end, READ_RECORDS_MAX):
                 self._call()
                 if stop and stop.is_set():
                     return
-                if records := self._topics.span(place, start, min(start + READ_RECORDS_MAX, span.end)):
-                    yield place, records
+                if records := self._topics.span(tp, start, min(start + READ_RECORDS_MAX, span.end)):
+                    yield tp, records
 
 
 class MemberPort(_Port):
@@ -176,7 +180,9 @@ class MemberPort(_Port):
 
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         self._call()
-        return {partition: self._topics.end(Place(self._topic, partition)) for partition in partitions}
+        return {
+            partition: self._topics.end(TopicPartition(self._topic, partition)) for partition in partitions
+        }
 
     def commit(self, partitions: Collection[int]) -> None:
         self._call()
@@ -189,13 +195,13 @@ class MemberPort(_Port):
 
     def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:
         self._call()
-        anywhere = self._topics.end(Place(self._topic, 0)) + 5
+        anywhere = self._topics.end(TopicPartition(self._topic, 0)) + 5
         moved = [p for p in sorted(partitions) if self._weather.strikes("moved_by_hand")]
         return {partition: self._random.randint(0, anywhere) for partition in moved}
 
     def has_read_all(self) -> bool:
         return all(
-            self._positions[partition] == self._topics.end(Place(self._topic, partition))
+            self._positions[partition] == self._topics.end(TopicPartition(self._topic, partition))
             for partition in self.assigned
         )
 
@@ -203,16 +209,16 @@ class MemberPort(_Port):
         position = self._positions[partition]
         if position is None:
             return []
-        place = Place(self._topic, partition)
+        tp = TopicPartition(self._topic, partition)
         if self._weather.strikes("redelivered"):
             position = max(0, position - self._random.randint(1, REDELIVERED_MOST))
-        end = self._topics.end(place)
+        end = self._topics.end(tp)
         if not self._world.is_healed:
             most = self._random.choice((0, 1, records_max, records_max))
             end = min(end, position + most)
         if end > position:
             self._positions[partition] = max(end, self._positions[partition] or 0)
-        return self._topics.span(place, position, end)
+        return self._topics.span(tp, position, end)
 
     def _position(self, partition: int) -> int:
         self._check_is_assigned(partition)

@@ -5,12 +5,13 @@ from threading import Event
 
 import pytest
 
-from campus.domain.metrics import OrderMetrics
+from campus.analytics.metrics import OrderMetrics
 from campus.domain.partitions import item_partition
-from campus.stream.follower import Follower
-from campus.stream.restore import Folds
-from campus.stream.snapshots import Snapshots
-from campus.stream.writer import AppendFailed, Place
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.records import TopicPartition
+from campus.processing.follower import Follower
+from campus.processing.restore import Folds
+from campus.processing.snapshots import Snapshots
 from tests.builders import PARTITIONS, an_order
 from tests.simulation.memory_log import TOPICS, MemoryGroup, MemoryHistory, MemoryLog
 from tests.simulation.test_owner import PIZZA, AnInventory, order
@@ -94,7 +95,7 @@ def test_opening_stock_is_asked_for_also_after_a_transactions_marker():
     world = World(Random(1), odds={"late": 0.0})
     partitions = range(world.partitions)
     for partition in partitions:
-        world.topics.leave_marker(Place(world.names.orders_topic, partition))
+        world.topics.leave_marker(TopicPartition(world.names.orders_topic, partition))
     inventory = world.inventories[0]
     inventory.start()
     for _ in range(5):

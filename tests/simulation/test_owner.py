@@ -19,13 +19,14 @@ from campus.domain.events import (
     StockChanged,
 )
 from campus.domain.partitions import item_partition
-from campus.domain.rules import StockRules
 from campus.domain.snapshot import CHECKSUM_BYTES, MAGIC, SNAPSHOT_VERSION, unpacked
-from campus.stream.group import Fenced
-from campus.stream.history import HistoryMissing
-from campus.stream.owner import Owner
-from campus.stream.snapshots import Snapshots
-from campus.stream.writer import AppendFailed, Place
+from campus.inventory.rules import StockRules
+from campus.kafka.group_consumer import Fenced
+from campus.kafka.log_reader import HistoryMissing
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.records import TopicPartition
+from campus.processing.owner import Owner
+from campus.processing.snapshots import Snapshots
 from tests.builders import PARTITIONS, an_order
 from tests.simulation.memory_log import TOPICS, MemoryGroup, MemoryHistory, MemoryLog
 
@@ -81,8 +82,8 @@ class AnInventory:
 
 def order(log, *events):
     for event in events:
-        place = Place(TOPICS.orders_topic, item_partition(event.item, PARTITIONS))
-        log.append({place: [keyed_record(event)]})
+        tp = TopicPartition(TOPICS.orders_topic, item_partition(event.item, PARTITIONS))
+        log.append({tp: [keyed_record(event)]})
 
 
 def decided(log, partition=PIZZA):
@@ -166,7 +167,7 @@ def test_an_owner_that_was_overtaken_and_is_fenced_changes_nothing():
 
 def test_an_owner_that_was_overtaken_but_still_belongs_claims_again_and_goes_on():
     log, inventory = an_open_shop()
-    log.append({Place(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
+    log.append({TopicPartition(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
     order(log, an_order("A"))
     inventory.steps(3)
     order(log, an_order("B"))
@@ -206,7 +207,7 @@ def test_a_record_that_is_delivered_twice_is_decided_once():
 
 def test_a_dead_letter_is_written_before_its_entry():
     log, inventory = an_open_shop()
-    log.append({Place(TOPICS.orders_topic, PIZZA): [(None, b"rubbish", ())]})
+    log.append({TopicPartition(TOPICS.orders_topic, PIZZA): [(None, b"rubbish", ())]})
     inventory.steps()
     assert [next(iter(append)).topic for append in log.appends[-2:]] == [
         TOPICS.dead_letters_topic,
@@ -220,7 +221,7 @@ def test_a_dead_letter_is_written_before_its_entry():
 def test_an_order_in_a_foreign_partition_is_sent_on_and_decided_at_home():
     log, inventory = an_open_shop()
     foreign = (PIZZA + 1) % PARTITIONS
-    log.append({Place(TOPICS.orders_topic, foreign): [(b"A", keyed_record(an_order("A"))[1], ())]})
+    log.append({TopicPartition(TOPICS.orders_topic, foreign): [(b"A", keyed_record(an_order("A"))[1], ())]})
     inventory.steps(2)
     assert isinstance(decided(log, foreign)[-1], OrderRerouted)
     assert reserved_ids(log) == ["A"]
@@ -229,7 +230,7 @@ def test_an_order_in_a_foreign_partition_is_sent_on_and_decided_at_home():
 def test_a_reroute_that_is_repeated_by_a_crash_is_decided_once():
     log, inventory = an_open_shop()
     foreign = (PIZZA + 1) % PARTITIONS
-    log.append({Place(TOPICS.orders_topic, foreign): [(b"A", keyed_record(an_order("A"))[1], ())]})
+    log.append({TopicPartition(TOPICS.orders_topic, foreign): [(b"A", keyed_record(an_order("A"))[1], ())]})
     crash_at_entries(log)
     with pytest.raises(AppendFailed):
         inventory.steps()
@@ -286,7 +287,7 @@ def test_a_fenced_owner_notices_when_idle():
 def test_a_journal_that_lost_its_beginning_is_an_error_and_not_an_empty_state():
     log, _ = an_open_shop()
     inventory = AnInventory(log)
-    inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 1}
+    inventory.history.trimmed_to = {TopicPartition(TOPICS.journal_topic, PIZZA): 1}
     with pytest.raises(HistoryMissing, match="has lost its records 0 to 0"):
         inventory.steps()
 
@@ -295,7 +296,7 @@ def test_a_journal_that_lost_its_beginning_is_an_error_also_if_its_only_snapshot
     log, other = a_shop_with_a_snapshot(), a_shop_with_a_snapshot()
     snapshots_of(log)[:] = snapshots_of(other)
     inventory = AnInventory(log)
-    inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 1}
+    inventory.history.trimmed_to = {TopicPartition(TOPICS.journal_topic, PIZZA): 1}
     with pytest.raises(HistoryMissing, match="has lost its records 0 to 0"):
         inventory.steps()
 
@@ -304,14 +305,14 @@ def test_orders_that_are_gone_before_they_were_decided_are_an_error():
     log, _ = an_open_shop()
     order(log, an_order("A"))
     inventory = AnInventory(log)
-    inventory.history.trimmed_to = {Place(TOPICS.orders_topic, PIZZA): 2}
+    inventory.history.trimmed_to = {TopicPartition(TOPICS.orders_topic, PIZZA): 2}
     with pytest.raises(HistoryMissing, match="holds offsets 2 to 2"):
         inventory.steps()
 
 
 def test_order_events_that_were_made_anew_under_an_old_journal_are_an_error():
     log, _ = an_open_shop()
-    log.records[Place(TOPICS.orders_topic, PIZZA)].clear()
+    log.records[TopicPartition(TOPICS.orders_topic, PIZZA)].clear()
     with pytest.raises(HistoryMissing, match="says that 1 comes next"):
         AnInventory(log).steps()
 
@@ -382,7 +383,7 @@ def test_from_a_snapshot_and_the_tail_comes_the_same_state_as_from_the_beginning
 def test_with_a_snapshot_only_the_tail_of_the_journal_is_read():
     log = a_shop_with_a_snapshot(orders=50)
     inventory = AnInventory(log).steps()
-    assert inventory.history.read_from[Place(TOPICS.journal_topic, PIZZA)] > 50
+    assert inventory.history.read_from[TopicPartition(TOPICS.journal_topic, PIZZA)] > 50
 
 
 def of_the_version_before(snapshot):
@@ -419,7 +420,7 @@ def test_when_the_newest_snapshot_is_unreadable_the_older_one_is_taken():
     snapshots = snapshots_of(log)
     snapshots[-1] = replace(snapshots[-1], value=b"rubbish")
     second = AnInventory(log).steps()
-    assert second.history.read_from[Place(TOPICS.journal_topic, PIZZA)] > 0
+    assert second.history.read_from[TopicPartition(TOPICS.journal_topic, PIZZA)] > 0
     assert second.owner.fold(PIZZA).state() == right
 
 
@@ -436,7 +437,7 @@ def test_a_snapshot_stands_in_for_a_beginning_that_was_trimmed():
     log = a_shop_with_a_snapshot()
     right = restored_state(log)
     inventory = AnInventory(log)
-    inventory.history.trimmed_to = {Place(TOPICS.journal_topic, PIZZA): 3}
+    inventory.history.trimmed_to = {TopicPartition(TOPICS.journal_topic, PIZZA): 3}
     inventory.steps()
     assert inventory.owner.fold(PIZZA).state() == right
 
@@ -461,7 +462,7 @@ def test_what_was_not_acknowledged_is_in_no_snapshot():
 
 def test_a_state_that_somebody_overtook_is_in_no_snapshot():
     log, inventory = an_open_shop()
-    log.append({Place(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
+    log.append({TopicPartition(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
     order(log, an_order("A"))
     inventory.clock_s += 61
     inventory.steps()
@@ -490,7 +491,7 @@ class Passing(Event):
 
 def test_an_owner_that_is_slowed_down_shows_all_the_while_that_it_lives():
     log, stop, beats_s = MemoryLog(), Passing(), []
-    inventory = AnInventory(log, delay_s=60.0, beat=lambda: beats_s.append(stop.passed_s))
+    inventory = AnInventory(log, delay_s=60.0, heartbeat=lambda: beats_s.append(stop.passed_s))
     for _ in range(2):
         inventory.owner.step(stop)
     assert len(decided(log)) == 1  # of the opening stock

@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from random import Random
 
+from campus.analytics.metrics import OrderMetrics
+from campus.config.settings import TopicsConfig
 from campus.domain.codec import encode
 from campus.domain.events import OwnerClaimed
 from campus.domain.journal import OWNER_HEADER, JournalRule
-from campus.domain.metrics import OrderMetrics
-from campus.domain.rules import RULES_VERSION, StockRules
 from campus.domain.snapshot import packed
-from campus.runtime.config import TopicsConfig
-from campus.stream.writer import Outgoing, Place
+from campus.inventory.rules import RULES_VERSION, StockRules
+from campus.kafka.records import ProducerRecord, TopicPartition
 from tests.simulation.broker import Clock, Coordinator, Topics
 from tests.simulation.customers import ITEMS, Customers
-from tests.simulation.faults import TURNS, Weather
+from tests.simulation.faults import TURNS, FaultSchedule
 from tests.simulation.instances import Analytics, Instance, Inventory
 from tests.simulation.ports import Killed, MemberPort
 
@@ -53,12 +53,12 @@ class World:
         self.names = TopicsConfig(partitions=self.partitions)
         self.clock = Clock()
         self.topics = Topics(self.clock)
-        self.weather = Weather(random, odds) if odds else Weather.drawn(random)
+        self.weather = FaultSchedule(random, odds) if odds else FaultSchedule.drawn(random)
         self.customers = Customers(random, self.topics, self.names.orders_topic, self.partitions)
         self.inventory_group = Coordinator(random, self.partitions)
         self.analytics_group = Coordinator(random, self.partitions)
         self.orphans: list[MemberPort | None] = []  # sessions of the killed
-        self.false_snapshots: set[tuple[Place, int]] = set()  # not for an instance to answer for
+        self.false_snapshots: set[tuple[TopicPartition, int]] = set()  # not for an instance to answer for
         self.is_healed = False
         self._windows = random.sample((random.choice(SMALL_WINDOWS), random.choice(LARGE_WINDOWS)), 2)
         self._stock = self._random_stock()
@@ -96,8 +96,8 @@ class World:
             if who.is_doomed:
                 raise Killed
 
-    def is_claim(self, place: Place, batch: Sequence[Outgoing]) -> bool:
-        return place.topic == self.names.journal_topic and not any(headers for _, _, headers in batch)
+    def is_claim(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> bool:
+        return tp.topic == self.names.journal_topic and not any(headers for _, _, headers in batch)
 
     def new_owner_id(self, who: Instance) -> str:
         self._claims += 1
@@ -134,7 +134,7 @@ class World:
     def a_late_batch_lands(self) -> None:
         if waiting := self.topics.in_flight:
             late = self.random.choice(waiting)
-            self.tell(f"late: {len(late.batch)} records land in {late.place}")
+            self.tell(f"late: {len(late.batch)} records land in {late.tp}")
             self.topics.land_late(late)
 
     def a_member_hears_of_a_rebalance(self) -> None:
@@ -169,14 +169,14 @@ class World:
         self.clock.ms += self.random.choice((1_000, 30_000))
 
     def a_snapshot_is_damaged(self) -> None:
-        place = self._a_snapshot_place()
-        snapshots = self.topics.records_of(*place)
+        tp = self._a_snapshot_place()
+        snapshots = self.topics.records_of(*tp)
         if snapshots:
             record = self.random.choice(snapshots[-2:])
             value = record.value or b""
             damaged = self.random.choice((None, b"", b"rubbish", value[:-3], value[:-1] + b"\xff\xff"))
-            self.topics.rewrite(place, record.offset, damaged)
-            self.false_snapshots.add((place, record.offset))
+            self.topics.rewrite(tp, record.offset, damaged)
+            self.false_snapshots.add((tp, record.offset))
 
     def snapshots_are_compacted(self) -> None:
         self.topics.compact(self._a_snapshot_place())
@@ -192,9 +192,9 @@ class World:
             fold = StockRules(partitions=self.partitions, opening_stock={}, window_orders=1).fold(partition)
             fold.seq, fold.next_offset = rule.seq, rule.seq
             fold.stock, fold.added = dict.fromkeys(ITEMS, 1000), dict.fromkeys(ITEMS, 1000)
-        place = Place(topic, partition)
-        landed = self.topics.land(place, [(b"even", packed(rule, fold), ())])
-        self.false_snapshots.add((place, landed.first))
+        tp = TopicPartition(topic, partition)
+        landed = self.topics.land(tp, [(b"even", packed(rule, fold), ())])
+        self.false_snapshots.add((tp, landed.first))
 
     def a_stranger_writes_to_the_journal(self) -> None:
         """Rubbish, somebody else's entry under another name, or a claim that nobody follows up."""
@@ -205,10 +205,10 @@ class World:
         claim = OwnerClaimed(
             owner=f"stranger-{self.clock.ms}", rules=RULES_VERSION, window_orders=self.some_window()
         )
-        wrong: list[Outgoing] = [(None, b"a stranger was here", ()), (None, encode(claim), ())]
+        wrong: list[ProducerRecord] = [(None, b"a stranger was here", ()), (None, encode(claim), ())]
         if entries:
             wrong.append((None, self.random.choice(entries).value, ((OWNER_HEADER, b"stranger"),)))
-        self.topics.land(Place(self.names.journal_topic, partition), [self.random.choice(wrong)])
+        self.topics.land(TopicPartition(self.names.journal_topic, partition), [self.random.choice(wrong)])
 
     # The end: no more faults
 
@@ -263,9 +263,9 @@ class World:
             self.inventory_group.drop(member)
             self.analytics_group.drop(member)
 
-    def _a_snapshot_place(self) -> Place:
+    def _a_snapshot_place(self) -> TopicPartition:
         names = (self.names.inventory_snapshots_topic, self.names.analytics_snapshots_topic)
-        return Place(self.random.choice(names), self.random.randrange(self.partitions))
+        return TopicPartition(self.random.choice(names), self.random.randrange(self.partitions))
 
     def tell(self, what: str, who: Instance | None = None) -> None:
         if self._say:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.torture.town import BLOWS, Town
+from tests.torture.cluster import BLOWS, ChaosCluster
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     args = parser.parse_args()
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campus-torture-") as folder:
-        town = Town(Path(folder), args.seed)
+        town = ChaosCluster(Path(folder), args.seed)
         try:
             while town.report.kills < args.kills:
                 one = town.round(town.random.choice(BLOWS))

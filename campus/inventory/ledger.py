@@ -1,0 +1,290 @@
+"""One partition's stock, as a fold: `decide` looks and touches nothing, `apply` asks no rule.
+
+Deciding and then applying is the only way forward; restoring is applying alone. Both are functions
+of what stands in the log and nothing else (no clock, no chance, no I/O), so that deciding the same
+records again gives the same entries, byte for byte.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from campus.domain.codec import Unfit, decode_input
+from campus.domain.events import (
+    CancelReason,
+    CancelRejected,
+    Entry,
+    FailReason,
+    Input,
+    InventoryFailed,
+    InventoryReserved,
+    JournalEvent,
+    OrderCancelled,
+    OrderDeadLettered,
+    OrderPlaced,
+    OrderRerouted,
+    OwnerClaimed,
+    ReservationReleased,
+    StockAdded,
+    StockChanged,
+    type_and_id,
+)
+from campus.domain.partitions import item_partition
+from campus.domain.times import iso_utc, ms_of
+from campus.inventory.dedupe_window import WINDOW_ORDERS_DEFAULT, DedupeWindow, Reservation, WindowState
+from campus.inventory.outcomes import (
+    Appended,
+    cancel_rejected,
+    duplicate,
+    failed,
+    released,
+    reserved,
+    stock_changed,
+)
+
+DEAD_LETTER_BYTES_MAX = 64 * 1024
+ORIGIN_HEADER = "origin-partition-offset"
+ORIGIN_TIME_HEADER = "origin-time-ms"
+
+
+class InputRecord(Appended, Protocol):
+    """A record of order-events as a consumer hands it over."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reroute:
+    """To be sent on to the partition of order-events that the item belongs to."""
+
+    partition: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """To be kept, as it came, where people can look at it."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+SideOutput = Reroute | DeadLetter
+
+
+class LedgerState(Struct, frozen=True):
+    """The window speaks of items by their place in `stock`, so its order is part of the state."""
+
+    partitions: int
+    seq: int
+    next_offset: int
+    stock: dict[str, int]
+    added: dict[str, int]
+    opened: list[str]
+    window: WindowState
+
+
+class StockLedger:
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition, self.partitions = partition, partitions
+        self.seq = 0
+        self.next_offset = 0
+        self.stock: dict[str, int] = {}
+        self.added: dict[str, int] = {}  # all that ever came, opening included
+        self.opened: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the place of each item in `stock`
+        self.window = DedupeWindow(WINDOW_ORDERS_DEFAULT)
+
+    def state(self) -> bytes:
+        """All that the next decision stands on, to be written down."""
+        return msgspec.msgpack.encode(
+            LedgerState(
+                self.partitions,
+                self.seq,
+                self.next_offset,
+                self.stock,
+                self.added,
+                sorted(self.opened),
+                self.window.state(),
+            )
+        )
+
+    @classmethod
+    def from_state(cls, partition: int, partitions: int, state: bytes) -> "StockLedger":
+        """Raises ValueError for what no ledger of such a partition has written."""
+        try:
+            read = msgspec.msgpack.decode(state, type=LedgerState)
+            window = DedupeWindow.from_state(read.window)
+        except (msgspec.MsgspecError, zlib.error) as fault:
+            raise ValueError(str(fault)) from fault
+        if read.partitions != partitions:
+            raise ValueError(f"it is of {read.partitions} partitions, not of {partitions}")
+        ledger = cls(partition, partitions)
+        ledger.seq, ledger.next_offset = read.seq, read.next_offset
+        ledger.stock, ledger.added = read.stock, read.added
+        ledger.opened, ledger.window = set(read.opened), window
+        ledger._numbers = {item: number for number, item in enumerate(read.stock)}
+        return ledger
+
+    def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]:
+        """The one entry for the next record, and what must be on record elsewhere before it."""
+        try:
+            event = decode_input(record.value)
+        except Unfit as unfit:
+            return self._dead_lettered(record, unfit)
+        home = item_partition(event.item, self.partitions)
+        if home != self.partition:
+            return self._rerouted(record, event, home)
+        if isinstance(event, OrderCancelled):
+            return self._cancel_decided(record, event), None
+        if self._was_decided(event):
+            return duplicate(self.seq + 1, record, event), None
+        if isinstance(event, StockAdded):
+            remaining = self.stock.get(event.item, 0) + event.quantity
+            return stock_changed(self.seq + 1, record, event, remaining), None
+        return self._order_decided(record, event), None
+
+    def apply(self, event: JournalEvent) -> None:
+        """Move on by an entry of the journal that counts, or by a claim."""
+        if isinstance(event, OwnerClaimed):
+            self.window.resize(event.window_orders)
+            return
+        assert event.seq == self.seq + 1, f"entry {event.seq} after {self.seq}"
+        self.seq = event.seq
+        self.next_offset = event.source_offset + 1
+        if isinstance(event, InventoryReserved):
+            number = self._set_stock(event.item, event.remaining)
+            decided_at_ms = ms_of(event.decided_at)
+            self.window.remember_reserved(event.order_id, decided_at_ms, number, event.quantity)
+        elif isinstance(event, InventoryFailed):
+            self.window.remember_failed(event.order_id, ms_of(event.decided_at))
+        elif isinstance(event, ReservationReleased):
+            self._set_stock(event.item, event.remaining)
+            self.window.remember_cancelled(event.order_id)
+        elif isinstance(event, StockChanged):
+            self._set_stock(event.item, event.remaining)
+            self.added[event.item] = self.added.get(event.item, 0) + event.quantity
+            if event.reason == "opening":
+                self.opened.add(event.item)
+            else:
+                self.window.remember_restock(event.event_id, ms_of(event.decided_at))
+
+    def _set_stock(self, item: str, remaining: int) -> int:
+        """The number of the item, which it has for good."""
+        self.stock[item] = remaining
+        return self._numbers.setdefault(item, len(self._numbers))
+
+    def _was_decided(self, event: OrderPlaced | StockAdded) -> bool:
+        if isinstance(event, OrderPlaced):
+            return self.window.has_order(event.order_id)
+        if event.reason == "opening":
+            return event.item in self.opened
+        return self.window.has_restock(event.event_id)
+
+    def _order_decided(self, record: InputRecord, order: OrderPlaced) -> InventoryReserved | InventoryFailed:
+        in_stock = self.stock.get(order.item)
+        if reason := self._reason_to_refuse(record, order, in_stock):
+            return failed(self.seq + 1, record, order, in_stock, reason)
+        assert in_stock is not None
+        return reserved(self.seq + 1, record, order, in_stock - order.quantity)
+
+    def _reason_to_refuse(
+        self, record: InputRecord, order: OrderPlaced, in_stock: int | None
+    ) -> FailReason | None:
+        # A rerouted order from before the window's memory may have been decided and forgotten.
+        origin_ms = _origin_ms(record)
+        if origin_ms is not None and self.window.has_forgotten(origin_ms):
+            return "too_old"
+        if in_stock is None:
+            return "unknown_item"
+        if in_stock < order.quantity:
+            return "insufficient_stock"
+        return None
+
+    def _cancel_decided(
+        self, record: InputRecord, cancelled: OrderCancelled
+    ) -> ReservationReleased | CancelRejected:
+        in_stock = self.stock.get(cancelled.item)
+        reservation = self.window.reservation(cancelled.order_id)
+        if reason := self._reason_to_keep(cancelled, reservation):
+            return cancel_rejected(self.seq + 1, record, cancelled, in_stock, reason)
+        assert reservation is not None
+        assert in_stock is not None
+        quantity = reservation.quantity
+        return released(self.seq + 1, record, cancelled, quantity, in_stock + quantity)
+
+    def _reason_to_keep(
+        self, cancelled: OrderCancelled, reservation: Reservation | None
+    ) -> CancelReason | None:
+        if reservation is None:
+            # Of an order that failed nothing is remembered but that it did, so no item is asked for.
+            return "not_reserved" if self.window.has_order(cancelled.order_id) else "unknown_order"
+        if reservation.item_number != self._numbers.get(cancelled.item):
+            return "unknown_order"
+        return "already_cancelled" if reservation.is_cancelled else None
+
+    def _rerouted(self, record: InputRecord, event: Input, home: int) -> tuple[OrderRerouted, Reroute]:
+        assert record.value is not None
+        rerouted_type, rerouted_id = type_and_id(event)
+        entry = OrderRerouted(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            rerouted_type=rerouted_type,
+            rerouted_id=rerouted_id,
+            item=event.item,
+            to_partition=home,
+            decided_at=iso_utc(record.timestamp),
+        )
+        headers = (
+            (ORIGIN_HEADER, f"{self.partition}:{record.offset}".encode()),
+            (ORIGIN_TIME_HEADER, str(record.timestamp).encode()),
+        )
+        return entry, Reroute(home, event.item.encode(), record.value, headers)
+
+    def _dead_lettered(self, record: InputRecord, unfit: Unfit) -> tuple[OrderDeadLettered, DeadLetter]:
+        entry = OrderDeadLettered(
+            seq=self.seq + 1,
+            source_offset=record.offset,
+            reason=unfit.reason,
+            decided_at=iso_utc(record.timestamp),
+        )
+        size = len(record.value or b"")
+        headers = (
+            (ORIGIN_HEADER, f"{self.partition}:{record.offset}".encode()),
+            (ORIGIN_TIME_HEADER, str(record.timestamp).encode()),
+            ("reason", unfit.reason.encode()),
+            ("detail", unfit.detail[:256].encode("utf-8", "replace")),
+            ("original-bytes", str(size).encode()),
+        )
+        key = record.key and record.key[:DEAD_LETTER_BYTES_MAX]
+        value = record.value and record.value[:DEAD_LETTER_BYTES_MAX]
+        return entry, DeadLetter(self.partition, key, value, headers)
+
+
+def openings(opening_stock: Mapping[str, int]) -> list[StockAdded]:
+    """The opening stock as events, the same ones at each start."""
+    return [
+        StockAdded(event_id="opening", item=item, quantity=quantity, reason="opening")
+        for item, quantity in opening_stock.items()
+    ]
+
+
+def _origin_ms(record: InputRecord) -> int | None:
+    """When a rerouted record was first appended; None for one that came straight."""
+    for name, value in record.headers:
+        if name == ORIGIN_TIME_HEADER:
+            return int(value) if value and value.isdigit() and len(value) <= 13 else None
+    return None

@@ -1,0 +1,119 @@
+"""Log lines for people or for machines: one line an event, with the time, the role and the level.
+
+A logger is named after its role. Whatever a user, a record or a broken client put into a message,
+it stays on its line: control characters, line ends and bidirectional overrides are shown escaped,
+so that nobody can forge a line or move the cursor of a terminal. Not here: what is printed as a
+product, such as the report of analytics.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+from datetime import datetime, timezone
+from typing import TextIO
+
+from campus.errors import CampusError
+
+ERROR_CHARS_MAX = 256  # of an exception's text, wherever it is told in one line
+
+NAME_CHARS = 10  # "supervisor", the longest of our names
+LEVEL_CHARS = 7  # "WARNING"
+TRACEBACK_MARGIN = "    | "  # no line of a traceback can be taken for a log line
+
+COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+# They say nothing below WARNING that an operator of this program could act on.
+LIBRARIES = ("asyncio", "concurrent", "filelock", "jgo", "requests", "urllib3")
+
+# C0, DEL and C1; line and paragraph separators; what reverses the direction of text; half a
+# surrogate pair, which no stream could encode.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def set_up(level: str, format: str, stream: TextIO | None = None) -> None:  # noqa: A002 (its name in config.yaml)
+    """Send every logger to `stream` (stderr if not given) as "text" or "json". Again: replaces the last."""
+    stream = sys.stderr if stream is None else stream
+    handler = _OurHandler(stream)
+    handler.setFormatter(
+        JsonFormatter()
+        if format == "json"
+        else TextFormatter(tracebacks=level == "DEBUG", colour=_likes_colour(stream))
+    )
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h, _OurHandler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
+    # kafka-python repeats an outage several times a second at ERROR; our roles report it once.
+    logging.getLogger("kafka").setLevel(logging.WARNING if root.level <= logging.DEBUG else logging.CRITICAL)
+
+
+def printable(text: str) -> str:
+    """The text on one line, with every character that a terminal would obey shown as an escape."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def summary(error: BaseException) -> str:
+    """`ValueError: boom`: an exception in one line of bounded length; ours speak for themselves."""
+    try:
+        text = str(error)
+    except Exception as worse:  # noqa: BLE001 (an exception's own __str__ may be what is broken)
+        text = f"<its text raised {type(worse).__name__}>"
+    text = printable(text[: ERROR_CHARS_MAX + 1])  # cut first: the text may be megabytes
+    if len(text) > ERROR_CHARS_MAX:
+        text = text[: ERROR_CHARS_MAX - 1] + "…"
+    if text and isinstance(error, CampusError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class TextFormatter(logging.Formatter):
+    """`18:51:35 inventory   INFO     claimed partition 0`; an exception as its summary, or as traceback."""
+
+    def __init__(self, *, tracebacks: bool, colour: bool) -> None:
+        super().__init__()
+        self._tracebacks, self._colour = tracebacks, colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = f"{record.levelname:<{LEVEL_CHARS}}"
+        if self._colour and record.levelname in COLOURS:
+            level = f"\x1b[{COLOURS[record.levelname]}m{level}\x1b[0m"
+        name = printable(record.name)
+        line = f"{at} {name:<{NAME_CHARS}}  {level}  {printable(record.getMessage())}"
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return line
+        if not self._tracebacks:
+            return f"{line} ({summary(error)})"
+        lines = self.formatException((type(error), error, error.__traceback__)).split("\n")
+        return "\n".join([line, *(TRACEBACK_MARGIN + printable(each) for each in lines)])
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (ISO 8601, UTC, ms), level, role, message, and exception if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        told = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "role": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told).replace("\x7f", "\\u007f")  # DEL is the one that json lets through
+
+
+class _OurHandler(logging.StreamHandler):  # type: ignore[type-arg]  # takes its argument from 3.11 on
+    """A class of its own, so that setting up again finds what to replace and leaves others' handlers."""
+
+
+def _likes_colour(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,118 @@
+"""Creates the topics before any role starts. Runs in every process; the first one creates them.
+
+The topic settings are part of the protocol: the journal and order-events must keep everything, and their
+times must be the broker's. Whoever creates `order-events`, or finds it empty because its creator was killed,
+writes the opening stock into it at once, so that no order comes first.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from threading import Event
+
+from campus.addresses import wait_for_listener
+from campus.config.settings import Config, KafkaConfig, TopicsConfig
+from campus.domain.codec import keyed_record
+from campus.domain.partitions import item_partition
+from campus.domain.snapshot import SNAPSHOT_BYTES_MAX
+from campus.inventory.ledger import openings
+from campus.kafka.clients import BrokerAway, admin
+from campus.kafka.producer.errors import AppendFailed
+from campus.kafka.producer.writer import Writer
+from campus.kafka.records import ProducerRecord, TopicPartition
+from campus.kafka.topics import TopicPlan, create_missing, is_empty
+from campus.supervision.role import Health, Heartbeat
+
+RETRY_PAUSE_S = 0.5
+log = logging.getLogger("topics")
+
+# The journal is the state and order-events what it is proved by: neither may lose its beginning,
+# and its times are the broker's, so that deciding again gives the same bytes.
+KEPT_FOR_GOOD = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+    # The broker unpacks what a foreign producer compressed, by whatever codec: we need not know them all.
+    "compression.type": "uncompressed",
+}
+
+# Only the newest snapshots matter; small segments, since only what is not in the last one is compacted.
+KEPT_COMPACT = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": str(SNAPSHOT_BYTES_MAX),
+    "segment.bytes": str(4 * SNAPSHOT_BYTES_MAX),
+    "segment.ms": str(10 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+
+
+class Topics:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pulse = Heartbeat("waiting for the broker")
+
+    def health(self) -> Health:
+        return self._pulse.health()
+
+    def run(self, stop: Event) -> None:
+        while wait_for_listener(self._config.kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
+            try:
+                made = ensure_topics(self._config.kafka, self._config.topics, self._opening_stock())
+            except (AppendFailed, BrokerAway) as away:
+                log.info("trying again: %s", away)
+                stop.wait(RETRY_PAUSE_S)
+                continue
+            if made:
+                log.info("made %s with %d partitions each", ", ".join(made), self._config.topics.partitions)
+            return
+
+    def _opening_stock(self) -> dict[str, int]:
+        inventory = self._config.roles.get("inventory")
+        return dict(getattr(inventory, "stock", {}))
+
+
+def topic_plan(topics: TopicsConfig) -> TopicPlan:
+    """All topics of the system, with the settings that the protocol needs."""
+    settings = {
+        topics.orders_topic: KEPT_FOR_GOOD,
+        topics.journal_topic: KEPT_FOR_GOOD,
+        topics.dead_letters_topic: KEPT_FOR_GOOD,
+        topics.inventory_snapshots_topic: KEPT_COMPACT,
+        topics.analytics_snapshots_topic: KEPT_COMPACT,
+    }
+    return TopicPlan(settings=settings, partitions=topics.partitions, replication=topics.replication)
+
+
+def ensure_topics(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mapping[str, int]) -> list[str]:
+    """Create the missing topics and return their names; write the opening stock if order-events is empty.
+
+    Raises BrokerAway, AppendFailed, PartitionCountMismatch, TopicNotMade.
+    """
+    with admin(kafka) as client:
+        created = create_missing(client, topic_plan(topics))
+        needs_stock = topics.orders_topic in created or is_empty(
+            client, topics.orders_topic, topics.partitions
+        )
+    if needs_stock:
+        _write_opening_stock(kafka, topics, opening_stock)
+    return created
+
+
+def _write_opening_stock(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mapping[str, int]) -> None:
+    records: dict[TopicPartition, list[ProducerRecord]] = {}
+    for opening in openings(opening_stock):
+        tp = TopicPartition(topics.orders_topic, item_partition(opening.item, topics.partitions))
+        records.setdefault(tp, []).append(keyed_record(opening))
+    # The brokers may not know yet who leads a new partition. Written twice, the opening stock counts once.
+    deadline = time.monotonic() + kafka.request_timeout_s
+    with closing(Writer(kafka, client_id="campuskafka-topics")) as writer:
+        while True:
+            try:
+                writer.append(records)
+            except AppendFailed as failed:
+                if not failed.retriable or time.monotonic() > deadline:
+                    raise
+            else:
+                return

@@ -1,1 +1,0 @@
-"""The only code that talks to Kafka as a client: writing, reading, topics, and the two loops."""

@@ -1,0 +1,40 @@
+"""An order book that knows what a producer has taken, decided by real ledgers, with no broker between."""
+
+from campus.book.order_book import OrderBook, PartitionStock, Placed
+from campus.book.order_window import OrderWindow
+from campus.domain.codec import decode_input
+from campus.domain.events import Entry, OrderPlaced
+from campus.domain.partitions import item_partition
+from campus.domain.times import iso_utc
+from campus.inventory.ledger import StockLedger
+from tests.api.serving import FakeCommit
+from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord, an_opening, encode
+
+
+class BookFixture:
+    """Decides what it is told to; the book hears of it as the role would tell it."""
+
+    def __init__(self, *, orders_max: int = 1000, **stock: int) -> None:
+        self.book = OrderBook(orders_max=orders_max)
+        self.book.begin(OrderWindow(orders_max), {p: PartitionStock() for p in range(PARTITIONS)})
+        self.book.come_so_far(caught_up=True, behind=0)
+        self._ledgers = [StockLedger(partition, PARTITIONS) for partition in range(PARTITIONS)]
+        self._decided = 0
+        for item, quantity in stock.items():
+            self.takes(encode(an_opening(item, quantity)), item_partition(item, PARTITIONS))
+
+    def decides(self, commit: FakeCommit) -> list[Entry]:
+        """Everything that was handed over since it last did."""
+        new, self._decided = commit.taken[self._decided :], len(commit.taken)
+        return [self.takes(value, tp.partition) for tp, (_, value, _) in new]
+
+    def takes(self, value: bytes, partition: int) -> Entry:
+        ledger = self._ledgers[partition]
+        offset = ledger.next_offset
+        event = decode_input(value)
+        if isinstance(event, OrderPlaced):
+            self.book.placed([Placed(event, partition, offset, iso_utc(APPENDED_AT_MS), misrouted=False)])
+        entry, _ = ledger.decide(ARecord(offset, value))
+        ledger.apply(entry)
+        self.book.journalled(partition, [(offset, entry)])
+        return entry

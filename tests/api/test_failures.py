@@ -1,0 +1,85 @@
+"""An outage is told once when it begins and once when it ends."""
+
+import logging
+
+import pytest
+
+from campus.api.failures import CALM_S, Failures
+
+
+class World:
+    def __init__(self):
+        self.now_s = 100.0
+        self.failures = Failures("orders", logging.getLogger("test"), clock=lambda: self.now_s)
+
+    def after(self, seconds):
+        self.now_s += seconds
+        return self.failures
+
+
+@pytest.fixture
+def world(caplog):
+    caplog.set_level(logging.INFO)
+    return World()
+
+
+def test_nothing_is_said_while_nothing_fails(world, caplog):
+    world.failures.note_through()
+    assert not world.failures.tell()
+    world.failures.close()
+    assert caplog.messages == []
+
+
+def test_many_failures_are_one_line_with_the_first_reason(world, caplog):
+    world.failures.note(3, ValueError("first"))
+    world.after(1).note(2, ValueError("second"))
+    assert world.failures.tell()
+    assert world.after(1).tell()
+    assert caplog.messages == ["orders fail: first"]
+
+
+def test_the_end_tells_how_many_failed_and_how_long(world, caplog):
+    world.failures.note(3, ValueError("first"))
+    world.failures.tell()
+    world.after(12.5).note(1, ValueError("last"))
+    world.after(0.1).note_through()
+    assert not world.after(CALM_S).tell()
+    assert caplog.messages[1:] == ["orders go through again; 4 failed, in 12.5 s"]
+
+
+def test_one_success_among_failures_is_not_the_end(world, caplog):
+    world.failures.note(1, ValueError("first"))
+    world.failures.tell()
+    world.after(5).note_through()
+    world.after(0.1).note(1, ValueError("again"))
+    assert world.after(CALM_S).tell()
+    assert len(caplog.messages) == 1
+
+
+def test_silence_is_not_the_end(world):
+    world.failures.note(1, ValueError("first"))
+    assert world.after(1000).tell()
+
+
+def test_a_second_outage_is_told_anew(world, caplog):
+    for why in ("first", "second"):
+        world.after(1).note(1, ValueError(why))
+        world.failures.tell()
+        world.after(0.1).note_through()
+        world.after(CALM_S).tell()
+    assert caplog.messages[2] == "orders fail: second"
+    assert caplog.messages[3].startswith("orders go through again; 1 failed")
+
+
+def test_an_outage_that_outlasts_the_role_is_counted_at_its_end(world, caplog):
+    world.failures.note(2, ValueError("first"))
+    world.failures.tell()
+    world.after(1).note(5, ValueError("second"))
+    world.failures.close()
+    assert caplog.messages[1:] == ["7 orders failed, up to the end"]
+
+
+def test_failures_in_the_last_moment_are_told_with_their_reason(world, caplog):
+    world.failures.note(3, ValueError("first"))
+    world.failures.close()
+    assert caplog.messages == ["3 orders failed: first"]

@@ -1,0 +1,197 @@
+"""Prefer: wait on POST /order: the outcome if it comes in time, and never less than a 202."""
+
+import socket
+
+import pytest
+
+from campus.http.server import HttpServer
+from campus.kafka.producer.group_commit import AckTimeout
+from tests.api.book_fixture import BookFixture
+from tests.api.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
+
+JSON = "Content-Type: application/json"
+
+
+def waiting_order(prefer="wait=5", body=AN_ORDER, *more):
+    return a_request(body, headers=(JSON, f"Prefer: {prefer}", *more))
+
+
+@pytest.fixture
+def kitchen():
+    return BookFixture(pizza=100)
+
+
+def has_wishes(book, count=1):
+    return lambda: book._wishes_count == count
+
+
+def test_who_waits_is_told_the_outcome(kitchen):
+    with a_producer(book=kitchen.book) as served:
+        client = served.client().send(waiting_order())
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        answer = client.answer()
+        assert answer.status == 200
+        assert answer.headers["preference-applied"] == "wait=5"
+        told = answer.json
+        assert (told["status"], told["remaining"], told["seq"]) == ("reserved", 98, 2)
+        assert served.get(f"/orders/{told['order_id']}").json == told
+
+
+def test_an_outcome_that_is_bad_news_is_200_too(kitchen):
+    with a_producer(book=kitchen.book) as served:
+        client = served.client().send(waiting_order(body=AN_ORDER | {"quantity": 101}))
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        answer = client.answer()
+        assert (answer.status, answer.json["reason"]) == (200, "insufficient_stock")
+
+
+def test_waiting_begins_when_the_broker_has_the_order(kitchen, monkeypatch):
+    began = []
+    call_later = HttpServer.call_later
+    monkeypatch.setattr(
+        HttpServer, "call_later", lambda self, *args: (began.append(args[0]), call_later(self, *args))[1]
+    )
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit, book=kitchen.book) as served:
+        served.client().send(waiting_order("wait=7"))
+        soon(lambda: commit.tokens)
+        assert served.get("/health").status == 200
+        assert began == []
+        commit.acknowledge()
+        soon(lambda: began == [7])
+
+
+def test_when_the_time_is_over_it_is_the_202_that_it_would_have_been(kitchen):
+    with a_producer(book=kitchen.book) as served:
+        answer = served.ask(waiting_order("wait=1"))
+        assert (answer.status, answer.json["status"]) == (202, "accepted")
+        assert "preference-applied" not in answer.headers
+        assert has_wishes(kitchen.book, 0)()
+        kitchen.decides(served.commit)  # when nobody waits any more
+        assert served.get("/health").status == 200
+
+
+def test_a_wait_is_no_longer_than_is_allowed_here(kitchen):
+    with a_producer(book=kitchen.book, wait_max_s=1) as served:
+        client = served.client().send(waiting_order("wait=999999999"))
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        assert client.answer().headers["preference-applied"] == "wait=1"
+
+
+def test_one_more_than_may_wait_is_answered_at_once(kitchen):
+    with a_producer(book=kitchen.book, waits_max=1) as served:
+        first = served.client().send(waiting_order())
+        soon(has_wishes(kitchen.book))
+        assert served.ask(waiting_order()).status == 202
+        assert first.has_nothing()
+        kitchen.decides(served.commit)
+        assert first.answer().status == 200
+        second = served.client().send(waiting_order())
+        soon(has_wishes(kitchen.book))  # there is room again
+        kitchen.decides(served.commit)
+        assert second.answer().status == 200
+
+
+def test_who_has_left_waits_no_more_and_leaves_room(kitchen):
+    with a_producer(book=kitchen.book, waits_max=1) as served:
+        gone = served.client().send(waiting_order("wait=30"))
+        soon(has_wishes(kitchen.book))
+        gone.close()
+        soon(has_wishes(kitchen.book, 0))
+        stays = served.client().send(waiting_order("wait=30"))
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        assert stays.answer().status == 200
+
+
+def test_who_has_said_his_last_word_is_told_what_is_true_by_then(kitchen):
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit, book=kitchen.book, waits_max=1) as served:
+        client = served.client().send(waiting_order("wait=30"))
+        soon(lambda: commit.tokens)
+        client.socket.shutdown(socket.SHUT_WR)
+        commit.acknowledge()
+        assert client.answer().status == 202
+        assert client.is_closed()
+        both = served.client().send(2 * waiting_order("wait=30"))
+        both.socket.shutdown(socket.SHUT_WR)
+        for _ in range(2):
+            soon(lambda: commit.tokens)
+            commit.acknowledge()
+            assert both.answer().status == 202
+        assert both.is_closed()
+        assert has_wishes(kitchen.book, 0)()
+
+
+def test_an_order_that_does_not_land_is_503_however_long_its_client_would_wait(kitchen):
+    commit = FakeCommit(at_once=False)
+    with a_producer(commit=commit, book=kitchen.book) as served:
+        client = served.client().send(waiting_order())
+        soon(lambda: commit.tokens)
+        commit.fail(AckTimeout("within 10 s", None))
+        assert client.answer().json["type"] == "/problems/not-acknowledged"
+
+
+def test_a_stop_answers_who_waits_with_202(kitchen):
+    with a_producer(book=kitchen.book, config=a_config(shutdown_s=0.5)) as served:
+        client = served.client().send(waiting_order("wait=30"))
+        soon(has_wishes(kitchen.book))
+        served.stop.set()
+        assert client.answer().status == 202
+        served.ends()
+    assert served.error is None
+
+
+def test_where_no_book_is_kept_the_order_is_202_at_once():
+    with a_producer() as served:
+        assert served.ask(waiting_order()).status == 202
+
+
+def test_with_ack_none_who_waits_is_told_the_outcome_all_the_same(kitchen):
+    with a_producer(book=kitchen.book, ack="none") as served:
+        client = served.client().send(waiting_order())
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        assert client.answer().status == 200
+
+
+@pytest.mark.parametrize(
+    "prefer", ["", "wait", "wait=", "wait=soon", "wait=-1", "wait=0", "wait=1.5", "=", '"']
+)
+def test_what_is_no_wait_is_passed_over(kitchen, prefer):
+    with a_producer(book=kitchen.book) as served:
+        assert served.ask(waiting_order(prefer)).status == 202
+
+
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        "respond-async, wait=5",
+        'Wait = "5"; a=b',
+        "wait=5, wait=9",
+        'note="wait=9, x", wait=5',
+    ],
+)
+def test_a_wait_may_be_written_in_other_ways(kitchen, prefer):
+    with a_producer(book=kitchen.book) as served:
+        client = served.client().send(waiting_order(prefer))
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        assert client.answer().headers["preference-applied"] == "wait=5"
+
+
+def test_an_order_sent_again_waits_for_the_outcome_of_the_first(kitchen):
+    key = "Idempotency-Key: k-1"
+    with a_producer(book=kitchen.book) as served:
+        assert served.order(headers=(JSON, key)).status == 202
+        client = served.client().send(waiting_order("wait=5", AN_ORDER, key))
+        soon(has_wishes(kitchen.book))
+        kitchen.decides(served.commit)
+        first = client.answer()
+        again = served.ask(waiting_order("wait=5", AN_ORDER, key))
+        assert (first.status, again.status) == (200, 200)
+        assert first.text == again.text
+        assert len(served.commit.taken) == 1

@@ -1,0 +1,129 @@
+"""Those who order by HTTP: one at a time, or a crowd that does not give up.
+
+A crowd's customers keep their connections; whoever gets no 202, be it a refusal, no answer or nobody at
+the door, orders the same again. So each order is accepted once, whatever happens to the system meanwhile;
+some that were not may be carried out all the same.
+"""
+
+import asyncio
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from campus.addresses import Address
+
+ITEMS = ("pizza", "burger", "salad", "sandwich")
+CONNECTIONS = 32
+ANSWER_S = 30.0
+PAUSE_S = 0.05  # of a customer that got no 202
+HEAD = b"POST /order HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    at_s: float
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def order(door: Address, item: str = "pizza", quantity: int = 1, user_id: str = "ana") -> Answer:
+    with closing(http.client.HTTPConnection(door.host, door.port, timeout=ANSWER_S)) as connection:
+        body = json.dumps({"user_id": user_id, "item": item, "quantity": quantity})
+        connection.request("POST", "/order", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(time.monotonic(), response.status, headers, json.loads(response.read()))
+
+
+def one_each(count: int) -> list[str]:
+    """So many items, one portion each, of the four in turn."""
+    return [ITEMS[n % len(ITEMS)] for n in range(count)]
+
+
+@dataclass
+class Crowd:
+    """Orders a portion of each item, in the background. What it has heard so far can be read at any time."""
+
+    door: Address
+    items: Sequence[str]
+    accepted: list[str] = field(default_factory=list)
+    accepted_at_s: list[float] = field(default_factory=list)
+    refused: list[Answer] = field(default_factory=list)
+    unanswered: int = 0  # the connection broke while they waited
+    goes_home: bool = False  # no further orders; those that wait for an answer get it
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._order_all()), daemon=True)
+        self._thread.start()
+
+    def wait(self, *, within_s: float) -> "Crowd":
+        """Until every order was accepted, or, for those that go home, answered."""
+        self._thread.join(within_s)
+        assert not self._thread.is_alive(), f"only {len(self.accepted)} of {len(self.items)} were accepted"
+        return self
+
+    async def _order_all(self) -> None:
+        items = iter(self.items)
+        await asyncio.gather(*(self._customer(items) for _ in range(CONNECTIONS)))
+
+    async def _customer(self, items: Iterable[str]) -> None:
+        connection = _Connection(self.door)
+        try:
+            for item in items:
+                while not self.goes_home and not await self._is_accepted(connection, item):
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            connection.close()
+
+    async def _is_accepted(self, connection: "_Connection", item: str) -> bool:
+        try:
+            await connection.open()
+        except OSError:
+            return False
+        try:
+            answer = await asyncio.wait_for(connection.order(item), ANSWER_S)
+        except (OSError, EOFError, asyncio.TimeoutError):
+            self.unanswered += 1
+            connection.close()
+            return False
+        if answer.status != http.client.ACCEPTED:
+            self.refused.append(answer)
+            return False
+        self.accepted.append(answer.body["order_id"])
+        self.accepted_at_s.append(answer.at_s)
+        return True
+
+
+class _Connection:
+    """Kept from order to order, until one of the two closes it."""
+
+    def __init__(self, door: Address) -> None:
+        self._door = door
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def open(self) -> None:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._door.host, self._door.port)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def order(self, item: str) -> Answer:
+        assert self._streams is not None
+        reader, writer = self._streams
+        body = json.dumps({"user_id": "ana", "item": item, "quantity": 1}).encode()
+        writer.write(HEAD % len(body) + body)
+        status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        answer = json.loads(await reader.readexactly(int(headers["content-length"])))
+        if headers.get("connection") == "close":
+            self.close()
+        return Answer(time.monotonic(), int(status_line.split()[1]), headers, answer)

@@ -1,0 +1,99 @@
+"""A real Kafka for tests: on a free port, with its data in a temporary folder, and ended by the test."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from threading import Event
+
+from campus.addresses import Address, wait_until
+from campus.broker.class_path import class_path, tools_jar
+from campus.broker.embedded import EmbeddedBroker
+from campus.broker.java import find_java
+from campus.config.settings import BrokerConfig, KafkaConfig
+
+STOP_S = 5.0
+GONE_S = 10.0
+START_S = 90.0  # the machine may be busy with other tests
+
+# Below the ports that systems give to clients: a client that knocks at a port of those while its broker
+# is down may be given that very port, and then talks to itself.
+PORTS = range(20_000, 32_000)
+
+
+class OneKafka:
+    """A broker that can be stopped, killed and started again, on the same port and the same data."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.config = BrokerConfig(mode="embedded", data_dir=data_dir, start_timeout_s=START_S)
+        self.address = free_address()
+        self.bootstrap_servers = str(self.address)
+        self.kafka = KafkaConfig(bootstrap_servers=self.bootstrap_servers)
+        self.said: list[str] = []
+        self._broker: EmbeddedBroker | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._broker is not None and self._broker.pid is not None, "it is not running"
+        return self._broker.pid
+
+    def start(self) -> None:
+        broker = EmbeddedBroker(self.config, self.address, say=self.said.append)
+        broker.start(Event())
+        self._broker = broker
+
+    def stop(self) -> None:
+        """In order."""
+        if self._broker is not None:
+            self._broker.stop(timeout_s=STOP_S)
+            self._broker = None
+
+    def kill(self) -> str:
+        """With -9; says what the broker was said to have died of."""
+        broker = self._broker
+        assert broker is not None, "it is not running"
+        os.kill(self.pid, signal.SIGKILL)
+        assert wait_until(lambda: broker.died() is not None, Event(), timeout_s=GONE_S)
+        died = broker.died()
+        self.stop()
+        return str(died)
+
+
+def free_address() -> Address:
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return Address("127.0.0.1", port)
+    raise AssertionError("no free port")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def kafka_tool(kafka: OneKafka, tool: str, *arguments: str) -> str:
+    """What one of Kafka's own tools prints: `kafka_tool(kafka, "TopicCommand", "--list")`."""
+    stop = Event()
+    jars = class_path(kafka.config, say=print, stop=stop)
+    tools = tools_jar(kafka.config, say=print, stop=stop)
+    command = [
+        str(find_java(None).path),
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        os.pathsep.join(map(str, (*jars, tools))),
+        f"org.apache.kafka.tools.{tool}",
+        "--bootstrap-server",
+        kafka.bootstrap_servers,
+        *arguments,
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout

@@ -1,0 +1,63 @@
+"""Ten thousand orders for four hundred portions: all decided, none twice, whatever happens in the middle."""
+
+from collections.abc import Callable
+
+import pytest
+
+from campus.audit.findings import Totals
+from tests.support.customers import ITEMS, Crowd, one_each
+from tests.support.ledgers import audited, order_ids
+from tests.support.processes import Campus, soon
+
+ORDERS = 10_000
+PORTIONS = dict.fromkeys(ITEMS, 100)
+WITHIN_S = 120.0
+
+MakeCampus = Callable[..., Campus]
+
+
+def all_portions_went(totals: Totals) -> bool:
+    return totals.reserved == 400 and dict(totals.portions) == PORTIONS
+
+
+def test_of_ten_thousand_orders_four_hundred_are_reserved(campus: MakeCampus) -> None:
+    here = campus()
+    program = here.start_up("--all")
+    crowd = Crowd(here.door, one_each(ORDERS)).wait(within_s=WITHIN_S)
+    assert (crowd.unanswered, crowd.refused) == (0, [])
+    totals = audited(here.config, accepted=crowd.accepted).summed_totals()
+    assert all_portions_went(totals)
+    assert dict(totals.failed) == {"insufficient_stock": ORDERS - 400}
+    assert sorted(order_ids(here.config)) == sorted(crowd.accepted)
+    program.stops()
+    assert f"Total orders{ORDERS:>24,}" in program.output.partition("final report")[2]
+
+
+def test_the_same_when_it_is_killed_in_the_middle_and_started_again(campus: MakeCampus) -> None:
+    here = campus()
+    program = here.start_up("--all")
+    crowd = Crowd(here.door, one_each(ORDERS))
+    soon(lambda: len(crowd.accepted) > ORDERS // 3)
+    program.kill()
+    here.start_up("--all")
+    crowd.wait(within_s=WITHIN_S)
+    assert crowd.unanswered > 0  # it was killed under load
+    totals = audited(here.config, accepted=crowd.accepted).summed_totals()
+    assert all_portions_went(totals)
+    # Those whose answer was lost with the process may have been placed, too, and ordered once more.
+    assert ORDERS <= totals.orders <= ORDERS + crowd.unanswered
+
+
+@pytest.mark.long
+def test_the_same_when_it_is_stopped_in_the_middle_and_started_again(campus: MakeCampus) -> None:
+    here = campus()
+    program = here.start_up("--all")
+    crowd = Crowd(here.door, one_each(ORDERS))
+    soon(lambda: len(crowd.accepted) > ORDERS // 3)
+    program.stops()
+    assert len(crowd.accepted) < ORDERS  # it was stopped under load
+    here.start_up("--all")
+    crowd.wait(within_s=WITHIN_S)
+    assert all_portions_went(audited(here.config, accepted=crowd.accepted).summed_totals())
+    # Stopped in order: whatever it took, it answered, so nothing was placed that nobody was told of.
+    assert sorted(order_ids(here.config)) == sorted(crowd.accepted)
