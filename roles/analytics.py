@@ -50,19 +50,19 @@ class Settings:
 class Analytics:
     def __init__(self, settings: Settings, config: Config) -> None:
         self._settings, self._config = settings, config
-        self._pulse = Heartbeat()
+        self._heartbeat = Heartbeat()
         self._report_due_at = time.monotonic() + settings.report_every_s
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
         kafka = self._config.kafka
-        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
+        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             return
         with (
             closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(LogReader(kafka, client_id=NAME, heartbeat=self._pulse.heartbeat)) as history,
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as history,
             closing(self._joined()) as group,
         ):
             follower = Follower(
@@ -72,14 +72,14 @@ class Analytics:
                 history=history,
                 snapshots=self._snapshots(writer),
                 records_max=kafka.consumer.max_poll_records,
-                say=log.info,
+                log=log.info,
             )
-            self._pulse.now("running", ready=True)
+            self._heartbeat.now("running", ready=True)
             run_through_outages(
                 follower,
                 stop,
                 kafka=kafka,
-                pulse=self._pulse,
+                heartbeat=self._heartbeat,
                 log=log,
                 after_step=lambda: self._report_if_due(follower),
             )
@@ -138,5 +138,5 @@ class Analytics:
         )
 
 
-def build(settings: Settings, config: Config, _board: Registry) -> Analytics:
+def build(settings: Settings, config: Config, _registry: Registry) -> Analytics:
     return Analytics(settings, config)

@@ -31,27 +31,27 @@ class Settings:
 
 
 class Book:
-    def __init__(self, settings: Settings, config: Config, board: Registry) -> None:
-        self._settings, self._config, self._board = settings, config, board
-        self._pulse = Heartbeat()
+    def __init__(self, settings: Settings, config: Config, registry: Registry) -> None:
+        self._settings, self._config, self._registry = settings, config, registry
+        self._heartbeat = Heartbeat()
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
         kafka, orders_max = self._config.kafka, self._settings.orders_max
-        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
+        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             return
         book = OrderBook(orders_max=orders_max)
         with (
-            closing(LogReader(kafka, client_id=NAME, heartbeat=self._pulse.heartbeat)) as history,
-            self._board.showing(OrderBook, book),
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as history,
+            self._registry.showing(OrderBook, book),
         ):
             keeper = Projector(book, self._config.topics, history, orders_max=orders_max)
             # Ready before the history is read: the door that opens next must not wait for it.
-            self._pulse.now("running", ready=True)
-            run_through_outages(keeper, stop, kafka=kafka, pulse=self._pulse, log=log)
+            self._heartbeat.now("running", ready=True)
+            run_through_outages(keeper, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
 
 
-def build(settings: Settings, config: Config, board: Registry) -> Book:
-    return Book(settings, config, board)
+def build(settings: Settings, config: Config, registry: Registry) -> Book:
+    return Book(settings, config, registry)

@@ -49,18 +49,18 @@ class Settings:
 class Inventory:
     def __init__(self, settings: Settings, config: Config) -> None:
         self._settings, self._config = settings, config
-        self._pulse = Heartbeat()
+        self._heartbeat = Heartbeat()
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
         kafka = self._config.kafka
-        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
+        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             return
         with (
             closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(LogReader(kafka, client_id=NAME, heartbeat=self._pulse.heartbeat)) as history,
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as history,
             closing(self._joined()) as group,
         ):
             owner = Owner(
@@ -68,15 +68,15 @@ class Inventory:
                 self._config.topics,
                 group=group,
                 history=history,
-                log=writer,
+                appender=writer,
                 snapshots=self._snapshots(writer),
                 records_max=kafka.consumer.max_poll_records,
                 delay_s=self._settings.processing_delay_s,
-                heartbeat=self._pulse.heartbeat,
-                say=log.info,
+                heartbeat=self._heartbeat.renew,
+                log=log.info,
             )
-            self._pulse.now("running", ready=True)
-            run_through_outages(owner, stop, kafka=kafka, pulse=self._pulse, log=log)
+            self._heartbeat.now("running", ready=True)
+            run_through_outages(owner, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
             try:
                 owner.finish()
             except (AppendFailed, BrokerAway, Fenced) as away:
@@ -107,5 +107,5 @@ class Inventory:
         )
 
 
-def build(settings: Settings, config: Config, _board: Registry) -> Inventory:
+def build(settings: Settings, config: Config, _registry: Registry) -> Inventory:
     return Inventory(settings, config)

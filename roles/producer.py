@@ -84,8 +84,8 @@ class Commit(Protocol):
 OpenCommit: TypeAlias = Callable[["Report[Waiting]"], AbstractContextManager[Commit]]
 
 
-def build(settings: Settings, config: Config, board: Registry) -> "Producer":
-    return Producer(settings, config, board, partial(kafka_commit, settings, config))
+def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
+    return Producer(settings, config, registry, partial(kafka_commit, settings, config))
 
 
 @contextmanager
@@ -120,21 +120,25 @@ class Producer:
     _commit: Commit
     _token: Secret
 
-    def __init__(self, settings: Settings, config: Config, board: Registry, open_commit: OpenCommit) -> None:
+    def __init__(
+        self, settings: Settings, config: Config, registry: Registry, open_commit: OpenCommit
+    ) -> None:
         self._settings, self._config = settings, config
         self._open_commit = open_commit
-        self._server = HttpServer(make_app(self._terms(), self, board), self._limits(), each_tick=self._tick)
+        self._server = HttpServer(
+            make_app(self._api_settings(), self, registry), self._limits(), each_tick=self._tick
+        )
         self._failures = Failures("orders", log)
         self._overruns = Failures("orders beyond waiting_orders_max", log)
         self._is_through = True
         self._ask_due_s = self._answered_at_s = 0.0
         self._dead: GroupClosed | None = None
-        self._pulse = Heartbeat()
+        self._heartbeat = Heartbeat()
         self._where = "not listening yet"
         self._port: int | None = None
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     @property
     def port(self) -> int | None:
@@ -150,12 +154,12 @@ class Producer:
                 self._port = listener.getsockname()[1]
                 self._where = f"orders: POST http://{Address(host, self._port)}{ORDER_PATH}"
                 log.info(self._where)
-                self._pulse.now(self._where, ready=True)
+                self._heartbeat.now(self._where, ready=True)
                 self._server.run(listener, stop)
             self._failures.close()
             self._overruns.close()
 
-    def _terms(self) -> ApiSettings:
+    def _api_settings(self) -> ApiSettings:
         settings = self._settings
         return ApiSettings(
             topics=self._config.topics,
@@ -200,7 +204,7 @@ class Producer:
     def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
         return self._server.call_later(delay_s, callback, *args)
 
-    def _settle(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
+    def _resolve(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
         for waiting in landed:
             waiting.landed()
         for waiting, _ in failed:
@@ -215,7 +219,7 @@ class Producer:
         if not self._is_through and time.monotonic() >= self._ask_due_s:
             self._ask_due_s = time.monotonic() + ASK_EVERY_S
             self._ask()
-        self._pulse.now(
+        self._heartbeat.now(
             self._where if self._is_through else "orders fail: the broker does not acknowledge them"
         )
 
@@ -241,4 +245,4 @@ class Producer:
             self._failures.note_through()
             self._overruns.note_through()
         # One wake-up of the event loop for the whole round.
-        self._server.call_soon(self._settle, landed, failed)
+        self._server.call_soon(self._resolve, landed, failed)

@@ -31,7 +31,18 @@ FOLDERS_OF_SINGLES = {"roles", "campus.commands"}
 # The ground of the house: these may use each other.
 TOGETHER = {"campus.errors", "campus.logs", "campus.addresses"}
 PURE = ("campus.domain", "campus.inventory", "campus.analytics")
-IMPURE_LIBRARIES = {"time", "random", "secrets", "uuid", "os", "io", "socket", "threading", "logging", "pathlib"}
+IMPURE_LIBRARIES = {
+    "time",
+    "random",
+    "secrets",
+    "uuid",
+    "os",
+    "io",
+    "socket",
+    "threading",
+    "logging",
+    "pathlib",
+}
 MODULES = sorted(
     path.relative_to(ROOT)
     for path in [ROOT / "campuskafka.py", *(ROOT / "campus").rglob("*.py"), *(ROOT / "roles").rglob("*.py")]

@@ -75,7 +75,7 @@ def commands(topics: TopicsConfig) -> dict[str, list[str]]:
 
 @contextmanager
 def a_kafka(folder: Path) -> Iterator[KafkaConfig]:
-    broker = EmbeddedBroker(BrokerConfig(mode="embedded", data_dir=folder, heap="512m"), KAFKA, say=print)
+    broker = EmbeddedBroker(BrokerConfig(mode="embedded", data_dir=folder, heap="512m"), KAFKA, log=print)
     broker.start(Event())
     try:
         yield KafkaConfig(bootstrap_servers=str(KAFKA))

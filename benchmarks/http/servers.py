@@ -76,16 +76,16 @@ class Rounds:
             self._pause.wait(ROUND_S)
             landed, self._gathered = self._gathered, []
             self.count += len(landed)
-            self.call_soon(_settle, landed)
+            self.call_soon(_resolve, landed)
 
 
-def _settle(landed: Sequence[Waiting]) -> None:
+def _resolve(landed: Sequence[Waiting]) -> None:
     for waiting in landed:
         waiting.landed()
 
 
 def an_app(rounds: Rounds) -> Any:
-    terms = ApiSettings(
+    settings = ApiSettings(
         topics=TopicsConfig(),
         acknowledged=True,
         answer_timeout_s=10,
@@ -94,7 +94,7 @@ def an_app(rounds: Rounds) -> Any:
         waits_max=1000,
         token=lambda: Secret("benchmark"),
     )
-    app = make_app(terms, rounds, Registry())
+    app = make_app(settings, rounds, Registry())
 
     def with_its_cpu(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] != "/cpu":

@@ -12,15 +12,15 @@ from typing import Any, TypeAlias
 
 import bottle
 
-from campus.api.batch import BatchDesk
+from campus.api.batch import BatchHandler
 from campus.api.headers import NOT_ACCEPTABLE, accepts
 from campus.api.operations import OPERATIONS, PATHS, Operation, allow_header, allow_of
-from campus.api.orders import OrderDesk
+from campus.api.orders import OrderHandler
 from campus.api.parameters import require_no_query, value_of
 from campus.api.problems import METHOD_NOT_ALLOWED, NO_SUCH_PATH
 from campus.api.publisher import ApiSettings, Publisher
 from campus.api.reading import Reading
-from campus.api.stock import StockDesk
+from campus.api.stock import StockHandler
 from campus.http.problems import Refused, Response
 from campus.supervision.registry import Registry
 
@@ -34,12 +34,12 @@ RULES = {"order_id": r"<order_id:re:cancel|[\s\S]+(?<!/cancel)>", "item": r"<ite
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
-def make_app(terms: ApiSettings, carrier: Publisher, board: Registry) -> "App":
-    desk, reading = OrderDesk(terms, carrier, board), Reading(carrier, board)
-    batches, stock = BatchDesk(desk), StockDesk(terms, carrier, desk, reading)
+def make_app(settings: ApiSettings, publisher: Publisher, registry: Registry) -> "App":
+    handler, reading = OrderHandler(settings, publisher, registry), Reading(publisher, registry)
+    batches, stock = BatchHandler(handler), StockHandler(settings, publisher, handler, reading)
     views: dict[str, View] = {
-        "place_order": desk.tp,
-        "place_orders": batches.tp,
+        "place_order": handler.place,
+        "place_orders": batches.place,
         "get_order": reading.order,
         "find_orders": reading.orders,
         "cancel_order": stock.cancel,

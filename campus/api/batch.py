@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from campus.api.bodies import ORDER_FORM, read_batch
-from campus.api.orders import OrderDesk, key_of, order_not_acknowledged
+from campus.api.orders import OrderHandler, key_of, order_not_acknowledged
 from campus.api.problems import AGAIN_AS_BATCH, LOOK_FIRST
 from campus.api.types import BatchAnswer, Problem, Result
 from campus.domain.events import OrderPlaced
@@ -22,53 +22,53 @@ ACCEPTED, MIXED, UNAVAILABLE = 202, 207, 503
 LATER = Response(ACCEPTED, (), b"")  # never sent: the deferred has another in its place
 
 
-class BatchDesk:
+class BatchHandler:
     """Touched in the event loop only."""
 
-    def __init__(self, desk: OrderDesk) -> None:
-        self._desk = desk
+    def __init__(self, handler: OrderHandler) -> None:
+        self._handler = handler
 
-    def tp(self, environ: dict[str, Any]) -> Response:
-        orders = read_batch(environ, self._desk.terms.batch_orders_max)
+    def place(self, environ: dict[str, Any]) -> Response:
+        orders = read_batch(environ, self._handler.settings.batch_orders_max)
         key = key_of(environ)
-        batch = Batch(self._desk, LOOK_FIRST if key is None else AGAIN_AS_BATCH)
+        batch = Batch(self._handler, LOOK_FIRST if key is None else AGAIN_AS_BATCH)
         for index, body in enumerate(orders):
             try:
                 result = self._placed(batch, index, body, key)
             except Refused as refused:
                 result = _refused(index, refused.response)
             batch.results.append(result)
-        if not batch.open or not self._desk.terms.acknowledged:
+        if not batch.open or not self._handler.settings.acknowledged:
             return batch.answer()
         environ[DEFERRED] = batch.deferred = Deferred(batch.answer)
         return LATER
 
     def _placed(self, batch: "Batch", index: int, body: bytes, key: str | None) -> Result | None:
         """The order's result, if there is one already. Raises Refused."""
-        desk = self._desk
+        handler = self._handler
         # A key has no line break, so no other batch and no single order can have the key of this one.
-        order = desk.order_of(ORDER_FORM.read(body), None if key is None else f"{key}\n{index}")
-        if key is not None and desk.is_known(order.order_id):
+        order = handler.order_of(ORDER_FORM.read(body), None if key is None else f"{key}\n{index}")
+        if key is not None and handler.is_known(order.order_id):
             return _accepted(index, order.order_id)
-        tp = desk.place_of(order.item)
-        desk.hand_over(tp, order, BatchOrder(batch, index, order, tp.partition))
+        tp = handler.partition_of(order.item)
+        handler.hand_over(tp, order, BatchOrder(batch, index, order, tp.partition))
         batch.open[index] = order.order_id
-        return None if desk.terms.acknowledged else _accepted(index, order.order_id)
+        return None if handler.settings.acknowledged else _accepted(index, order.order_id)
 
 
 class Batch:
-    def __init__(self, desk: OrderDesk, advice: str) -> None:
-        self.desk = desk
+    def __init__(self, handler: OrderHandler, advice: str) -> None:
+        self.handler = handler
         self._advice = advice  # for the one who is not told in time what has become of an order
         self.results: list[Result | None] = []
         self.open: dict[int, str] = {}  # the ids of those that were handed over and are not settled
         self.deferred: Deferred | None = None
 
     def landed(self, index: int) -> None:
-        self._settle(index, _accepted(index, self.open[index]))
+        self._resolve(index, _accepted(index, self.open[index]))
 
     def failed(self, index: int) -> None:
-        self._settle(index, self._not_acknowledged(index))
+        self._resolve(index, self._not_acknowledged(index))
 
     def answer(self) -> Response:
         """As things are now: what is not settled may still come, and nobody can say."""
@@ -81,7 +81,7 @@ class Batch:
         later = TRY_AGAIN if any(result.status == UNAVAILABLE for result in results) else ()
         return json_response(status, BatchAnswer(accepted=accepted, results=results), later)
 
-    def _settle(self, index: int, result: Result) -> None:
+    def _resolve(self, index: int, result: Result) -> None:
         self.results[index] = result
         del self.open[index]
         if not self.open and self.deferred is not None:
@@ -102,7 +102,7 @@ class BatchOrder:
         self._batch, self._index, self._order, self._partition = batch, index, order, partition
 
     def landed(self) -> None:
-        self._batch.desk.has_landed(self._order, self._partition)
+        self._batch.handler.has_landed(self._order, self._partition)
         self._batch.landed(self._index)
 
     def failed(self) -> None:

@@ -29,19 +29,19 @@ from campus.kafka.records import TopicPartition
 from campus.supervision.registry import Registry
 
 
-class OrderDesk:
+class OrderHandler:
     """Touched in the event loop only."""
 
-    def __init__(self, terms: ApiSettings, carrier: Publisher, board: Registry) -> None:
-        self.terms = terms
-        self._carrier, self._board = carrier, board
-        self._waits = OutcomeWaits(carrier, waits_max=terms.waits_max)
-        topics = terms.topics
-        self._places = [
+    def __init__(self, settings: ApiSettings, publisher: Publisher, registry: Registry) -> None:
+        self.settings = settings
+        self._publisher, self._registry = publisher, registry
+        self._waits = OutcomeWaits(publisher, waits_max=settings.waits_max)
+        topics = settings.topics
+        self._partitions = [
             TopicPartition(topics.orders_topic, partition) for partition in range(topics.partitions)
         ]
 
-    def tp(self, environ: dict[str, Any]) -> Response:
+    def place(self, environ: dict[str, Any]) -> Response:
         form = bodies.read(environ, bodies.ORDER_FORM)
         key = key_of(environ)
         order = self.order_of(form, key)
@@ -54,8 +54,8 @@ class OrderDesk:
                 environ[DEFERRED] = waiting = self._deferred(unsettled, wait_s)
                 self.wait_for_outcome(order.order_id, wait_s, waiting, answer)
             return answer
-        deferred = self._deferred(unsettled, wait_s) if wait_s or self.terms.acknowledged else None
-        tp = self.place_of(order.item)
+        deferred = self._deferred(unsettled, wait_s) if wait_s or self.settings.acknowledged else None
+        tp = self.partition_of(order.item)
         self.hand_over(tp, order, PlacedOrder(self, order, tp.partition, deferred, answer, wait_s))
         if deferred is not None:
             environ[DEFERRED] = deferred
@@ -75,12 +75,12 @@ class OrderDesk:
             placed_at=iso_utc(now_ms),
         )
 
-    def place_of(self, item: str) -> TopicPartition:
-        return self._places[item_partition(item, len(self._places))]
+    def partition_of(self, item: str) -> TopicPartition:
+        return self._partitions[item_partition(item, len(self._partitions))]
 
     def is_known(self, keyed_id: str) -> bool:
         """Whether the book knows the key, by this wish. Raises Refused if by another."""
-        book, part = self._board.find(OrderBook), key_part(keyed_id)
+        book, part = self._registry.find(OrderBook), key_part(keyed_id)
         first = book.id_of_key(part) if book and part else None
         if first is not None and first != keyed_id:
             raise KEY_REUSED.refuses("The Idempotency-Key belongs to what had another body: take a new one")
@@ -88,14 +88,14 @@ class OrderDesk:
 
     def hand_over(self, tp: TopicPartition, order: OrderPlaced, waiting: Waiting) -> None:
         """Raises Refused, and then nothing was."""
-        self._carrier.submit(tp, keyed_record(order), waiting)
+        self._publisher.submit(tp, keyed_record(order), waiting)
 
     def has_landed(self, order: OrderPlaced, partition: int) -> None:
-        if book := self._board.find(OrderBook):
+        if book := self._registry.find(OrderBook):
             book.accepted(order, partition)
 
     def wait_for_outcome(self, order_id: str, wait_s: int, deferred: Deferred, otherwise: Response) -> None:
-        if book := self._board.find(OrderBook):
+        if book := self._registry.find(OrderBook):
             self._waits.begin(book, order_id, wait_s, deferred, otherwise)
         else:
             deferred.release()
@@ -103,38 +103,38 @@ class OrderDesk:
     def _wait_s(self, environ: Mapping[str, Any]) -> int:
         """For how long the client would wait for the outcome; 0 is not at all."""
         prefer = environ.get("HTTP_PREFER")
-        if prefer is None or not self._board.find(OrderBook):
+        if prefer is None or not self._registry.find(OrderBook):
             return 0
-        return min(preferred_wait_s(prefer) or 0, self.terms.wait_max_s)
+        return min(preferred_wait_s(prefer) or 0, self.settings.wait_max_s)
 
     def _deferred(self, unsettled: Callable[[], Response], wait_s: int) -> Deferred:
-        timeout_s = self.terms.answer_timeout_s + wait_s if wait_s else None
+        timeout_s = self.settings.answer_timeout_s + wait_s if wait_s else None
         return Deferred(unsettled, timeout_s)
 
 
 class PlacedOrder:
     """One order that was handed over, and the answer that waits for it, if one does."""
 
-    __slots__ = ("_answer", "_deferred", "_desk", "_order", "_partition", "_wait_s")
+    __slots__ = ("_answer", "_deferred", "_handler", "_order", "_partition", "_wait_s")
 
     def __init__(
         self,
-        desk: OrderDesk,
+        handler: OrderHandler,
         order: OrderPlaced,
         partition: int,
         deferred: Deferred | None,
         answer: Response,
         wait_s: int,
     ) -> None:
-        self._desk, self._order, self._partition = desk, order, partition
+        self._handler, self._order, self._partition = handler, order, partition
         self._deferred, self._answer, self._wait_s = deferred, answer, wait_s
 
     def landed(self) -> None:
-        self._desk.has_landed(self._order, self._partition)
+        self._handler.has_landed(self._order, self._partition)
         if self._deferred is None:
             return
         if self._wait_s:
-            self._desk.wait_for_outcome(self._order.order_id, self._wait_s, self._deferred, self._answer)
+            self._handler.wait_for_outcome(self._order.order_id, self._wait_s, self._deferred, self._answer)
         else:
             self._deferred.release()
 

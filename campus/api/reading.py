@@ -23,8 +23,8 @@ ORDERS_LISTED = 100
 
 
 class Reading:
-    def __init__(self, carrier: Publisher, board: Registry) -> None:
-        self._carrier, self._board = carrier, board
+    def __init__(self, publisher: Publisher, registry: Registry) -> None:
+        self._publisher, self._registry = publisher, registry
 
     def order(self, _environ: dict[str, Any], order_id: str) -> Response:
         return json_response(200, self.known(order_id))
@@ -45,7 +45,7 @@ class Reading:
         return json_response(200, StockList(stock=stock, window=window))
 
     def health(self, _environ: dict[str, Any]) -> Response:
-        if self._carrier.is_through():
+        if self._publisher.is_through():
             return json_response(200, Health(status="ok"))
         return BROKER_AWAY("Orders are taken, and fail until it is back", headers=TRY_AGAIN)
 
@@ -74,7 +74,7 @@ class Reading:
         return order
 
     def _book(self) -> OrderBook:
-        book = self._board.find(OrderBook)
+        book = self._registry.find(OrderBook)
         if book is None:
             raise NO_ORDER_BOOK.refuses(
                 "This process runs without the role that keeps it: start it with --role book too",

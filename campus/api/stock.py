@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from campus.api import bodies
-from campus.api.orders import OrderDesk, key_of
+from campus.api.orders import OrderHandler, key_of
 from campus.api.problems import (
     AGAIN_AS_IT_IS,
     AGAIN_WITH_KEY,
@@ -38,11 +38,18 @@ CHALLENGE = (("www-authenticate", 'Bearer realm="campuskafka"'),)
 CHALLENGE_AGAIN = (("www-authenticate", 'Bearer realm="campuskafka", error="invalid_token"'),)
 
 
-class StockDesk:
+class StockHandler:
     """Touched in the event loop only."""
 
-    def __init__(self, terms: ApiSettings, carrier: Publisher, desk: OrderDesk, reading: Reading) -> None:
-        self._terms, self._carrier, self._desk, self._reading = terms, carrier, desk, reading
+    def __init__(
+        self, settings: ApiSettings, publisher: Publisher, handler: OrderHandler, reading: Reading
+    ) -> None:
+        self._api_settings, self._publisher, self._handler, self._reading = (
+            settings,
+            publisher,
+            handler,
+            reading,
+        )
 
     def restock(self, environ: dict[str, Any], item: str) -> Response:
         self._require_token(environ)
@@ -52,7 +59,7 @@ class StockDesk:
             event_id = new_order_id(time.time_ns() // 1_000_000, os.urandom(NOISE_BYTES))
         else:
             event_id = keyed_restock_id(key, item=item, quantity=quantity)
-        if key is None or not self._desk.is_known(event_id):
+        if key is None or not self._handler.is_known(event_id):
             event = StockAdded(event_id=event_id, item=item, quantity=quantity, reason="restock")
             advice = LOOK_FIRST if key is None else AGAIN_WITH_KEY
             self._hand_over(environ, event, partial(not_acknowledged, {"event_id": event_id}, advice))
@@ -78,17 +85,17 @@ class StockDesk:
                 "named token in broker.data_dir",
                 headers=CHALLENGE,
             )
-        right = self._terms.token().reveal().encode()
+        right = self._api_settings.token().reveal().encode()
         if not hmac.compare_digest(token.strip().encode("latin-1"), right):
             raise WRONG_TOKEN.refuses("It is not the token of this service", headers=CHALLENGE_AGAIN)
 
     def _hand_over(self, environ: dict[str, Any], event: Input, unsettled: Callable[[], Response]) -> None:
         """Raises Refused, and then nothing was."""
-        topics = self._terms.topics
+        topics = self._api_settings.topics
         tp = TopicPartition(topics.orders_topic, item_partition(event.item, topics.partitions))
         deferred = Deferred(unsettled)
-        self._carrier.submit(tp, keyed_record(event), HandedOver(deferred))
-        if self._terms.acknowledged:
+        self._publisher.submit(tp, keyed_record(event), HandedOver(deferred))
+        if self._api_settings.acknowledged:
             environ[DEFERRED] = deferred
 
 

@@ -14,8 +14,8 @@ from campus.http.problems import Response, json_response
 class OutcomeWaits:
     """Touched in the event loop only."""
 
-    def __init__(self, carrier: Publisher, *, waits_max: int) -> None:
-        self._carrier = carrier
+    def __init__(self, publisher: Publisher, *, waits_max: int) -> None:
+        self._publisher = publisher
         self._waits_max = waits_max
         self._waiting: set[Deferred] = set()
 
@@ -41,9 +41,9 @@ class OutcomeWaits:
             timer.cancel()
             deferred.replace(_outcome(view, wait_s))
 
-        timer = self._carrier.call_later(wait_s, over)
+        timer = self._publisher.call_later(wait_s, over)
         # The book tells it on a thread of its own, or on this one at once; either way it is told later.
-        take_back = book.when_decided(order_id, lambda view: self._carrier.call_soon(decided, view))
+        take_back = book.when_decided(order_id, lambda view: self._publisher.call_soon(decided, view))
         deferred.when_left(over)
 
 

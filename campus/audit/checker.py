@@ -61,8 +61,8 @@ class Audit:
         ).run(self._sources(partition, orders), journal)
 
     def finish(self) -> Findings:
-        self._settle(self._dead_letters, Kind.DEAD_LETTER_MISSING, "are not among the dead letters")
-        self._settle(self._reroutes, Kind.REROUTE_MISSING, "are not in the partition they were sent on to")
+        self._resolve(self._dead_letters, Kind.DEAD_LETTER_MISSING, "are not among the dead letters")
+        self._resolve(self._reroutes, Kind.REROUTE_MISSING, "are not in the partition they were sent on to")
         for order_id in sorted(self._missing):
             self.findings.accuse(
                 Violation(Kind.EXPECTED_MISSING, f"order {order_id!r} is not in order-events")
@@ -81,7 +81,7 @@ class Audit:
                 self._reroutes.see((partition, origin, record.value))
             yield Source(record, event, _milliseconds(header(record, ORIGIN_TIME_HEADER)))
 
-    def _settle(self, outputs: SideOutputs, kind: Kind, what: str) -> None:
+    def _resolve(self, outputs: SideOutputs, kind: Kind, what: str) -> None:
         for times_seen, partition, offset, seq in outputs.promised():
             if times_seen:
                 self.findings.repeated += times_seen - 1

@@ -17,13 +17,13 @@ from campus.kafka.log_reader import BeginningMissing, LogReader
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
 
-Heard = Callable[[int, int], None]  # so many records of so many
+OnProgress = Callable[[int, int], None]  # so many records of so many
 
 
 def audited(
-    config: Config, expected: Sequence[str] = (), *, heard: Heard = lambda done, total: None
+    config: Config, expected: Sequence[str] = (), *, on_progress: OnProgress = lambda done, total: None
 ) -> Findings:
-    """`expected`: order ids that must be there. `heard` is told now and then how far it is.
+    """`expected`: order ids that must be there. `on_progress` is told now and then how far it is.
 
     Raises BrokerAway, BeginningMissing, HistoryMissing, PartitionCountMismatch.
     """
@@ -46,7 +46,7 @@ def audited(
             tp = TopicPartition(topic, partition)
             for _, batch in reader.read({tp: spans.get(tp, Bounds(0, 0))}):
                 done += len(batch)
-                heard(done, total)
+                on_progress(done, total)
                 yield from batch
 
         for partition in range(topics.partitions):

@@ -180,7 +180,7 @@ class SideOutputs:
     def __init__(self) -> None:
         self._seen = HashTable()
         self._promised_keys = array("Q")
-        self._promised_places = array("q")  # partition, offset, seq of each
+        self._promised_at = array("q")  # partition, offset, seq of each
 
     def see(self, name: Hashable) -> None:
         key = hashed(name)
@@ -188,10 +188,10 @@ class SideOutputs:
 
     def promise(self, name: Hashable, partition: int, offset: int, seq: int) -> None:
         self._promised_keys.append(hashed(name))
-        self._promised_places.extend((partition, offset, seq))
+        self._promised_at.extend((partition, offset, seq))
 
     def promised(self) -> Iterator[tuple[int, int, int, int]]:
         """How often each promise was seen; partition, offset and seq of the entry that made it."""
-        tps = iter(self._promised_places)
-        for key, tp in zip(self._promised_keys, zip(tps, tps, tps, strict=True), strict=True):
-            yield self._seen.get(key) or 0, *tp
+        at = iter(self._promised_at)
+        for key, place in zip(self._promised_keys, zip(at, at, at, strict=True), strict=True):
+            yield self._seen.get(key) or 0, *place

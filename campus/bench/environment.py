@@ -47,10 +47,10 @@ class Ground:
     @property
     def described(self) -> str:
         own = f"topics and groups of its own ({self.config.topics.prefix}…), removed afterwards"
-        return f"the system that runs at http://{self.door}" if self.is_live else own
+        return f"the system that runs at http://{self.endpoint}" if self.is_live else own
 
     @property
-    def door(self) -> Address:
+    def endpoint(self) -> Address:
         producer: Any = self.config.roles["producer"]
         return Address(producer.host, producer.port)
 
@@ -88,10 +88,10 @@ class Ground:
 def live_ground(config: Config) -> Ground:
     """Raises BenchFailed if no system runs."""
     ground = Ground(config, f"bench-{secrets.token_hex(4)}", None)
-    if not listens(ground.door):
+    if not listens(ground.endpoint):
         raise BenchFailed(
-            f"nothing takes orders at http://{ground.door}, so there is no live system to measure. Probably "
-            "it was not started, or has another port. Start it, or leave --live out to have one started"
+            f"nothing takes orders at http://{ground.endpoint}, so there is nothing to measure. Probably it "
+            "was not started, or has another port. Start it, or leave --live out to have one started"
         )
     return ground
 

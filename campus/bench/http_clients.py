@@ -36,9 +36,11 @@ _accepted = msgspec.json.Decoder(_Accepted)
 
 
 class Customer(asyncio.Protocol):
-    def __init__(self, door: Address) -> None:
-        self._door = door
-        self._head = f"POST /order HTTP/1.1\r\nHost: {door}\r\nContent-Type: application/json\r\n".encode()
+    def __init__(self, endpoint: Address) -> None:
+        self._endpoint = endpoint
+        self._head = (
+            f"POST /order HTTP/1.1\r\nHost: {endpoint}\r\nContent-Type: application/json\r\n".encode()
+        )
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._answer: asyncio.Future[Answer] | None = None
@@ -66,7 +68,9 @@ class Customer(asyncio.Protocol):
             self.connection_lost(None)
 
     async def _connected(self, loop: asyncio.AbstractEventLoop) -> asyncio.Transport:
-        self._transport, _ = await loop.create_connection(lambda: self, self._door.host, self._door.port)
+        self._transport, _ = await loop.create_connection(
+            lambda: self, self._endpoint.host, self._endpoint.port
+        )
         return self._transport
 
     # What the event loop calls
@@ -85,16 +89,16 @@ class Customer(asyncio.Protocol):
         elif len(self._received) >= body_ends:
             body = bytes(self._received[body_starts:body_ends])
             del self._received[:body_ends]
-            self._settle(_answer_of(head, body))
+            self._resolve(_answer_of(head, body))
             if _CLOSES.search(head):
                 self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._received.clear()
-        self._settle(Answer(NO_ANSWER, None))
+        self._resolve(Answer(NO_ANSWER, None))
 
-    def _settle(self, answer: Answer) -> None:
+    def _resolve(self, answer: Answer) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
 

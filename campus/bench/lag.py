@@ -14,7 +14,7 @@ from threading import Event
 from campus.addresses import Address, wait_until
 from campus.bench.consumers import Consumers
 from campus.bench.load import Generator, Load, Offered, offer
-from campus.bench.load_process import Tell, run_apart
+from campus.bench.load_process import Tell, run_in_load_process
 from campus.bench.orders import Wishes
 from campus.groups.lag_verdict import Observation, Verdict, judged
 
@@ -119,14 +119,16 @@ class Watch:
 def loaded(
     load: Load,
     wishes: Wishes,
-    door: Address,
+    endpoint: Address,
     inventory: Consumers,
     watch: Watch,
     *,
-    heard: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> Offered:
     """The load, watched while it lasts. Raises BenchFailed, BrokerAway."""
-    return run_apart(_work, load, wishes, door, inventory, heard=heard, meanwhile=watch.look_if_due)
+    return run_in_load_process(
+        _work, load, wishes, endpoint, inventory, on_progress=on_progress, meanwhile=watch.look_if_due
+    )
 
 
 def figures(
@@ -210,8 +212,8 @@ def _verdict(seen: Sequence[Observation]) -> Verdict:
     return "OK" if verdict == "WARN" and len(window) < JUDGED_LEAST else verdict
 
 
-def _work(tell: Tell, load: Load, wishes: Wishes, door: Address, inventory: Consumers) -> Offered:
+def _work(tell: Tell, load: Load, wishes: Wishes, endpoint: Address, inventory: Consumers) -> Offered:
     """In the process of the load, which begins when nothing is left of the one order before it."""
     return offer(
-        load, wishes, door, tell=tell, warmed_up=lambda _: inventory.caught_up_at_s(), warm_up_orders=1
+        load, wishes, endpoint, tell=tell, warmed_up=lambda _: inventory.caught_up_at_s(), warm_up_orders=1
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from campus.addresses import Address
 from campus.bench.load import Generator, Load, Offered, offer
-from campus.bench.load_process import BenchFailed, Tell, run_apart
+from campus.bench.load_process import BenchFailed, Tell, run_in_load_process
 from campus.bench.orders import Wishes
 from campus.bench.outcome_listener import Arrivals, arrivals_of
 from campus.bench.statistics import Summary, percentile, summary
@@ -55,16 +55,16 @@ class Latency:
 def measured(
     load: Load,
     wishes: Wishes,
-    door: Address,
+    endpoint: Address,
     kafka: KafkaConfig,
     topics: TopicsConfig,
     *,
-    heard: Callable[[int], None],
+    on_progress: Callable[[int], None],
     meanwhile: Callable[[], None],
 ) -> Latency:
     """Raises BenchFailed."""
-    offered, decided_at_s = run_apart(
-        _work, load, wishes, door, kafka, topics, heard=heard, meanwhile=meanwhile
+    offered, decided_at_s = run_in_load_process(
+        _work, load, wishes, endpoint, kafka, topics, on_progress=on_progress, meanwhile=meanwhile
     )
     return figures(load, offered, decided_at_s)
 
@@ -97,11 +97,11 @@ def figures(load: Load, offered: Offered, decided_at_s: dict[str, float]) -> Lat
 
 
 def _work(
-    tell: Tell, load: Load, wishes: Wishes, door: Address, kafka: KafkaConfig, topics: TopicsConfig
+    tell: Tell, load: Load, wishes: Wishes, endpoint: Address, kafka: KafkaConfig, topics: TopicsConfig
 ) -> tuple[Offered, dict[str, float]]:
     """In the process of the load."""
     with arrivals_of(wishes.run, kafka, topics) as arrivals:
-        offered = offer(load, wishes, door, tell=tell, warmed_up=lambda ids: _all_decided(arrivals, ids))
+        offered = offer(load, wishes, endpoint, tell=tell, warmed_up=lambda ids: _all_decided(arrivals, ids))
         arrivals.wait_for(offered.accepted)
     return offered, arrivals.at_s
 

@@ -133,7 +133,7 @@ class Offered:
 def offer(
     load: Load,
     wishes: Wishes,
-    door: Address,
+    endpoint: Address,
     *,
     tell: Callable[[int], None],
     warmed_up: Callable[[Sequence[str]], object],
@@ -149,7 +149,7 @@ def offer(
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     try:
         warm_up = Load(clients=load.clients, events=warm_up_orders or max(WARM_UP_ORDERS, load.clients))
-        return loop.run_until_complete(_offer(load, warm_up, wishes, door, tell, warmed_up))
+        return loop.run_until_complete(_offer(load, warm_up, wishes, endpoint, tell, warmed_up))
     finally:
         loop.close()
 
@@ -158,14 +158,14 @@ async def _offer(
     load: Load,
     warm_up: Load,
     wishes: Wishes,
-    door: Address,
+    endpoint: Address,
     tell: Callable[[int], None],
     warmed_up: Callable[[Sequence[str]], object],
 ) -> Offered:
-    customers = [Customer(door) for _ in range(load.clients)]
+    customers = [Customer(endpoint) for _ in range(load.clients)]
     drawn, clock = iter(wishes), RealClock()
     try:
-        warmed_up(await _warm_up(warm_up, door, drawn, customers, clock))
+        warmed_up(await _warm_up(warm_up, endpoint, drawn, customers, clock))
         samples: list[Sample] = []
         late_s: list[float] = []
         telling = asyncio.ensure_future(_tell_on(lambda: tell(len(samples)), late_s))
@@ -181,7 +181,7 @@ async def _offer(
 
 
 async def _warm_up(
-    load: Load, door: Address, wishes: Iterator[Wish], customers: Sequence[Orderer], clock: Clock
+    load: Load, endpoint: Address, wishes: Iterator[Wish], customers: Sequence[Orderer], clock: Clock
 ) -> list[str]:
     samples: list[Sample] = []
     await offered(load, wishes, customers, clock, samples)
@@ -189,8 +189,8 @@ async def _warm_up(
     if not order_ids:
         status = samples[-1].answer.status or "no answer"
         raise BenchFailed(
-            f"http://{door}/order accepts no orders ({status}). Probably it is no CampusKafka, or its Kafka "
-            "is away. Look at its log, and at roles.producer.host and port"
+            f"http://{endpoint}/order accepts no orders ({status}). Probably it is no CampusKafka, or its "
+            "Kafka is away. Look at its log, and at roles.producer.host and port"
         )
     return order_ids
 

@@ -29,13 +29,13 @@ class BenchFailed(CampusError):
     exit_code = 1
 
 
-def run_apart(
+def run_in_load_process(
     work: Callable[..., R],
     *arguments: Any,
-    heard: Callable[[int], None],
+    on_progress: Callable[[int], None],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> R:
-    """`work(tell, *arguments)` in another process; what it tells comes to `heard`.
+    """`work(tell, *arguments)` in another process; what it tells comes to `on_progress`.
 
     `meanwhile` is called here every now and then as long as it works. If this one is interrupted, the other
     is ended. Raises BenchFailed with what the other had to say.
@@ -48,7 +48,7 @@ def run_apart(
         process.start()
     theirs.close()  # so that its end is heard here
     try:
-        result: R = _result(ours, heard, meanwhile)
+        result: R = _result(ours, on_progress, meanwhile)
         return result
     finally:
         process.kill()
@@ -66,7 +66,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _result(pipe: Connection, heard: Callable[[int], None], meanwhile: Callable[[], None]) -> Any:
+def _result(pipe: Connection, on_progress: Callable[[int], None], meanwhile: Callable[[], None]) -> Any:
     while True:
         meanwhile()
         if not pipe.poll(LOOK_EVERY_S):
@@ -79,7 +79,7 @@ def _result(pipe: Connection, heard: Callable[[int], None], meanwhile: Callable[
                 "above says why. Run it again"
             ) from None
         if word == "told":
-            heard(value)
+            on_progress(value)
         elif word == "failed":
             raise BenchFailed(value)
         else:

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
-from campus.bench.load_process import Tell, run_apart
+from campus.bench.load_process import Tell, run_in_load_process
 from campus.bench.orders import Wish, Wishes
 from campus.bench.outcome_listener import arrivals_of
 from campus.config.settings import KafkaConfig, TopicsConfig
@@ -69,11 +69,13 @@ def produced(
     kafka: KafkaConfig,
     topics: TopicsConfig,
     *,
-    heard: Callable[[int], None],
+    on_progress: Callable[[int], None],
     meanwhile: Callable[[], None],
 ) -> Produced:
     """All acknowledged, and as many decided as will be. Raises BenchFailed."""
-    return run_apart(_work, events, wishes, kafka, topics, heard=heard, meanwhile=meanwhile)
+    return run_in_load_process(
+        _work, events, wishes, kafka, topics, on_progress=on_progress, meanwhile=meanwhile
+    )
 
 
 def figures(produced: Produced, *, counted_at_s: float | None, audit: str, violations: int) -> Production:

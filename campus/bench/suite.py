@@ -81,14 +81,14 @@ def _machine() -> str:
 
 def latency_test(ground: Ground, options: Options, stage: Stage) -> latency.Latency:
     load, wishes, config = options.latency_load(), ground.wishes(options.seed), ground.config
-    with ground.running(), stage("latency: ordering", load.total) as heard:
+    with ground.running(), stage("latency: ordering", load.total) as on_progress:
         return latency.measured(
             load,
             wishes,
-            ground.door,
+            ground.endpoint,
             config.kafka,
             config.topics,
-            heard=heard,
+            on_progress=on_progress,
             meanwhile=BrokerWatch(config.kafka).look_if_due,
         )
 
@@ -111,12 +111,12 @@ def lag_test(ground: Ground, options: Options, stage: Stage) -> lag.Lag:
     inventory = Consumers(ground.config, ground.group("inventory"), ground.config.topics.orders_topic)
     with ground.running(), inventory.seen() as look:
         watch = lag.Watch(look)
-        with stage("lag: ordering", load.total) as heard:
+        with stage("lag: ordering", load.total) as on_progress:
             wishes = ground.wishes(options.seed)
-            offered = lag.loaded(load, wishes, ground.door, inventory, watch, heard=heard)
-        with stage("lag: draining", watch.lag) as heard:
+            offered = lag.loaded(load, wishes, ground.endpoint, inventory, watch, on_progress=on_progress)
+        with stage("lag: draining", watch.lag) as on_progress:
             most = watch.lag
-            watch.until_drained(lambda left: heard(most - left))
+            watch.until_drained(lambda left: on_progress(most - left))
         findings = _audited(ground, offered.accepted, stage)
     return lag.figures(
         load,
@@ -191,10 +191,10 @@ def _difference_of(found: Replay) -> str | None:
 
 def _produced(ground: Ground, options: Options, stage: Stage) -> produce.Produced:
     events, wishes, config = options.events or produce.EVENTS, ground.wishes(options.seed), ground.config
-    with stage("events: producing, until inventory has decided them", events) as heard:
+    with stage("events: producing, until inventory has decided them", events) as on_progress:
         watch = BrokerWatch(config.kafka)
         return produce.produced(
-            events, wishes, config.kafka, config.topics, heard=heard, meanwhile=watch.look_if_due
+            events, wishes, config.kafka, config.topics, on_progress=on_progress, meanwhile=watch.look_if_due
         )
 
 
@@ -203,8 +203,8 @@ def _analytics_of(ground: Ground) -> Consumers:
 
 
 def _audited(ground: Ground, accepted: Sequence[str], stage: Stage) -> Findings:
-    with stage("auditing", None) as heard:
-        return audited(ground.config, accepted, heard=lambda done, _: heard(done))
+    with stage("auditing", None) as on_progress:
+        return audited(ground.config, accepted, on_progress=lambda done, _: on_progress(done))
 
 
 def _decided_again(ground: Ground, stage: Stage) -> Replay:

@@ -16,14 +16,14 @@ from campus.broker.jars import KAFKA, TOOLS, Jar, JarMissing, JarWrong, sha256_o
 from campus.config.settings import BrokerConfig
 
 
-def class_path(config: BrokerConfig, *, say: Callable[[str], None], stop: Event) -> tuple[Path, ...]:
+def class_path(config: BrokerConfig, *, log: Callable[[str], None], stop: Event) -> tuple[Path, ...]:
     """The jars of Kafka, fetched if need be. Not all may be there if `stop` is set meanwhile."""
-    return _jars(config, KAFKA, say, stop)
+    return _jars(config, KAFKA, log, stop)
 
 
-def tools_jar(config: BrokerConfig, *, say: Callable[[str], None], stop: Event) -> Path:
+def tools_jar(config: BrokerConfig, *, log: Callable[[str], None], stop: Event) -> Path:
     """Kafka's own command-line tools: they run with the class path of the broker and this jar."""
-    return _jars(config, (TOOLS,), say, stop)[0]
+    return _jars(config, (TOOLS,), log, stop)[0]
 
 
 def cache_folder(config: BrokerConfig) -> Path:
@@ -31,13 +31,13 @@ def cache_folder(config: BrokerConfig) -> Path:
 
 
 def _jars(
-    config: BrokerConfig, wanted: Sequence[Jar], say: Callable[[str], None], stop: Event
+    config: BrokerConfig, wanted: Sequence[Jar], log: Callable[[str], None], stop: Event
 ) -> tuple[Path, ...]:
     folder = config.jars or cache_folder(config)
     if config.jars is not None:
         _check_own(folder, wanted)
     elif wrong_jars(folder, wanted):
-        _fetch_once(folder, wanted, say, stop)
+        _fetch_once(folder, wanted, log, stop)
     return tuple((folder / jar.file_name).absolute() for jar in wanted)
 
 
@@ -50,13 +50,13 @@ def _check_own(folder: Path, wanted: Sequence[Jar]) -> None:
         raise JarWrong(jar, str(folder), sha256_of(folder / jar.file_name))
 
 
-def _fetch_once(folder: Path, wanted: Sequence[Jar], say: Callable[[str], None], stop: Event) -> None:
+def _fetch_once(folder: Path, wanted: Sequence[Jar], log: Callable[[str], None], stop: Event) -> None:
     """One process of a user fetches at a time; the others find the jars there."""
     make_folder(folder, "broker.cache_dir")
     lock = FileLock(folder / "fetching.lock", thread_local=False)
     with writing(folder, "broker.cache_dir"):
         if not _taken(lock):
-            say(f"another process is fetching Apache Kafka into {folder}; waiting for it")
+            log(f"another process is fetching Apache Kafka into {folder}; waiting for it")
             if not wait_until(lambda: _taken(lock), stop, timeout_s=None):
                 return
     try:
@@ -64,7 +64,7 @@ def _fetch_once(folder: Path, wanted: Sequence[Jar], say: Callable[[str], None],
         if missing:
             from campus.broker.fetch import fetch  # what it imports costs 0.4 s, and is needed once a user
 
-            fetch(missing, folder, say=say, stop=stop)
+            fetch(missing, folder, log=log, stop=stop)
     finally:
         lock.release()
 

@@ -55,10 +55,10 @@ class EmbeddedBroker:
         config: BrokerConfig,
         address: Address,
         *,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         claim: Claim | None = None,
     ) -> None:
-        self._config, self.address, self._say = config, address, say
+        self._config, self.address, self._log = config, address, log
         self._data = Data(config.data_dir)
         self._claim = claim or Claim(self._data)
         self._process: GuardedProcess | None = None
@@ -72,7 +72,7 @@ class EmbeddedBroker:
         try:
             self._take_the_data(stop)
             self._check_the_port()
-            jars = class_path(self._config, say=self._say, stop=stop)
+            jars = class_path(self._config, log=self._log, stop=stop)
             if not stop.is_set():
                 self._run(self._java_command(jars), stop)
             if stop.is_set():
@@ -85,7 +85,7 @@ class EmbeddedBroker:
         """None while it runs; else why it does not any more, in one line."""
         assert self._process is not None, "asked before it was started"
         code = self._process.exit_code()
-        return None if code is None else why_it_ended(code, self._log, self._output)
+        return None if code is None else why_it_ended(code, self._log_file, self._output)
 
     def stop(self, *, timeout_s: float) -> None:
         """In order, which takes half a second; killed after `timeout_s`. Then the data is free."""
@@ -95,7 +95,7 @@ class EmbeddedBroker:
         self._claim.release()
 
     @property
-    def _log(self) -> Path:
+    def _log_file(self) -> Path:
         return self._data.root / LOG_FILE
 
     @property
@@ -124,7 +124,7 @@ class EmbeddedBroker:
     def _run(self, java: list[str], stop: Event) -> None:
         began_s = time.monotonic()
         recovers = self._data.ended_badly() and self._data.is_formatted()
-        self._say(f"starting Apache Kafka {KAFKA_VERSION} at {self.address}, data in {self._config.data_dir}")
+        self._log(f"starting Apache Kafka {KAFKA_VERSION} at {self.address}, data in {self._config.data_dir}")
         self._keep_the_old_log()
         self._write(LOG_SETTINGS_FILE, LOG_SETTINGS)
         if not self._data.is_formatted():
@@ -156,7 +156,7 @@ class EmbeddedBroker:
         if code is None:
             raise StartFailed(f"making a new data folder took longer than {FORMAT_S:g} s", self._output)
         if code != 0:
-            raise why_it_did_not_start(code, self._log, self._output, self.address)
+            raise why_it_did_not_start(code, self._log_file, self._output, self.address)
         with writing(self._data.root, SETTING):
             self._data.put_stamp(making, cluster_id)
             making.replace(self._data.log_dir)
@@ -171,17 +171,17 @@ class EmbeddedBroker:
         notice_s = min(RECOVERY_NOTICE_S, self._config.start_timeout_s)
         quick = wait_until(settled, stop, timeout_s=notice_s, every_s=ANSWER_EVERY_S)
         if not quick and recovers and not stop.is_set():
-            self._say("Kafka was killed the last time: it recovers its data, a moment more")
+            self._log("Kafka was killed the last time: it recovers its data, a moment more")
         left_s = deadline_s - time.monotonic()
         if not wait_until(settled, stop, timeout_s=left_s, every_s=ANSWER_EVERY_S):
             if stop.is_set():
                 return
-            raise NoAnswer(self.address, self._config.start_timeout_s, self._log)
+            raise NoAnswer(self.address, self._config.start_timeout_s, self._log_file)
         code = process.exit_code()
         if code is not None:
-            raise why_it_did_not_start(code, self._log, self._output, self.address)
+            raise why_it_did_not_start(code, self._log_file, self._output, self.address)
         took_s = time.monotonic() - began_s
-        self._say(f"Apache Kafka is ready at {self.address} after {took_s:.1f} s (process {process.pid})")
+        self._log(f"Apache Kafka is ready at {self.address} after {took_s:.1f} s (process {process.pid})")
 
     def _controller(self) -> Address:
         """Where the node talks to itself: any free port, another one each time."""
@@ -194,8 +194,8 @@ class EmbeddedBroker:
 
     def _keep_the_old_log(self) -> None:
         with writing(self._data.root, SETTING):
-            if self._log.exists():
-                self._log.replace(self._log.with_suffix(".log.old"))
+            if self._log_file.exists():
+                self._log_file.replace(self._log_file.with_suffix(".log.old"))
 
     def _guarded(self, command: list[str]) -> GuardedProcess:
         with writing(self._data.root, SETTING):

@@ -41,9 +41,9 @@ class _CalledOff(Exception):
     """Inside a download: nobody wants it any more."""
 
 
-def fetch(jars: Sequence[Jar], folder: Path, *, say: Callable[[str], None], stop: Event) -> None:
+def fetch(jars: Sequence[Jar], folder: Path, *, log: Callable[[str], None], stop: Event) -> None:
     """Returns when all are there, or when `stop` is set; raises for the first that cannot be had."""
-    say(f"fetching Apache Kafka {KAFKA_VERSION} ({len(jars)} jars, once) into {folder}")
+    log(f"fetching Apache Kafka {KAFKA_VERSION} ({len(jars)} jars, once) into {folder}")
     fetching = folder / "fetching"
     shutil.rmtree(fetching, ignore_errors=True)
     called_off = Event()

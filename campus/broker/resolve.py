@@ -49,11 +49,11 @@ def for_these_clients(config: Config) -> BrokerConfig:
     return config.broker
 
 
-def settle(
+def resolve(
     config: BrokerConfig,
     addresses: Sequence[Address],
     *,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     stop: Event,
     wait_s: float | None = None,
     claim: Claim | None = None,
@@ -67,11 +67,11 @@ def settle(
     if config.mode == "embedded":
         if home is None:
             raise NotHere(addresses)
-        return _started(EmbeddedBroker(config, home, say=say, claim=claim), stop)
+        return _started(EmbeddedBroker(config, home, log=log, claim=claim), stop)
     if config.mode == "external" or home is None:
-        _await_foreign(addresses, config.start_timeout_s if wait_s is None else wait_s, say, stop)
+        _await_foreign(addresses, config.start_timeout_s if wait_s is None else wait_s, log, stop)
         return None
-    return _use_or_start(config, home, say, stop, claim or Claim(Data(config.data_dir)))
+    return _use_or_start(config, home, log, stop, claim or Claim(Data(config.data_dir)))
 
 
 @contextmanager
@@ -79,12 +79,12 @@ def broker_for(
     config: BrokerConfig,
     addresses: Sequence[Address],
     *,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     stop: Event | None = None,
     wait_s: float | None = None,
 ) -> Iterator[None]:
     """A Kafka for as long as the block lasts."""
-    broker = settle(config, addresses, say=say, stop=stop or Event(), wait_s=wait_s)
+    broker = resolve(config, addresses, log=log, stop=stop or Event(), wait_s=wait_s)
     try:
         yield
     finally:
@@ -104,26 +104,26 @@ def _embeddable(addresses: Sequence[Address]) -> Address | None:
 
 
 def _await_foreign(
-    addresses: Sequence[Address], wait_s: float, say: Callable[[str], None], stop: Event
+    addresses: Sequence[Address], wait_s: float, log: Callable[[str], None], stop: Event
 ) -> None:
     """To listen is enough here: behind TLS no Kafka answers a plain question."""
     if not any(map(listens, addresses)):
-        say(f"waiting for a Kafka at {_listed(addresses)}")
+        log(f"waiting for a Kafka at {_listed(addresses)}")
     if wait_for_listener(addresses, stop, timeout_s=wait_s):
-        say(f"using the Kafka at {_listed(addresses)}")
+        log(f"using the Kafka at {_listed(addresses)}")
     elif not stop.is_set():
         raise NothingAnswers(addresses, wait_s)
 
 
 def _use_or_start(
-    config: BrokerConfig, home: Address, say: Callable[[str], None], stop: Event, claim: Claim
+    config: BrokerConfig, home: Address, log: Callable[[str], None], stop: Event, claim: Claim
 ) -> EmbeddedBroker | None:
     data = Data(config.data_dir)
     if speaks_kafka(home) and not data.has_a_kafka():
-        say(f"using the Kafka that answers at {home}")
+        log(f"using the Kafka that answers at {home}")
         return None
     data.make()
-    if not _claimed_before_it_answers(data, claim, home, say, stop):
+    if not _claimed_before_it_answers(data, claim, home, log, stop):
         return None
     # With the claim, what answers is either foreign, or was left by a killed owner and is ending.
     try:
@@ -134,13 +134,13 @@ def _use_or_start(
         raise
     if foreign:
         claim.release()
-        say(f"using the Kafka that answers at {home}")
+        log(f"using the Kafka that answers at {home}")
         return None
-    return _started(EmbeddedBroker(config, home, say=say, claim=claim), stop)
+    return _started(EmbeddedBroker(config, home, log=log, claim=claim), stop)
 
 
 def _claimed_before_it_answers(
-    data: Data, claim: Claim, home: Address, say: Callable[[str], None], stop: Event
+    data: Data, claim: Claim, home: Address, log: Callable[[str], None], stop: Event
 ) -> bool:
     """Of several processes one gets the claim and starts Kafka, and this is where the others wait for it."""
     told = False
@@ -150,11 +150,11 @@ def _claimed_before_it_answers(
         if (owner and owner.address != home) or time.monotonic() > deadline_s:
             raise DataInUse(data.root, str(owner or "another process"))
         if owner and speaks_kafka(home):
-            say(f"using the Kafka that process {owner.process} runs at {home}")
+            log(f"using the Kafka that process {owner.process} runs at {home}")
             return False
         if not told:
             told = True
-            say(f"another process is starting or stopping Kafka at {home}; waiting for it")
+            log(f"another process is starting or stopping Kafka at {home}; waiting for it")
         if stop.wait(LOOK_EVERY_S):
             return False
     return True

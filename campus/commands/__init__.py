@@ -22,10 +22,10 @@ class Context:
     system: Callable[..., AbstractContextManager[None]]
 
 
-def a_broker(config: Config, say: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:
+def a_broker(config: Config, log: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:
     """A Kafka for as long as the block lasts: the one that answers, else the embedded one, or NoBroker."""
     addresses, wait_s = config.kafka.addresses, config.kafka.connect_timeout_s
-    return broker_for(for_these_clients(config), addresses, say=say, wait_s=wait_s)
+    return broker_for(for_these_clients(config), addresses, log=log, wait_s=wait_s)
 
 
 def number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:

@@ -56,7 +56,7 @@ def _audited(config: Config, expected: Sequence[str]) -> Findings:
     with Progress(console=notes, disable=not notes.is_terminal, transient=True) as bar:
         task = bar.add_task("auditing", total=None)
         return audited(
-            config, expected, heard=lambda done, total: bar.update(task, completed=done, total=total)
+            config, expected, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
 
 

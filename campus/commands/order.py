@@ -41,12 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    with _a_system(context) as door:
+    with _a_system(context) as endpoint:
         journal = Journal(context.config, args.item)
         with closing(journal):
             journal.skip_to_the_end()
             started_at = time.monotonic()
-            order_ids = list(_ordered(door, args))
+            order_ids = list(_ordered(endpoint, args))
             accepted_s = time.monotonic() - started_at
             outcomes = journal.outcomes_of(order_ids)
             decided_s = time.monotonic() - started_at
@@ -61,18 +61,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _a_system(context: Context) -> Iterator[Address]:
     """The door of the system that runs, or of one that is started for the block."""
     producer: Any = context.config.roles["producer"]
-    door = Address(producer.host, producer.port)
-    if listens(door):
-        yield door
+    endpoint = Address(producer.host, producer.port)
+    if listens(endpoint):
+        yield endpoint
     else:
         with context.system("inventory", "producer"):
-            yield door
+            yield endpoint
 
 
-def _ordered(door: Address, args: argparse.Namespace) -> Iterator[str]:
+def _ordered(endpoint: Address, args: argparse.Namespace) -> Iterator[str]:
     """Place the orders one after the other; their ids. Raises OrderRefused."""
     body = json.dumps({"user_id": args.user, "item": args.item, "quantity": args.quantity})
-    with closing(http.client.HTTPConnection(door.host, door.port, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=30)) as connection:
         for _ in range(args.count):
             try:
                 connection.request("POST", "/order", body, {"Content-Type": "application/json"})
@@ -80,7 +80,7 @@ def _ordered(door: Address, args: argparse.Namespace) -> Iterator[str]:
                 answer = json.loads(response.read())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise OrderRefused(
-                    f"no sensible answer from http://{door}/order ({error}). Probably it is no "
+                    f"no sensible answer from http://{endpoint}/order ({error}). Probably it is no "
                     "CampusKafka. Look at roles.producer.host and roles.producer.port."
                 ) from error
             if response.status != http.client.ACCEPTED:

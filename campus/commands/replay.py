@@ -87,7 +87,7 @@ def _replayed(config: Config, ends: Ends, item: str | None, last: deque[Entry]) 
             ends=ends,
             item=item,
             watch=last.append,
-            heard=lambda done, total: bar.update(task, completed=done, total=total),
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 

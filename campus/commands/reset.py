@@ -74,17 +74,17 @@ def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group,
     group = group_named(client, args.group)
     if not group.is_known and group.name not in our_groups(config):
         raise UnknownGroup(group.name, groups_on(client, ()))
-    return group, planned(client, group, _places(client, group, args.topic, config), args.to)
+    return group, planned(client, group, _partitions(client, group, args.topic, config), args.to)
 
 
-def _places(client: Any, group: Group, topic: str | None, config: Config) -> set[TopicPartition]:
+def _partitions(client: Any, group: Group, topic: str | None, config: Config) -> set[TopicPartition]:
     ours = our_groups(config).get(group.name)
     if ours and topic not in (None, ours):
         raise NothingToMove(
             f"{group.name} reads {ours}: offsets on {topic!r} would be nobody's. Leave --topic out"
         )
     topic = topic or ours
-    tps = partitions_of(client, topic) if topic else group.tps
+    tps = partitions_of(client, topic) if topic else group.partitions
     if not tps:
         what = f"there is no topic {topic!r}" if topic else f"{group.name} has read no topic yet"
         raise NothingToMove(f"{what}. Name one by --topic; `lag` shows which are read here")

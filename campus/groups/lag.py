@@ -61,7 +61,7 @@ class LagWatch:
     def look(self, client: AdminClient) -> list[PartitionLag]:
         """Every partition of every group, as of now. Raises UnknownGroup, and as `clients.admin` does."""
         groups = self._groups(client)
-        tps = {name: self._places(client, group) for name, group in groups.items()}
+        tps = {name: self._partitions(client, group) for name, group in groups.items()}
         # After the commits: so what was committed is in the log, and no lag is less than nothing.
         bounds, at_s = log_bounds(client, set().union(*tps.values())), self._clock()
         windows = {
@@ -81,9 +81,9 @@ class LagWatch:
             raise UnknownGroup(self._only, groups_on(client, ()))
         return {group.name: group}
 
-    def _places(self, client: AdminClient, group: Group) -> set[TopicPartition]:
+    def _partitions(self, client: AdminClient, group: Group) -> set[TopicPartition]:
         topic = self._ours.get(group.name)
-        return group.tps | (partitions_of(client, topic) if topic else set())
+        return group.partitions | (partitions_of(client, topic) if topic else set())
 
     def _window_with(self, group: str, tp: TopicPartition, seen: Observation) -> deque[Observation]:
         window = self._windows.get((group, tp)) or deque(maxlen=self._looks_max)

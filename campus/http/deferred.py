@@ -35,11 +35,11 @@ class Deferred:
 
     def release(self) -> None:
         """Send the response that the view returned."""
-        self._settle(None)
+        self._resolve(None)
 
     def replace(self, response: Response) -> None:
         """Send this one in its place."""
-        self._settle(response)
+        self._resolve(response)
 
     def settle_for(self, response: Response) -> None:
         """From now on this is the answer for when nobody releases the other in time."""
@@ -57,7 +57,7 @@ class Deferred:
 
     def give_up(self) -> None:
         if not self.done:
-            self._settle(self._otherwise())
+            self._resolve(self._otherwise())
 
     def forget(self) -> None:
         """Nobody waits any more: whoever releases it later does so in vain."""
@@ -75,7 +75,7 @@ class Deferred:
         assert not self.done
         self._settled = settled
 
-    def _settle(self, answer: Response | None) -> None:
+    def _resolve(self, answer: Response | None) -> None:
         if self.done:
             return
         self.done, self.answer = True, answer

@@ -107,14 +107,14 @@ class HttpServer:
     async def _serve(self, listener: socket.socket, stop: Event) -> None:
         loop = asyncio.get_running_loop()
         service = Service(self._app, self._limits, loop.time)
-        door = await _open(listener, partial(Connection, service))
+        endpoint = await _open(listener, partial(Connection, service))
         try:
             while not stop.is_set():  # a thread's event, which nothing can await; and the tick is due anyway
                 service.tick()
                 self._each_tick()
                 await asyncio.sleep(TICK_S)
         finally:
-            door.close()
+            endpoint.close()
             await self._drain(service)
 
     async def _drain(self, service: Service) -> None:
@@ -132,11 +132,11 @@ class HttpServer:
         await _until_nobody_is_there(service, FLUSH_S)
 
 
-class Door(Protocol):
+class Endpoint(Protocol):
     def close(self) -> None: ...
 
 
-async def _open(listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> Door:
+async def _open(listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> Endpoint:
     try:
         return Acceptor(listener, make_protocol)
     except NotImplementedError:  # by the loop of Windows

@@ -83,7 +83,7 @@ class Group:
         return bool(self.members) or self.state not in IDLE_STATES
 
     @property
-    def tps(self) -> set[TopicPartition]:
+    def partitions(self) -> set[TopicPartition]:
         """Where it has committed, and what its members hold."""
         return set(self.committed).union(*(member.holds for member in self.members))
 

@@ -33,7 +33,7 @@ class Follower(Generic[A]):
         history: LogReader,
         snapshots: Snapshots,
         records_max: int,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = topics
@@ -41,7 +41,7 @@ class Follower(Generic[A]):
         self._restorer = Restorer(
             folds, history, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
         )
-        self._wishes = Wishes(group, self._restorer, say)
+        self._wishes = Wishes(group, self._restorer, log)
         self._records_max, self._clock = records_max, clock
         self._followed: dict[int, RestoredState[A]] = {}
         self._commit_due_at = clock()

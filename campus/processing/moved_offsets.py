@@ -24,8 +24,8 @@ class Movable(Protocol):
 
 
 class Wishes(Generic[A]):
-    def __init__(self, group: Movable, restorer: Restorer[A], say: Callable[[str], None]) -> None:
-        self._group, self._restorer, self._say = group, restorer, say
+    def __init__(self, group: Movable, restorer: Restorer[A], log: Callable[[str], None]) -> None:
+        self._group, self._restorer, self._log = group, restorer, log
 
     def heeded(
         self,
@@ -43,10 +43,10 @@ class Wishes(Generic[A]):
         back = {p: to for p, to in moved.items() if to < stand_for[p]}
         if on := {p: to for p, to in moved.items() if to > stand_for[p]}:
             listed = _listed(on)
-            self._say(f"offsets moved on by hand, {listed}: no record is skipped, it goes on from its state")
+            self._log(f"offsets moved on by hand, {listed}: no record is skipped, it goes on from its state")
         if not back:
             return dict(restored)
-        self._say(f"offsets moved back by hand, {_listed(back)}: rebuilding from the journal's beginning")
+        self._log(f"offsets moved back by hand, {_listed(back)}: rebuilding from the journal's beginning")
         rebuilt = self._restorer.rebuilt({p: ends[p] for p in back}, stop)
         if not stop.is_set():
             self._say_what_came_of_it(restored, rebuilt, back)
@@ -71,7 +71,7 @@ class Wishes(Generic[A]):
         if other := {p for p in rebuilt if rebuilt[p].fold.state() != restored[p].fold.state()}:
             log.warning("%s: %s differs from what its snapshot gave, and is used", told, _named(other))
         else:
-            self._say(f"{told}: the same state as before")
+            self._log(f"{told}: the same state as before")
 
 
 def _named(partitions: Collection[int]) -> str:

@@ -34,12 +34,12 @@ def run_through_outages(
     stop: Event,
     *,
     kafka: KafkaConfig,
-    pulse: Heartbeat,
+    heartbeat: Heartbeat,
     log: logging.Logger,
     after_step: Callable[[], None] = lambda: None,
 ) -> None:
     """Step until `stop` is set. Raises what no waiting can mend."""
-    outage = Outage(pulse, log)
+    outage = Outage(heartbeat, log)
     while not stop.is_set():
         try:
             if steps.step(stop):
@@ -54,25 +54,25 @@ def run_through_outages(
             outage.goes_on(away)
             wait_for_listener(kafka.addresses, stop, timeout_s=LISTENER_WAIT_S)
             stop.wait(RETRY_PAUSE_S)
-        pulse.heartbeat()
+        heartbeat.renew()
         after_step()
 
 
 class Outage:
     """Says when an outage began and when it was over, and nothing in between."""
 
-    def __init__(self, pulse: Heartbeat, log: logging.Logger) -> None:
-        self._pulse, self._log = pulse, log
+    def __init__(self, heartbeat: Heartbeat, log: logging.Logger) -> None:
+        self._heartbeat, self._log = heartbeat, log
         self._began_at: float | None = None
 
     def goes_on(self, error: Exception) -> None:
         if self._began_at is None:
             self._began_at = time.monotonic()
             self._log.warning("waiting for the broker: %s", error)
-            self._pulse.now("waiting for the broker")
+            self._heartbeat.now("waiting for the broker")
 
     def is_over(self) -> None:
         if self._began_at is not None:
             self._log.info("the broker is back after %.1f s", time.monotonic() - self._began_at)
             self._began_at = None
-            self._pulse.now("running")
+            self._heartbeat.now("running")

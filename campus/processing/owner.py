@@ -60,7 +60,7 @@ class Group(Protocol):
     def commit(self, partitions: Collection[int]) -> None: ...
 
 
-class Log(Protocol):
+class Appender(Protocol):
     def append(
         self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]
     ) -> dict[TopicPartition, AppendResult]: ...
@@ -83,28 +83,28 @@ class Owner(Generic[F]):
         *,
         group: Group,
         history: History,
-        log: Log,
+        appender: Appender,
         snapshots: Snapshots,
         records_max: int,
         delay_s: float = 0.0,
         heartbeat: Callable[[], None] = lambda: None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         new_owner_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         """`delay_s`: how long each record takes; `heartbeat` is called meanwhile."""
         self._rules, self._topics = rules, topics
-        self._group, self._history, self._log, self._snapshots = group, history, log, snapshots
+        self._group, self._history, self._appender, self._snapshots = group, history, appender, snapshots
         self._restorer = Restorer(
             Folds(rules.fold, rules.fold_of),
             history,
             journal=topics.journal_topic,
             snapshots=topics.inventory_snapshots_topic,
         )
-        self._wishes = Wishes(group, self._restorer, say)
+        self._wishes = Wishes(group, self._restorer, log)
         self._delay_s, self._beat = delay_s, heartbeat
         self._records_max = max(1, min(records_max, int(PACED_ROUND_S / delay_s))) if delay_s else records_max
-        self._say, self._clock, self._new_owner_id = say, clock, new_owner_id
+        self._log, self._clock, self._new_owner_id = log, clock, new_owner_id
         self._owned: dict[int, Owned[F]] = {}
         self._commit_due_at = clock()
 
@@ -158,7 +158,7 @@ class Owner(Generic[F]):
         """Append the claims, then fold the journal up to them. Takes nothing if `stop` is set."""
         started_at = self._clock()
         claims = {partition: self._rules.claim(self._new_owner_id()) for partition in partitions}
-        landed = self._log.append(
+        landed = self._appender.append(
             {self._journal(partition): [(None, encode(c), ())] for partition, c in claims.items()}
         )
         claimed_at = {tp.partition: at.first for tp, at in landed.items()}
@@ -200,7 +200,7 @@ class Owner(Generic[F]):
     def _say_claimed(self, partitions: Collection[int], took_s: float) -> None:
         listed = ", ".join(map(str, sorted(partitions)))
         inputs = sum(self._owned[partition].fold.next_offset for partition in partitions)
-        self._say(f"claimed {_plural(len(partitions))} {listed} after {inputs:,} records, {took_s:.1f} s")
+        self._log(f"claimed {_plural(len(partitions))} {listed} after {inputs:,} records, {took_s:.1f} s")
 
     # Deciding and writing
 
@@ -224,9 +224,9 @@ class Owner(Generic[F]):
                 if side_output:
                     self._add_side_output(side_outputs, side_output)
         if side_outputs:
-            self._log.append(side_outputs)  # before the entries: a crash between repeats, not loses
+            self._appender.append(side_outputs)  # before the entries: a crash between repeats, not loses
         if entries:
-            self._check_landing(entries, self._log.append(entries))
+            self._check_landing(entries, self._appender.append(entries))
 
     def _delayed(self, stop: StopEvent) -> bool:
         """Whether it was told to stop meanwhile."""
@@ -260,7 +260,7 @@ class Owner(Generic[F]):
             rule.seq, rule.offset = rule.seq + count, at.end - 1
         if overtaken:
             self._group.commit(self._owned.keys())
-            self._say(f"somebody else wrote to the journal of {_plural(len(overtaken))} {overtaken}")
+            self._log(f"somebody else wrote to the journal of {_plural(len(overtaken))} {overtaken}")
             for partition in overtaken:
                 del self._owned[partition]
 
@@ -277,7 +277,7 @@ class Owner(Generic[F]):
             for event in self._rules.missing_inputs(owned.fold):
                 wanted.setdefault(self._orders(partition), []).append(keyed_record(event))
         if wanted:
-            self._log.append(wanted)
+            self._appender.append(wanted)
 
     def _commit_if_due(self) -> bool:
         """Idle too: kafka-python's poll does not tell a member that it was left behind."""

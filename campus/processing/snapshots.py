@@ -23,7 +23,7 @@ KEYS = (b"even", b"odd")
 log = logging.getLogger("snapshots")
 
 
-class Log(Protocol):
+class Appender(Protocol):
     def append(
         self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]
     ) -> dict[TopicPartition, AppendResult]: ...
@@ -41,10 +41,10 @@ class _Written:
 
 class Snapshots:
     def __init__(
-        self, log: Log, topic: str, *, every_events: int, every_s: float, clock: Callable[[], float]
+        self, appender: Appender, topic: str, *, every_events: int, every_s: float, clock: Callable[[], float]
     ) -> None:
         """Due after so many events of a partition, or so much time with any, since the last one."""
-        self._log, self._topic = log, topic
+        self._appender, self._topic = appender, topic
         self._every_events, self._every_s, self._clock = every_events, every_s, clock
         self._written: dict[int, _Written] = {}
 
@@ -69,7 +69,7 @@ class Snapshots:
         if not changed:
             return
         try:
-            self._log.append(
+            self._appender.append(
                 {TopicPartition(self._topic, p): [self._record(p, one)] for p, one in changed.items()}
             )
         except AppendFailed as failed:

@@ -22,7 +22,7 @@ from campus.processing.restore import Folds, Restorer
 from campus.replay.findings import Replay
 from campus.replay.replayer import NewLedger, Replaying, Watch
 
-Heard = Callable[[int, int], None]  # so many records of so many
+OnProgress = Callable[[int, int], None]  # so many records of so many
 
 ANALYTICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
@@ -75,11 +75,11 @@ def replay(
     item: str | None = None,
     new_ledger: NewLedger = StockLedger,
     watch: Watch = lambda _: None,
-    heard: Heard = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Replay:
     """Decide all again up to `ends` (default: up to now) and compare; prints nothing.
 
-    `heard` is told now and then how far it is; for the rest see Replaying.
+    `on_progress` is told now and then how far it is; for the rest see Replaying.
     Raises BrokerAway, HistoryMissing, PartitionCountMismatch.
     """
     ends = ends or freeze(config)
@@ -92,7 +92,7 @@ def replay(
         nonlocal done
         for _, batch in reader.read({TopicPartition(topic, partition): Bounds(0, end)}):
             done += len(batch)
-            heard(done, total)
+            on_progress(done, total)
             yield from batch
 
     with (

@@ -10,7 +10,7 @@ from threading import Event
 from campus.broker.data import Claim
 from campus.broker.embedded import EmbeddedBroker
 from campus.broker.errors import BrokerDied
-from campus.broker.resolve import for_these_clients, settle
+from campus.broker.resolve import for_these_clients, resolve
 from campus.config.settings import Config
 from campus.supervision.role import Health, Heartbeat
 
@@ -25,16 +25,16 @@ class Broker:
         """`claim`: on the data folder; the process's, not this role's, so that it outlives a crash."""
         self._kafka, self._claim = config.kafka, claim
         self._config = for_these_clients(config)
-        self._pulse = Heartbeat("looking for a Kafka")
+        self._heartbeat = Heartbeat("looking for a Kafka")
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
-        broker = settle(
+        broker = resolve(
             self._config,
             self._kafka.addresses,
-            say=self._say,
+            log=self._log,
             stop=stop,
             wait_s=self._kafka.connect_timeout_s,
             claim=self._claim,
@@ -46,19 +46,19 @@ class Broker:
 
     def _stand_by(self, stop: Event) -> None:
         """It is somebody else's: the roles notice for themselves when it is away, and when it is back."""
-        self._pulse.now("using a Kafka that runs elsewhere", ready=not stop.is_set())
+        self._heartbeat.now("using a Kafka that runs elsewhere", ready=not stop.is_set())
         while not stop.wait(1.0):
-            self._pulse.heartbeat()
+            self._heartbeat.renew()
 
     def _watch(self, broker: EmbeddedBroker, stop: Event) -> None:
-        self._pulse.now(f"running Kafka (process {broker.pid})", ready=True)
+        self._heartbeat.now(f"running Kafka (process {broker.pid})", ready=True)
         while not stop.wait(WATCH_EVERY_S):
-            self._pulse.heartbeat()
+            self._heartbeat.renew()
             if (reason := broker.died()) is not None:
                 # The claim is kept for the restart: else another process could begin a Kafka of its own here.
                 raise BrokerDied(reason)
         broker.stop(timeout_s=STOP_S)
 
-    def _say(self, line: str) -> None:
-        self._pulse.now(line)
+    def _log(self, line: str) -> None:
+        self._heartbeat.now(line)
         log.info(line)

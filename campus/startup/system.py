@@ -37,13 +37,13 @@ class SystemDidNotStart(CampusError):
 def system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]) -> list[Child]:
     """The children of the supervisor, in start order: the broker, the topics, the named roles."""
     shutdown_s = config.supervisor.shutdown_s
-    board = Registry()
+    registry = Registry()
     children = [
         Child("broker", partial(Broker, config, _claim(config)), shutdown_s=shutdown_s),
         Child("topics", partial(Topics, config), Restart.ONCE),
     ]
     for name in names:
-        build = partial(role_modules[name].build, config.roles[name], config, board)
+        build = partial(role_modules[name].build, config.roles[name], config, registry)
         children.append(Child(name, build, shutdown_s=shutdown_s))
     return children
 
@@ -61,9 +61,9 @@ def welcome(config: Config, names: Sequence[str], program: str) -> Child:
 
 def run_until_stopped(children: Sequence[Child], config: Config) -> int:
     """Run the children until a signal or a fault ends them. Returns 0, or does not return."""
-    words: SimpleQueue[str] = SimpleQueue()
-    install_signals(words)
-    ending = _supervisor(children, config, words).run()
+    commands: SimpleQueue[str] = SimpleQueue()
+    install_signals(commands)
+    ending = _supervisor(children, config, commands).run()
     if ending.exit_code != 0:
         # A thread that could not be stopped must not keep the process, nor crash in its last moments.
         sys.stdout.flush()
@@ -75,10 +75,10 @@ def run_until_stopped(children: Sequence[Child], config: Config) -> int:
 @contextmanager
 def running(children: Sequence[Child], config: Config) -> Iterator[None]:
     """Run the children in the background for as long as the block lasts. Raises SystemDidNotStart."""
-    words: SimpleQueue[str] = SimpleQueue()
+    commands: SimpleQueue[str] = SimpleQueue()
     up = threading.Event()
     endings: list[ExitResult] = []
-    supervisor = _supervisor([*children, Child("up", partial(_Up, up), Restart.ONCE)], config, words)
+    supervisor = _supervisor([*children, Child("up", partial(_Up, up), Restart.ONCE)], config, commands)
     thread = threading.Thread(target=lambda: endings.append(supervisor.run()), name="supervisor", daemon=True)
     thread.start()
     try:
@@ -88,7 +88,7 @@ def running(children: Sequence[Child], config: Config) -> Iterator[None]:
             raise SystemDidNotStart(endings[0])
         yield
     finally:
-        words.put("stop")
+        commands.put("stop")
         try:
             thread.join()
         except KeyboardInterrupt:  # the children are stopping; what they stand on must outlive them
@@ -101,7 +101,7 @@ def _claim(config: Config) -> Claim:
     return Claim(Data(config.broker.data_dir))
 
 
-def _supervisor(children: Sequence[Child], config: Config, words: SimpleQueue[str]) -> Supervisor:
+def _supervisor(children: Sequence[Child], config: Config, commands: SimpleQueue[str]) -> Supervisor:
     settings = config.supervisor
     policy = RestartPolicy(
         max_restarts=settings.max_restarts,
@@ -110,7 +110,7 @@ def _supervisor(children: Sequence[Child], config: Config, words: SimpleQueue[st
         backoff_most_s=settings.backoff_most_s,
         stuck_s=settings.stuck_s,
     )
-    return Supervisor(children, policy, shutdown_s=settings.shutdown_s, words=words)
+    return Supervisor(children, policy, shutdown_s=settings.shutdown_s, commands=commands)
 
 
 class _Up:
@@ -118,10 +118,10 @@ class _Up:
 
     def __init__(self, up: threading.Event) -> None:
         self._up = up
-        self._pulse = Heartbeat()
+        self._heartbeat = Heartbeat()
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, _stop: threading.Event) -> None:
         self._up.set()

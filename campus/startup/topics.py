@@ -51,13 +51,13 @@ KEPT_COMPACT = {
 class Topics:
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pulse = Heartbeat("waiting for the broker")
+        self._heartbeat = Heartbeat("waiting for the broker")
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
-        while wait_for_listener(self._config.kafka.addresses, stop, heartbeat=self._pulse.heartbeat):
+        while wait_for_listener(self._config.kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             try:
                 made = ensure_topics(self._config.kafka, self._config.topics, self._opening_stock())
             except (AppendFailed, BrokerAway) as away:

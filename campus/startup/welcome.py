@@ -13,10 +13,10 @@ EXAMPLE_ORDER = '{"user_id": "ana", "item": "pizza", "quantity": 2}'
 class Welcome:
     def __init__(self, config: Config, roles: Sequence[str], program: str) -> None:
         self._config, self._roles, self._program = config, roles, program
-        self._pulse = Heartbeat()
+        self._heartbeat = Heartbeat()
 
     def health(self) -> Health:
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, _stop: Event) -> None:
         print(welcome(self._config, self._roles, self._program), flush=True)

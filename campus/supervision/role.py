@@ -14,14 +14,14 @@ from typing import Protocol
 class Health:
     """An immutable snapshot of a role, readable from any thread.
 
-    `ready`: what starts after this role may start now. `beat_at_s`: when it last made progress, on
+    `ready`: what starts after this role may start now. `heartbeat_at_s`: when it last made progress, on
     the monotonic clock; a role that waits for the broker and looks at it now and then does
     progress.
     """
 
     ready: bool
     doing: str
-    beat_at_s: float
+    heartbeat_at_s: float
 
 
 class Role(Protocol):
@@ -35,10 +35,10 @@ class Heartbeat:
     """A role's own hand on its health. No lock: a snapshot is replaced whole, by one writer."""
 
     def __init__(self, doing: str = "starting") -> None:
-        self._health = Health(ready=False, doing=doing, beat_at_s=time.monotonic())
+        self._health = Health(ready=False, doing=doing, heartbeat_at_s=time.monotonic())
 
-    def heartbeat(self) -> None:
-        self._health = replace(self._health, beat_at_s=time.monotonic())
+    def renew(self) -> None:
+        self._health = replace(self._health, heartbeat_at_s=time.monotonic())
 
     def now(self, doing: str, *, ready: bool | None = None) -> None:
         """Say what the role does now; `ready` stays as it was unless it is given."""

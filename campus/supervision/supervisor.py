@@ -53,12 +53,12 @@ SETTLED = {State.RUNNING, State.DONE}  # the next child may start
 log = logging.getLogger("supervisor")
 
 
-def install_signals(words: SimpleQueue[str]) -> None:
-    """From now on SIGINT and SIGTERM put "stop" on `words`, and do nothing else. Main thread only."""
+def install_signals(commands: SimpleQueue[str]) -> None:
+    """From now on SIGINT and SIGTERM put "stop" on `commands`, and do nothing else. Main thread only."""
 
     # Not Queue: a signal may interrupt the holder of its lock. SimpleQueue.put is reentrant.
     def say_stop(_signal: int, _frame: FrameType | None) -> None:
-        words.put(STOP)
+        commands.put(STOP)
 
     signal.signal(signal.SIGINT, say_stop)
     signal.signal(signal.SIGTERM, say_stop)
@@ -78,14 +78,14 @@ class Supervisor:
         policy: RestartPolicy,
         *,
         shutdown_s: float,
-        words: SimpleQueue[str],
+        commands: SimpleQueue[str],
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
         names = [child.name for child in children]
         assert len(set(names)) == len(names), f"two children of one name in {names}"
         random = random or Random()  # noqa: S311 (jitter, no secret)
-        self._policy, self._shutdown_s, self._words, self._clock = policy, shutdown_s, words, clock
+        self._policy, self._shutdown_s, self._commands, self._clock = policy, shutdown_s, commands, clock
         self._workers = tuple(Worker(child, Crashes(policy, random), clock()) for child in children)
         self._stops_heard = 0
         self._publish()
@@ -120,7 +120,7 @@ class Supervisor:
         """Wait for a word, that long at most. The second stop ends everything, wherever we are."""
         self._publish()
         try:
-            word = self._words.get(timeout=max(wait_s, 0.0))
+            word = self._commands.get(timeout=max(wait_s, 0.0))
         except Empty:
             return None
         if word != STOP:
@@ -204,10 +204,10 @@ class Supervisor:
             now_s = self._clock()
             if worker.state is State.BACKOFF and now_s >= worker.due_at_s:
                 worker.restarts += 1
-                worker.start(self._words, now_s)
+                worker.start(self._commands, now_s)
             elif worker.state is State.WAITING:
                 if before is None or before.state in SETTLED:
-                    worker.start(self._words, now_s)
+                    worker.start(self._commands, now_s)
                 else:
                     worker.wait_for(before, now_s)
             before = worker

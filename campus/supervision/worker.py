@@ -22,8 +22,8 @@ log = logging.getLogger("supervisor")
 class ChildRun:
     """One start of a child: a thread, a stop event, a role. Its thread writes it, the supervisor reads."""
 
-    def __init__(self, child: Child, words: SimpleQueue[str]) -> None:
-        self._child, self._words = child, words
+    def __init__(self, child: Child, commands: SimpleQueue[str]) -> None:
+        self._child, self._commands = child, commands
         self.stop = Event()
         self.role: Role | None = None
         self.error: BaseException | None = None
@@ -50,7 +50,7 @@ class ChildRun:
         """After everything that the role did; the word comes last, so that who hears it sees the rest."""
         self.error = error
         self.ended = True
-        self._words.put(LOOK)
+        self._commands.put(LOOK)
 
 
 class Worker:
@@ -64,18 +64,18 @@ class Worker:
         self.life: ChildRun | None = None
         self.health_error: Exception | None = None
         self.due_at_s = now_s  # the restart in BACKOFF, the end of patience in CLOSING
-        self._beat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
+        self._heartbeat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
         self._told_wait = False
 
     def move(self, state: State, doing: str, now_s: float) -> None:
         assert state in MOVES[self.state], f"{self.child.name}: {self.state} to {state}"
         self.state, self.doing, self.since_s = state, doing, now_s
 
-    def start(self, words: SimpleQueue[str], now_s: float) -> None:
+    def start(self, commands: SimpleQueue[str], now_s: float) -> None:
         self.move(State.STARTING, "starting", now_s)
         self.ready = False
-        self._beat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
-        self.life = ChildRun(self.child, words)
+        self._heartbeat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
+        self.life = ChildRun(self.child, commands)
         self.life.begin()
 
     def wait_for(self, other: "Worker", now_s: float) -> None:
@@ -96,8 +96,8 @@ class Worker:
         if life.role is None:  # being built
             return self._silent_s
         health = life.role.health()
-        if health.beat_at_s != self._beat_at_s:
-            self._beat_at_s, self._silent_s = health.beat_at_s, 0.0
+        if health.heartbeat_at_s != self._heartbeat_at_s:
+            self._heartbeat_at_s, self._silent_s = health.heartbeat_at_s, 0.0
         self.ready, self.doing = health.ready, health.doing
         return self._silent_s
 

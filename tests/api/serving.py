@@ -249,13 +249,13 @@ class RunningProducer(Running):
 
     def __init__(self, commit: FakeCommit, config: Config, settings: Settings, book: Any = None) -> None:
         self.commit = commit
-        self.board = Registry()
+        self.registry = Registry()
         self.book = book
-        self.role = Producer(settings, config, self.board, commit.opened)
+        self.role = Producer(settings, config, self.registry, commit.opened)
         super().__init__(self._run_role)
 
     def _run_role(self, stop: threading.Event) -> None:
-        with self.board.showing(OrderBook, self.book) if self.book else nullcontext():
+        with self.registry.showing(OrderBook, self.book) if self.book else nullcontext():
             self.role.run(stop)
 
     def get(self, path: str, *, headers: Sequence[str] = (), method: str = "GET") -> Answer:

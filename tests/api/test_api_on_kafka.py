@@ -36,10 +36,10 @@ class Answer:
         return json.loads(self.text)
 
 
-def ask(door: Address, method: str, path: str, body: Any = None, **more: str) -> Answer:
+def ask(endpoint: Address, method: str, path: str, body: Any = None, **more: str) -> Answer:
     """Held against the API's description. Header names with "_" for "-"."""
     headers = {**JSON, **{name.replace("_", "-"): value for name, value in more.items()}}
-    with closing(http.client.HTTPConnection(door.host, door.port, timeout=PATIENCE_S)) as connection:
+    with closing(http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=PATIENCE_S)) as connection:
         connection.request(method, path, b"" if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         told = {name.lower(): value for name, value in response.getheaders()}
@@ -52,12 +52,12 @@ def an_order(item: str = "pizza", quantity: int = 1, user_id: str = "ana") -> di
     return {"user_id": user_id, "item": item, "quantity": quantity}
 
 
-def when(door: Address, path: str, is_so: Callable[[Any], bool]) -> Any:
+def when(endpoint: Address, path: str, is_so: Callable[[Any], bool]) -> Any:
     """What is told there, once it is so."""
     told: list[Any] = []
 
     def look() -> bool:
-        answer = ask(door, "GET", path)
+        answer = ask(endpoint, "GET", path)
         told[:] = [answer.json]
         return answer.status == http.client.OK and is_so(answer.json)
 
@@ -65,8 +65,8 @@ def when(door: Address, path: str, is_so: Callable[[Any], bool]) -> Any:
     return told[0]
 
 
-def level_of(door: Address, item: str) -> Any:
-    return next(level for level in ask(door, "GET", "/stock").json["stock"] if level["item"] == item)
+def level_of(endpoint: Address, item: str) -> Any:
+    return next(level for level in ask(endpoint, "GET", "/stock").json["stock"] if level["item"] == item)
 
 
 @pytest.fixture(scope="module")
@@ -85,60 +85,64 @@ def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_an_order_can_be_read_as_soon_as_it_is_accepted_and_is_decided_a_moment_later(
     running: Campus,
 ) -> None:
-    placed = ask(running.door, "POST", "/order", an_order("pizza", 2))
+    placed = ask(running.endpoint, "POST", "/order", an_order("pizza", 2))
     assert placed.status == http.client.ACCEPTED
-    at_once = ask(running.door, "GET", placed.headers["location"])
+    at_once = ask(running.endpoint, "GET", placed.headers["location"])
     assert at_once.status == http.client.OK
-    told = when(running.door, placed.headers["location"], lambda order: order["status"] != "accepted")
+    told = when(running.endpoint, placed.headers["location"], lambda order: order["status"] != "accepted")
     assert (told["status"], told["quantity"], told["remaining"]) == ("reserved", 2, 98)
     assert None not in (told["accepted_at"], told["decided_at"], told["offset"], told["journal_offset"])
-    latest = ask(running.door, "GET", "/orders?item=pizza").json["orders"]
+    latest = ask(running.endpoint, "GET", "/orders?item=pizza").json["orders"]
     assert [order["order_id"] for order in latest] == [told["order_id"]]
 
 
 def test_who_prefers_to_wait_is_told_the_outcome(running: Campus) -> None:
     for quantity, status in ((1, "reserved"), (1000, "failed")):
-        answer = ask(running.door, "POST", "/order", an_order("burger", quantity), Prefer="wait=30")
+        answer = ask(running.endpoint, "POST", "/order", an_order("burger", quantity), Prefer="wait=30")
         assert (answer.status, answer.json["status"]) == (http.client.OK, status)
 
 
 def test_the_orders_of_a_batch_are_decided_each_by_itself(running: Campus) -> None:
     batch = [an_order("noodles", 60), an_order("noodles", 0), an_order("noodles", 60)]
-    answer = ask(running.door, "POST", "/orders", batch)
+    answer = ask(running.endpoint, "POST", "/orders", batch)
     assert answer.status == http.client.MULTI_STATUS
     first, bad, second = answer.json["results"]
     assert "order_id" not in bad
     decided = [
-        when(running.door, f"/orders/{result['order_id']}", lambda order: order["status"] != "accepted")
+        when(running.endpoint, f"/orders/{result['order_id']}", lambda order: order["status"] != "accepted")
         for result in (first, second)
     ]
     assert [order["status"] for order in decided] == ["reserved", "failed"]
 
 
 def test_a_cancelled_order_gives_back_what_it_reserved_once(running: Campus) -> None:
-    order = ask(running.door, "POST", "/order", an_order("salad", 30), Prefer="wait=30").json
-    assert level_of(running.door, "salad")["remaining"] == 70
-    answers = [ask(running.door, "POST", f"/orders/{order['order_id']}/cancel") for _ in range(3)]
+    order = ask(running.endpoint, "POST", "/order", an_order("salad", 30), Prefer="wait=30").json
+    assert level_of(running.endpoint, "salad")["remaining"] == 70
+    answers = [ask(running.endpoint, "POST", f"/orders/{order['order_id']}/cancel") for _ in range(3)]
     assert {answer.status for answer in answers} == {http.client.ACCEPTED}
     assert len({answer.text for answer in answers}) == 1
-    told = when(running.door, f"/orders/{order['order_id']}", lambda order: order["status"] == "cancelled")
+    told = when(
+        running.endpoint, f"/orders/{order['order_id']}", lambda order: order["status"] == "cancelled"
+    )
     assert told["cancelled_at"] is not None
     # Decided after all three wishes, in the same partition.
-    last = ask(running.door, "POST", "/order", an_order("salad", 1), Prefer="wait=30").json
+    last = ask(running.endpoint, "POST", "/order", an_order("salad", 1), Prefer="wait=30").json
     assert last["remaining"] == 99
-    level = level_of(running.door, "salad")
+    level = level_of(running.endpoint, "salad")
     assert (level["remaining"], level["reserved"]) == (99, 1)
 
 
 def test_stock_that_arrives_is_counted_once_for_one_key(running: Campus) -> None:
     token = (running.config.broker.data_dir / "token").read_text().strip()
     more = {"Authorization": f"Bearer {token}", "Idempotency_Key": "delivery-7"}
-    answers = [ask(running.door, "POST", "/stock/sandwich", {"quantity": 20}, **more) for _ in range(3)]
+    answers = [ask(running.endpoint, "POST", "/stock/sandwich", {"quantity": 20}, **more) for _ in range(3)]
     assert {answer.status for answer in answers} == {http.client.ACCEPTED}
     assert len({answer.text for answer in answers}) == 1
-    last = ask(running.door, "POST", "/order", an_order("sandwich", 1), Prefer="wait=30").json
+    last = ask(running.endpoint, "POST", "/order", an_order("sandwich", 1), Prefer="wait=30").json
     assert last["remaining"] == 119
-    assert ask(running.door, "POST", "/stock/sandwich", {"quantity": 1}).status == http.client.UNAUTHORIZED
+    assert (
+        ask(running.endpoint, "POST", "/stock/sandwich", {"quantity": 1}).status == http.client.UNAUTHORIZED
+    )
 
 
 # Once
@@ -149,9 +153,9 @@ def keyed_orders(count: int) -> dict[str, dict[str, Any]]:
     return {f"key-{n}": an_order("pizza", 1, f"user-{n}") for n in range(count)}
 
 
-def send_and_never_read(door: Address, key: str, order: dict[str, Any]) -> socket.socket:
+def send_and_never_read(endpoint: Address, key: str, order: dict[str, Any]) -> socket.socket:
     body = json.dumps(order).encode()
-    connection = socket.create_connection((door.host, door.port), timeout=PATIENCE_S)
+    connection = socket.create_connection((endpoint.host, endpoint.port), timeout=PATIENCE_S)
     head = (
         f"POST /order HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n"
     )
@@ -166,15 +170,15 @@ def test_who_orders_again_after_the_process_died_has_not_ordered_twice(campus: M
     ids = {key: keyed_order_id(key, **order) for key, order in orders.items()}
     # Half of them are in the log, and their clients do not know; of the others nobody knows anything.
     keys = list(orders)
-    sent = [send_and_never_read(here.door, key, orders[key]) for key in keys[:20]]
+    sent = [send_and_never_read(here.endpoint, key, orders[key]) for key in keys[:20]]
     soon(lambda: {ids[key] for key in keys[:20]} <= set(order_ids(here.config)))
-    sent += [send_and_never_read(here.door, key, orders[key]) for key in keys[20:]]
+    sent += [send_and_never_read(here.endpoint, key, orders[key]) for key in keys[20:]]
     program.kill()
     for connection in sent:
         connection.close()
     here.start_up("--all")
     again = {
-        key: ask(here.door, "POST", "/order", order, Idempotency_Key=key) for key, order in orders.items()
+        key: ask(here.endpoint, "POST", "/order", order, Idempotency_Key=key) for key, order in orders.items()
     }
     assert {key: answer.json["order_id"] for key, answer in again.items()} == ids
     assert {answer.status for answer in again.values()} == {http.client.ACCEPTED}
@@ -191,7 +195,12 @@ def test_two_processes_that_are_asked_at_once_take_one_order(campus: MakeCampus)
         answers = list(
             clients.map(
                 lambda asked: ask(asked[0], "POST", "/order", orders[asked[1]], Idempotency_Key=asked[1]),
-                [(door, key) for key in orders for door in (here.door, there.door) for _ in range(2)],
+                [
+                    (endpoint, key)
+                    for key in orders
+                    for endpoint in (here.endpoint, there.endpoint)
+                    for _ in range(2)
+                ],
             )
         )
     assert {answer.status for answer in answers} == {http.client.ACCEPTED}
@@ -207,12 +216,12 @@ def test_a_key_that_was_used_is_refused_for_another_order_by_a_process_that_has_
 ) -> None:
     here = campus()
     program = here.start_up("--all")
-    first = ask(here.door, "POST", "/order", an_order(), Idempotency_Key="k", Prefer="wait=30")
+    first = ask(here.endpoint, "POST", "/order", an_order(), Idempotency_Key="k", Prefer="wait=30")
     program.kill()
     here.start_up("--all")
-    when(here.door, f"/orders/{first.json['order_id']}", lambda order: order["status"] == "reserved")
-    other = ask(here.door, "POST", "/order", an_order(quantity=2), Idempotency_Key="k")
+    when(here.endpoint, f"/orders/{first.json['order_id']}", lambda order: order["status"] == "reserved")
+    other = ask(here.endpoint, "POST", "/order", an_order(quantity=2), Idempotency_Key="k")
     assert (other.status, other.json["type"]) == (422, "/problems/idempotency-key-reused")
-    again = ask(here.door, "POST", "/order", an_order(), Idempotency_Key="k", Prefer="wait=30")
+    again = ask(here.endpoint, "POST", "/order", an_order(), Idempotency_Key="k", Prefer="wait=30")
     assert again.json == first.json
     assert len(order_ids(here.config)) == 1

@@ -356,8 +356,8 @@ def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(caplog, monke
 
 def test_its_health_beats_while_nobody_orders():
     with a_producer() as served:
-        at_s = served.role.health().beat_at_s
-        soon(lambda: served.role.health().beat_at_s > at_s)
+        at_s = served.role.health().heartbeat_at_s
+        soon(lambda: served.role.health().heartbeat_at_s > at_s)
 
 
 def test_a_commit_that_has_ended_is_a_crash_so_that_everything_is_made_anew():

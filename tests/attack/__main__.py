@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.attack.campaign import Campaign, Target
-from tests.attack.door import Door
+from tests.attack.endpoint import Endpoint
 from tests.attack.flooding import FLOODS, flood
-from tests.attack.real_door import RealDoor
+from tests.attack.real_endpoint import RealDoor
 from tests.attack.schema import examine
 
 DRAWN_OPERATIONS = 13  # of the description: those that have something to draw, and share the cases out
@@ -46,40 +46,40 @@ def main() -> int:
         if args.schema_cases:
             faults += _examine(folder, args.seed, args.schema_cases)
         for flooding in FLOODS if args.flood == "all" else filter(None, [args.flood]):
-            _say(*flood(flooding, folder, lasts_s=args.lasts_s, curve=args.csv))
+            _log(*flood(flooding, folder, lasts_s=args.lasts_s, curve=args.csv))
     return 1 if faults else 0
 
 
 def _attack(folder: Path, seed: int, indexes: range, *, real: bool) -> int:
     with _opened(folder / "attack", real=real) as target:
-        report = Campaign(target, say=_say).run(seed, indexes)
-    _say(*report.lines())
+        report = Campaign(target, log=_log).run(seed, indexes)
+    _log(*report.lines())
     return len(report.faults)
 
 
 def _examine(folder: Path, seed: int, cases: int) -> int:
     (folder / "schema").mkdir()
-    door = Door(folder / "schema")
+    endpoint = Endpoint(folder / "schema")
     try:
         each = cases // DRAWN_OPERATIONS
-        found = examine(door.port, folder, seed=seed, cases_of_each=each, within_s=cases * SCHEMA_CASE_S)
+        found = examine(endpoint.port, folder, seed=seed, cases_of_each=each, within_s=cases * SCHEMA_CASE_S)
     finally:
-        door.close()
-    _say(found.says, f"{found.cases:,} cases of {found.operations} operations, {found.failures} failures")
+        endpoint.close()
+    _log(found.says, f"{found.cases:,} cases of {found.operations} operations, {found.failures} failures")
     return found.failures
 
 
 @contextmanager
 def _opened(folder: Path, *, real: bool) -> Iterator[Target]:
     folder.mkdir()
-    door = RealDoor(folder) if real else Door(folder)
+    endpoint = RealDoor(folder) if real else Endpoint(folder)
     try:
-        yield door
+        yield endpoint
     finally:
-        door.close()
+        endpoint.close()
 
 
-def _say(*lines: str) -> None:
+def _log(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)
 
 

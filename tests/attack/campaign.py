@@ -73,9 +73,9 @@ def _pieces(pen: Pen, data: bytes) -> tuple[bytes, ...]:
 
 
 class Campaign:
-    def __init__(self, target: Target, *, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, target: Target, *, log: Callable[[str], None] = lambda _: None) -> None:
         self._target = target
-        self._say = say
+        self._log = log
         self._books = Books()
         self._all_good_go_home = False
         self.report = Report()
@@ -140,7 +140,7 @@ class Campaign:
             self._enter(conversation)
             done = sum(self.report.attacks.values())
             if done % 1000 == 0:
-                self._say(
+                self._log(
                     f"{done:,} attacks, {len(self.report.faults)} faults, {footprint(self._target.pid)}"
                 )
 

@@ -55,10 +55,10 @@ def _town(folder: Path) -> Iterator[tuple[MakeCampus, OneKafka]]:
     made: list[Campus] = []
 
     def make(settings: Mapping[str, Any], *, on: OneKafka) -> Campus:
-        tp = folder / f"campus-{next(numbers)}"
-        tp.mkdir()
+        campus_folder = folder / f"campus-{next(numbers)}"
+        campus_folder.mkdir()
         settings = {"broker.mode": "external", **settings}
-        made.append(Campus(tp, settings, bootstrap_servers=on.bootstrap_servers))
+        made.append(Campus(campus_folder, settings, bootstrap_servers=on.bootstrap_servers))
         return made[-1]
 
     try:

@@ -77,7 +77,7 @@ def broker_away(
     """The broker hangs (SIGSTOP) under full load for so long, and goes on."""
     here = make(settings, on=kafka)
     pid = _started(here)
-    load = Load(here.door, connections=connections)
+    load = Load(here.endpoint, connections=connections)
     soon(lambda: len(load.told) > WARM_ORDERS)
     curve: list[Sample] = []
     rss_before_mb = footprint(pid).rss_mb
@@ -131,9 +131,9 @@ def half_sent(
     """Latencies of a good customer, without and with so many half requests that are held open."""
     here = make({}, on=kafka)
     _started(here)
-    before = Latencies("nobody else", list(_latencies(here.door, lasts_s)))
-    with _held_open(here.door, halves) as opened:
-        during = Latencies(f"{halves} half requests held open", list(_latencies(here.door, lasts_s)))
+    before = Latencies("nobody else", list(_latencies(here.endpoint, lasts_s)))
+    with _held_open(here.endpoint, halves) as opened:
+        during = Latencies(f"{halves} half requests held open", list(_latencies(here.endpoint, lasts_s)))
         assert len(opened) >= halves
     return before, during
 
@@ -144,7 +144,7 @@ def above_the_cap(
     """More wait than may: the latencies of those who are accepted, and of those who are refused."""
     here = make({"roles.producer.waiting_orders_max": connections // 8}, on=kafka)
     _started(here)
-    load = Load(here.door, connections=connections)
+    load = Load(here.endpoint, connections=connections)
     Event().wait(lasts_s)
     load.close(within_s=ANSWERED_S)
     _refused_as_meant(load.refused)
@@ -158,7 +158,7 @@ def stopped_under_load(make: MakeCampus, kafka: OneKafka, *, connections: int) -
     """How many were accepted, and how many not acknowledged: nothing else is in the log."""
     here = make({}, on=kafka)
     program = here.start_up("--all")
-    load = Load(here.door, connections=connections)
+    load = Load(here.endpoint, connections=connections)
     soon(lambda: len(load.told) > WARM_ORDERS)
     program.send(signal.SIGTERM)
     code = program.ends()
@@ -204,9 +204,9 @@ def _sampled(load: Load, pid: int, curve: list[Sample]) -> Iterator[None]:
         thread.join()
 
 
-def _latencies(door: Address, lasts_s: float) -> Iterator[float]:
+def _latencies(endpoint: Address, lasts_s: float) -> Iterator[float]:
     until_s = time.monotonic() + lasts_s
-    connection = http.client.HTTPConnection(door.host, door.port, timeout=ANSWERED_S)
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=ANSWERED_S)
     while (began_s := time.monotonic()) < until_s:
         connection.request(
             "POST",
@@ -230,12 +230,12 @@ HALVES = (
 
 
 @contextmanager
-def _held_open(door: Address, count: int) -> Iterator[list[socket.socket]]:
+def _held_open(endpoint: Address, count: int) -> Iterator[list[socket.socket]]:
     """So many half requests at any time: whoever is turned out for being slow comes back with another."""
     over, opened = Event(), []
 
     def hold(number: int) -> socket.socket:
-        one = socket.create_connection((door.host, door.port), timeout=ANSWERED_S)
+        one = socket.create_connection((endpoint.host, endpoint.port), timeout=ANSWERED_S)
         opened.append(one)
         one.sendall(HALVES[number % len(HALVES)])
         one.setblocking(False)
@@ -290,11 +290,11 @@ def _can_be_looked_up(here: Campus, ids: Sequence[str]) -> None:
     """Of those that were not acknowledged: what the door says of them is what is in the log."""
     placed = set(order_ids(here.config))
     for order_id in ids[-LOOKED_UP_MAX:]:
-        soon(lambda order_id=order_id: (_status(here.door, order_id) == 200) == (order_id in placed))
+        soon(lambda order_id=order_id: (_status(here.endpoint, order_id) == 200) == (order_id in placed))
 
 
-def _status(door: Address, order_id: str) -> int:
-    connection = http.client.HTTPConnection(door.host, door.port, timeout=ANSWERED_S)
+def _status(endpoint: Address, order_id: str) -> int:
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=ANSWERED_S)
     connection.request("GET", f"/orders/{order_id}")
     response = connection.getresponse()
     response.read()

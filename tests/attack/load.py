@@ -29,8 +29,8 @@ class Told(NamedTuple):
 class Load:
     """Runs in the background from now on; `told` only grows, and can be read at any time."""
 
-    def __init__(self, door: Address, *, connections: int) -> None:
-        self._door = door
+    def __init__(self, endpoint: Address, *, connections: int) -> None:
+        self._endpoint = endpoint
         self._connections = connections
         self.told: list[Told] = []
         self.unanswered = 0  # sent, or about to be, when the connection broke
@@ -62,7 +62,7 @@ class Load:
         request = HEAD % len(body) + body
         while not self.goes_home:
             try:
-                reader, writer = await asyncio.open_connection(self._door.host, self._door.port)
+                reader, writer = await asyncio.open_connection(self._endpoint.host, self._endpoint.port)
             except OSError:
                 await asyncio.sleep(REOPEN_S)
                 continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.api.serving import TOKEN
-from tests.attack.door import ROOT
+from tests.attack.endpoint import ROOT
 
 CONFIG = f"""
 [auth.openapi.token]

@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from tests.attack.campaign import KINDS, Campaign, attack_of
-from tests.attack.door import Door
+from tests.attack.endpoint import Endpoint
 
 SEED = 2026
 ATTACKS = 500
 
 
 def test_under_attack_it_stays_strict_quick_and_clean(tmp_path: Path) -> None:
-    door = Door(tmp_path)
+    endpoint = Endpoint(tmp_path)
     try:
-        report = Campaign(door).run(SEED, range(ATTACKS))
+        report = Campaign(endpoint).run(SEED, range(ATTACKS))
     finally:
-        assert door.close() == 0
+        assert endpoint.close() == 0
     assert not report.faults, "\n".join(report.lines())
     assert report.attacks.keys() == {kind.__name__ for kind in KINDS}
     assert report.accepted > ATTACKS // 2

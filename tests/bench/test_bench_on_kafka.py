@@ -202,7 +202,7 @@ def test_wrong_decisions_are_found_by_the_audit_of_what_was_produced(
 @pytest.mark.long
 def test_it_touches_nothing_of_the_system_that_runs_beside_it(here: Campus, a_bench: Bench) -> None:
     here.start_up("--all")
-    mine = order(here.door).body["order_id"]
+    mine = order(here.endpoint).body["order_id"]
     audited(here.config, accepted=[mine])
     before = {topic: records_of(here.config.kafka, topic, 4) for topic in topics_of(here.config)}
     assert a_bench.run("produce", *QUICK) == 0

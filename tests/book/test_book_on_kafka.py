@@ -39,8 +39,8 @@ class ABook:
     """The role in this process, without any other."""
 
     def __init__(self, config: Config, *, orders_max: int = 1000) -> None:
-        self._board, self._stop = Registry(), threading.Event()
-        self.role = book.build(book.Settings(orders_max=orders_max), config, self._board)
+        self._registry, self._stop = Registry(), threading.Event()
+        self.role = book.build(book.Settings(orders_max=orders_max), config, self._registry)
         self.errors: list[BaseException] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -53,12 +53,12 @@ class ABook:
 
     @property
     def book(self) -> OrderBook:
-        found = self._board.find(OrderBook)
+        found = self._registry.find(OrderBook)
         assert found is not None, self.errors
         return found
 
     def is_there(self) -> bool:
-        return self._board.find(OrderBook) is not None
+        return self._registry.find(OrderBook) is not None
 
     def caught_up(self) -> "ABook":
         soon(lambda: self.is_there() and self.book.window().caught_up)

@@ -35,7 +35,7 @@ class ABook:
         self.book.begin(OrderWindow(orders_max), {P: PartitionStock(), P + 1: PartitionStock()})
         self.seq = 0
 
-    def tps(self, order, offset=0, at=AT, partition=P, misrouted=False):
+    def places(self, order, offset=0, at=AT, partition=P, misrouted=False):
         self.book.placed([Placed(order, partition, offset, at, misrouted)])
 
     def journals(self, entry_of, partition=P, **fields):
@@ -115,7 +115,7 @@ def test_what_the_producer_has_word_for_can_be_read_at_once(a):
 
 def test_order_events_adds_where_and_when_it_was_taken(a):
     a.book.accepted(an_order("o-1"), P)
-    a.tps(an_order("o-1"), offset=41)
+    a.places(an_order("o-1"), offset=41)
     view = a.book.order("o-1")
     assert (view.status, view.offset, view.accepted_at) == ("accepted", 41, AT)
 
@@ -167,29 +167,29 @@ def test_a_wish_to_cancel_what_is_not_decided_yet_says_nothing(a):
 
 
 def test_a_release_of_what_was_decided_before_all_we_know_is_not_of_its_repeat(a):
-    a.tps(an_order("o-1"), offset=900)
+    a.places(an_order("o-1"), offset=900)
     a.releases("o-1")
     assert a.book.order("o-1").status == "accepted"
 
 
 def test_a_repeat_changes_nothing(a):
-    a.tps(an_order("o-1"), offset=3)
+    a.places(an_order("o-1"), offset=3)
     a.reserves()
     before = a.book.order("o-1")
-    a.tps(an_order("o-1", quantity=9), offset=4)
+    a.places(an_order("o-1", quantity=9), offset=4)
     a.book.accepted(an_order("o-1", quantity=9), P)
     a.ignores()
     assert a.book.order("o-1") == before
 
 
 def test_of_two_records_with_one_id_the_first_is_the_order(a):
-    a.tps(an_order("o-1", quantity=1), offset=3)
-    a.tps(an_order("o-1", quantity=9), offset=4)
+    a.places(an_order("o-1", quantity=1), offset=3)
+    a.places(an_order("o-1", quantity=9), offset=4)
     assert a.book.order("o-1").quantity == 1
 
 
 def test_an_order_that_was_decided_before_all_we_know_is_not_called_undecided(a):
-    a.tps(an_order("o-1"), offset=900)
+    a.places(an_order("o-1"), offset=900)
     a.ignores("o-1")
     assert a.book.order("o-1") is None
     assert a.ids() == a.ids(status="accepted") == []
@@ -198,18 +198,18 @@ def test_an_order_that_was_decided_before_all_we_know_is_not_called_undecided(a)
 
 
 def test_a_rerouted_order_is_told_of_where_it_is_decided(a):
-    a.tps(an_order("o-1"), offset=5, misrouted=True)
+    a.places(an_order("o-1"), offset=5, misrouted=True)
     assert (a.book.order("o-1").partition, a.book.order("o-1").offset) == (P, 5)
     a.reroutes()
     assert (a.book.order("o-1").partition, a.book.order("o-1").offset) == (P + 1, None)
-    a.tps(an_order("o-1"), offset=77, at=LATER, partition=P + 1)
+    a.places(an_order("o-1"), offset=77, at=LATER, partition=P + 1)
     view = a.book.order("o-1")
     assert (view.status, view.partition, view.offset, view.accepted_at) == ("accepted", P + 1, 77, LATER)
 
 
 def test_where_an_order_belongs_outweighs_where_it_strayed_whichever_is_heard_first(a):
-    a.tps(an_order("o-1"), offset=77, partition=P + 1)
-    a.tps(an_order("o-1"), offset=5, misrouted=True)
+    a.places(an_order("o-1"), offset=77, partition=P + 1)
+    a.places(an_order("o-1"), offset=5, misrouted=True)
     a.reroutes()
     assert (a.book.order("o-1").partition, a.book.order("o-1").offset) == (P + 1, 77)
 
@@ -396,7 +396,7 @@ def test_what_the_history_decides_is_told_to_those_who_wait_for_it():
     assert [view.status for view in told] == ["reserved"]
 
 
-def tps(**ends):
+def spans_of(**ends):
     return {TopicPartition(topic, 0): Bounds(0, end) for topic, end in ends.items()}
 
 
@@ -410,7 +410,7 @@ def tps(**ends):
     ],
 )
 def test_what_one_partition_does_not_need_of_its_share_the_others_get(ends, last):
-    spans = last_records(tps(**ends), 100)
+    spans = last_records(spans_of(**ends), 100)
     assert {tp.topic: span.end - span.start for tp, span in spans.items()} == last
     assert all(span.end == ends[tp.topic] for tp, span in spans.items())
 
@@ -499,7 +499,7 @@ def test_any_thread_may_ask_while_one_writes():
     for asker in askers:
         asker.start()
     for n in range(2000):
-        a.tps(an_order(f"o-{n}"), offset=n)
+        a.places(an_order(f"o-{n}"), offset=n)
         a.reserves(f"o-{n}")
     done.set()
     for asker in askers:

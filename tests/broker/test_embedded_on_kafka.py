@@ -17,7 +17,7 @@ from campus.broker.data import Data
 from campus.broker.disk import FREE_BYTES_MIN, DiskFull
 from campus.broker.embedded import EmbeddedBroker
 from campus.broker.ending import StartFailed
-from campus.broker.resolve import settle
+from campus.broker.resolve import resolve
 from campus.config.settings import BrokerConfig
 from campus.kafka.clients import admin
 from tests.support.kafka import OneKafka, free_address, is_alive, kafka_tool
@@ -87,7 +87,7 @@ def soon(predicate: object) -> bool:
 
 
 @pytest.fixture
-def tp(tmp_path: Path) -> OneKafka:
+def shared_home(tmp_path: Path) -> OneKafka:
     """A port and a folder with nothing running yet."""
     return OneKafka(tmp_path / "data")
 
@@ -173,33 +173,33 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.long
-def test_of_two_processes_that_start_at_once_one_runs_it_and_both_use_it(tp: OneKafka) -> None:
-    processes = [a_process(tp), a_process(tp)]
+def test_of_two_processes_that_start_at_once_one_runs_it_and_both_use_it(shared_home: OneKafka) -> None:
+    processes = [a_process(shared_home), a_process(shared_home)]
     running = [settled(process) for process in processes]
     assert sorted(pid > 0 for pid in running) == [False, True]
-    make_topic(tp, "shared")
+    make_topic(shared_home, "shared")
     for process in processes:
         end(process)
     assert not any(map(is_alive, filter(None, running)))
 
 
-def test_a_killed_process_leaves_no_kafka_and_the_next_one_goes_on(tp: OneKafka) -> None:
-    process = a_process(tp)
+def test_a_killed_process_leaves_no_kafka_and_the_next_one_goes_on(shared_home: OneKafka) -> None:
+    process = a_process(shared_home)
     pid = settled(process)
-    make_topic(tp, "kept")
+    make_topic(shared_home, "kept")
     process.kill()
     process.wait()  # until it is dead it holds its claim, and whoever comes would use its Kafka
     # At once: the old Kafka still answers, and holds port and data for a moment.
     said: list[str] = []
-    broker = settle(
-        BrokerConfig(data_dir=tp.config.data_dir, start_timeout_s=90.0),
-        [tp.address],
-        say=said.append,
+    broker = resolve(
+        BrokerConfig(data_dir=shared_home.config.data_dir, start_timeout_s=90.0),
+        [shared_home.address],
+        log=said.append,
         stop=Event(),
     )
     assert broker is not None and broker.pid != pid
     assert not is_alive(pid)
-    assert "kept" in topics(tp)
+    assert "kept" in topics(shared_home)
     broker.stop(timeout_s=5)
     process.communicate()
 
@@ -223,7 +223,7 @@ def test_ctrl_c_at_the_terminal_does_not_reach_it(kafka: OneKafka) -> None:
 @pytest.mark.long
 def test_a_disk_that_fills_up_is_what_it_died_of(small_disk: Path) -> None:
     broker = OneKafka(small_disk / "data")
-    embedded = EmbeddedBroker(broker.config, broker.address, say=broker.said.append)
+    embedded = EmbeddedBroker(broker.config, broker.address, log=broker.said.append)
     embedded.start(Event())
     try:
         fill(small_disk)
@@ -247,8 +247,8 @@ def test_a_log_that_cannot_be_read_is_told_with_kafkas_own_words(own_broker: One
         own_broker.start()
 
 
-def test_a_java_that_is_told_nonsense_is_told_with_its_own_words(tp: OneKafka) -> None:
-    config = BrokerConfig(data_dir=tp.config.data_dir, heap="1m")
-    broker = EmbeddedBroker(config, free_address(), say=tp.said.append)
+def test_a_java_that_is_told_nonsense_is_told_with_its_own_words(shared_home: OneKafka) -> None:
+    config = BrokerConfig(data_dir=shared_home.config.data_dir, heap="1m")
+    broker = EmbeddedBroker(config, free_address(), log=shared_home.said.append)
     with pytest.raises(StartFailed, match="heap"):
         broker.start(Event())

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from campus.broker import fetch, jars
+from campus.broker import class_path as class_path_module
+from campus.broker import fetch
 from campus.broker.class_path import class_path
 from campus.broker.disk import DiskFull, NotWritable
 from campus.broker.fetch import JarUnreachable
@@ -69,7 +70,7 @@ class Asked:
 def repository(monkeypatch: pytest.MonkeyPatch) -> Repository:
     """Two jars are listed, and this has them."""
     listed = (a_jar("one", b"1"), a_jar("two", b"2"))
-    monkeypatch.setattr(jars, "KAFKA", listed)
+    monkeypatch.setattr(class_path_module, "KAFKA", listed)
     monkeypatch.setattr(fetch, "PAUSES_S", (0.0, 0.0))
     repository = Repository(one=b"1", two=b"2")
     monkeypatch.setattr(fetch, "MavenContext", repository)
@@ -82,7 +83,7 @@ def cache(tmp_path: Path) -> BrokerConfig:
 
 
 def taken(config: BrokerConfig, stop: Event | None = None) -> list[bytes]:
-    return [path.read_bytes() for path in class_path(config, say=lambda _: None, stop=stop or Event())]
+    return [path.read_bytes() for path in class_path(config, log=lambda _: None, stop=stop or Event())]
 
 
 def test_the_list_is_one_kafka_server_with_its_tools_apart() -> None:
@@ -96,7 +97,7 @@ def test_the_list_is_one_kafka_server_with_its_tools_apart() -> None:
 def test_what_is_listed_is_fetched_once(repository: Repository, cache: BrokerConfig) -> None:
     said: list[str] = []
     for _ in range(2):
-        class_path(cache, say=said.append, stop=Event())
+        class_path(cache, log=said.append, stop=Event())
     assert taken(cache) == [b"1", b"2"]
     assert sorted(repository.asked) == ["one", "two"]
     assert said == [f"fetching Apache Kafka 4.3.1 (2 jars, once) into {cache.cache_dir}/jars"]
@@ -184,7 +185,7 @@ def test_stop_calls_off_what_is_being_fetched(
             raise
 
     repository.trickle["two"] = trickle
-    class_path(cache, say=lambda _: None, stop=stop)
+    class_path(cache, log=lambda _: None, stop=stop)
     assert called_off.wait(10)
     assert not (tmp_path / "jars" / "two-1.0.jar").exists()
 

@@ -23,26 +23,26 @@ from campus.broker.embedded import EmbeddedBroker, NoAnswer
 from campus.broker.ending import PortTaken, StartFailed
 from campus.broker.errors import BrokerDied, NoBroker
 from campus.broker.java import JavaRefused
-from campus.broker.resolve import NotHere, NothingAnswers, broker_for, settle
+from campus.broker.resolve import NotHere, NothingAnswers, broker_for, resolve
 from campus.config.settings import BrokerConfig
 from tests.broker import fake_java
 from tests.support.kafka import free_address, is_alive
 
 HERE_TOO = Address("127.0.0.2", 9092)
 
-# A process that settles, says what it said, and holds what it got until it is killed or told to end.
-SETTLER = """
+# A process that resolves, says what it said, and holds what it got until it is killed or told to end.
+RESOLVER = """
 import sys
 from pathlib import Path
 from threading import Event
 from campus.broker import embedded
-from campus.broker.resolve import settle
+from campus.broker.resolve import resolve
 from campus.addresses import parse_addresses
 from campus.config.settings import BrokerConfig
 embedded.class_path = lambda *_, **__: ()
 config = BrokerConfig(data_dir=Path(sys.argv[2]), java=Path(sys.argv[3]))
-broker = settle(config, parse_addresses(sys.argv[1]), say=lambda line: print(line, flush=True), stop=Event())
-print("settled", broker.pid if broker else 0, flush=True)
+broker = resolve(config, parse_addresses(sys.argv[1]), log=lambda line: print(line, flush=True), stop=Event())
+print("resolved", broker.pid if broker else 0, flush=True)
 sys.stdin.read()
 if broker:
     broker.stop(timeout_s=5)
@@ -64,21 +64,21 @@ class Case:
         fixed = {"data_dir": self.data_dir, "java": self.java, "start_timeout_s": 20.0}
         return BrokerConfig(mode=mode, **{**fixed, **settings})  # type: ignore[arg-type]
 
-    def settle(self, mode: str = "auto", **settings: object) -> EmbeddedBroker | None:
-        broker = settle(self.config(mode, **settings), [self.address], say=self.said.append, stop=self.stop)
+    def resolve(self, mode: str = "auto", **settings: object) -> EmbeddedBroker | None:
+        broker = resolve(self.config(mode, **settings), [self.address], log=self.said.append, stop=self.stop)
         if broker is not None:
             self.brokers.append(broker)
         return broker
 
     def start(self, mode: str = "auto", **settings: object) -> EmbeddedBroker:
-        broker = self.settle(mode, **settings)
+        broker = self.resolve(mode, **settings)
         assert broker is not None
         return broker
 
     @contextmanager
     def process(self) -> Iterator["subprocess.Popen[str]"]:
-        """Another process that settles on the same address and data."""
-        command = [sys.executable, "-c", SETTLER, str(self.address), str(self.data_dir), str(self.java)]
+        """Another process that resolves on the same address and data."""
+        command = [sys.executable, "-c", RESOLVER, str(self.address), str(self.data_dir), str(self.java)]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
@@ -89,15 +89,15 @@ class Case:
                 process.stdin.close()
 
 
-def settled(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
+def resolved(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
     """The process id of the Kafka that it runs, or 0, and what it said."""
     assert process.stdout is not None
     said = []
     for line in process.stdout:
         said.append(line.rstrip())
-        if line.startswith("settled "):
+        if line.startswith("resolved "):
             return int(line.split()[1]), said
-    raise AssertionError(f"it did not settle: {said}")
+    raise AssertionError(f"it did not resolve: {said}")
 
 
 @pytest.fixture
@@ -166,14 +166,14 @@ def test_auto_starts_its_own_where_nothing_answers(case: Case) -> None:
 
 def test_auto_uses_a_kafka_that_answers_and_touches_nothing(case: Case) -> None:
     with foreign_kafka(case.address):
-        assert case.settle() is None
+        assert case.resolve() is None
     assert case.said == [f"using the Kafka that answers at {case.address}"]
     assert not case.data_dir.exists()
 
 
 def test_auto_does_not_use_what_is_no_kafka(case: Case) -> None:
     with no_kafka(case.address), pytest.raises(PortTaken) as taken:
-        case.settle()
+        case.resolve()
     assert str(taken.value) == (
         f"something that is no Kafka listens at {case.address}, where the embedded Kafka should run. Stop "
         "it, or choose another port with kafka.bootstrap_servers"
@@ -184,18 +184,18 @@ def test_auto_does_not_use_what_is_no_kafka(case: Case) -> None:
 @pytest.mark.parametrize("addresses", [[Address("kafka.invalid", 9092)], [Address("127.0.0.1", 1), HERE_TOO]])
 def test_auto_starts_nothing_for_what_cannot_be_here(case: Case, addresses: list[Address]) -> None:
     with pytest.raises(NothingAnswers, match=r"no Kafka answers at .*:.* within 0\.1 s"):
-        settle(case.config(start_timeout_s=0.1), addresses, say=case.said.append, stop=case.stop)
+        resolve(case.config(start_timeout_s=0.1), addresses, log=case.said.append, stop=case.stop)
     assert not case.data_dir.exists()
 
 
 def test_external_uses_what_answers(case: Case) -> None:
     with foreign_kafka(case.address):
-        assert case.settle("external") is None
+        assert case.resolve("external") is None
 
 
 def test_external_never_starts_one(case: Case) -> None:
     with pytest.raises(NothingAnswers) as nothing:
-        case.settle("external", start_timeout_s=0.1)
+        case.resolve("external", start_timeout_s=0.1)
     assert nothing.value.exit_code == 3
     assert not case.data_dir.exists()
 
@@ -206,23 +206,23 @@ def test_embedded_starts_its_own(case: Case) -> None:
 
 def test_embedded_does_not_use_another_kafka(case: Case) -> None:
     with foreign_kafka(case.address), pytest.raises(PortTaken, match=r"^another Kafka answers at "):
-        case.settle("embedded")
+        case.resolve("embedded")
 
 
 def test_embedded_needs_an_address_of_this_machine(case: Case) -> None:
     with pytest.raises(NotHere, match=r"not at kafka\.invalid:9092\. Set kafka\.bootstrap_servers to 127"):
-        settle(case.config("embedded"), [Address("kafka.invalid", 9092)], say=print, stop=case.stop)
+        resolve(case.config("embedded"), [Address("kafka.invalid", 9092)], log=print, stop=case.stop)
 
 
 def test_for_a_command_the_broker_lasts_as_long_as_the_block(case: Case) -> None:
-    with broker_for(case.config(), [case.address], say=case.said.append):
+    with broker_for(case.config(), [case.address], log=case.said.append):
         assert speaks_kafka(case.address)
     assert nothing_is_left(case)
 
 
 def test_stop_ends_the_wait_for_a_foreign_kafka(case: Case) -> None:
     case.stop.set()
-    assert case.settle("external") is None
+    assert case.resolve("external") is None
 
 
 # Several processes, and those that were killed
@@ -230,7 +230,7 @@ def test_stop_ends_the_wait_for_a_foreign_kafka(case: Case) -> None:
 
 def test_of_two_processes_one_starts_it_and_the_other_uses_it(case: Case) -> None:
     with case.process() as first, case.process() as second:
-        (one, said_one), (two, said_two) = settled(first), settled(second)
+        (one, said_one), (two, said_two) = resolved(first), resolved(second)
     assert (one == 0) != (two == 0)
     said = said_one if one == 0 else said_two
     assert said[-2].startswith("using the Kafka that ")
@@ -241,19 +241,19 @@ def test_a_second_one_on_the_same_data_is_refused(case: Case) -> None:
     case.start()
     other = free_address()
     with pytest.raises(DataInUse) as used:
-        settle(case.config(), [other], say=case.said.append, stop=case.stop)
+        resolve(case.config(), [other], log=case.said.append, stop=case.stop)
     assert str(used.value) == (
         f"{case.data_dir} is in use by the broker of process {os.getpid()}, at {case.address}. Use that one "
         "(kafka.bootstrap_servers, broker.mode: auto), stop it, or choose another folder with broker.data_dir"
     )
     with pytest.raises(DataInUse):
-        settle(case.config("embedded"), [other], say=case.said.append, stop=case.stop)
+        resolve(case.config("embedded"), [other], log=case.said.append, stop=case.stop)
     assert case.brokers[0].died() is None
 
 
 def test_after_a_killed_process_its_kafka_is_gone_and_a_new_one_is_started(case: Case) -> None:
     with case.process() as process:
-        pid, _ = settled(process)
+        pid, _ = resolved(process)
         process.kill()
         process.wait()
         # It may still answer, and must not be mistaken for a Kafka that will stay.
@@ -279,11 +279,11 @@ def test_a_kafka_that_is_being_stopped_is_not_used(case: Case) -> None:
     (case.data_dir / "owner.json").unlink()  # as its owner does first of all
     said: list[str] = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         said.append(line)
         broker.stop(timeout_s=5)  # and now that somebody waits, it goes on stopping
 
-    own = settle(case.config(), [case.address], say=say, stop=case.stop)
+    own = resolve(case.config(), [case.address], log=log, stop=case.stop)
     assert own is not None
     case.brokers.append(own)
     assert said[0] == f"another process is starting or stopping Kafka at {case.address}; waiting for it"
@@ -297,11 +297,11 @@ def test_a_process_that_waits_for_another_heeds_stop(case: Case) -> None:
     assert claim.take(case.address)
     told = threading.Event()
 
-    def say(_: str) -> None:
+    def log(_: str) -> None:
         told.set()
         case.stop.set()
 
-    assert settle(case.config(), [case.address], say=say, stop=case.stop) is None
+    assert resolve(case.config(), [case.address], log=log, stop=case.stop) is None
     assert told.is_set()
     claim.release()
 
@@ -312,7 +312,7 @@ def test_a_process_that_waits_for_another_heeds_stop(case: Case) -> None:
 def test_a_kafka_that_dies_in_its_start_tells_why(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KAFKA", "dies:2026-11-22 19:17:28 ERROR It is like this (Kafka$)\n")
     with pytest.raises(StartFailed) as failed:
-        case.settle()
+        case.resolve()
     assert str(failed.value) == (
         f"Kafka ended while it was starting: It is like this. All of it is in {case.data_dir}/broker.log"
     )
@@ -322,7 +322,7 @@ def test_a_kafka_that_dies_in_its_start_tells_why(case: Case, monkeypatch: pytes
 def test_a_format_that_fails_leaves_no_half_made_data(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KAFKA", "cannot format")
     with pytest.raises(StartFailed, match="the tool says why"):
-        case.settle()
+        case.resolve()
     assert not Data(case.data_dir).is_formatted()
     monkeypatch.delenv("FAKE_KAFKA")
     assert case.start().died() is None
@@ -331,14 +331,14 @@ def test_a_format_that_fails_leaves_no_half_made_data(case: Case, monkeypatch: p
 def test_a_kafka_that_does_not_answer_in_time_is_ended(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KAFKA", "silent")
     with pytest.raises(NoAnswer, match=r"did not answer at .* within 0\.3 s.*raise broker\.start_timeout_s"):
-        case.settle(start_timeout_s=0.3)
+        case.resolve(start_timeout_s=0.3)
     assert nothing_is_left(case)
 
 
 def test_stop_ends_a_start(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KAFKA", "silent")
     threading.Timer(0.5, case.stop.set).start()
-    assert case.settle() is None
+    assert case.resolve() is None
     assert nothing_is_left(case)
 
 
@@ -352,7 +352,7 @@ def test_a_kafka_that_recovers_says_that_it_takes_longer(case: Case, monkeypatch
 
 def test_a_java_that_is_not_there_leaves_nothing(case: Case) -> None:
     with pytest.raises(JavaRefused):
-        case.settle(java=Path("/no/java"))
+        case.resolve(java=Path("/no/java"))
     assert nothing_is_left(case)
 
 
@@ -360,14 +360,14 @@ def test_damaged_data_is_refused_before_anything_runs(case: Case) -> None:
     case.start().stop(timeout_s=5)
     (case.data_dir / "kafka" / "meta.properties").write_bytes(b"\x00\xff garbage")
     with pytest.raises(DataDamaged):
-        case.settle()
+        case.resolve()
     assert nothing_is_left(case)
 
 
 def test_a_full_disk_is_told_before_anything_runs(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "is_full", lambda _: True)
     with pytest.raises(DiskFull, match=r"MiB free, Kafka wants 64"):
-        case.settle()
+        case.resolve()
     assert nothing_is_left(case)
 
 
@@ -377,14 +377,14 @@ def test_a_disk_that_fills_up_in_the_start_is_told(case: Case, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(DiskFull):
-        case.settle()
+        case.resolve()
 
 
 def test_a_data_folder_that_cannot_be_written_is_told(case: Case) -> None:
     case.data_dir.parent.mkdir(exist_ok=True)
     case.data_dir.touch()
     with pytest.raises(NotWritable, match=r"the folder .*/data cannot be written \(File exists\)"):
-        case.settle()
+        case.resolve()
 
 
 def test_every_reason_for_no_broker_ends_the_process_with_3_and_a_death_does_not() -> None:

@@ -97,12 +97,12 @@ def test_the_figures_are_those_of_kafkas_own_command(kafka, campus):
     here = campus({"roles.inventory.stock": {"pizza": 9, "burger": 9, "salad": 9}})
     everything = here.start_up("--all")
     for item in ("pizza", "burger", "salad"):
-        order(here.door, item)
+        order(here.endpoint, item)
     everything.says("claimed partitions")
     everything.stops()
     only_orders = here.start_up("--role", "producer")
     for item in ("pizza", "burger", "salad", "pizza"):
-        assert order(here.door, item).status == 202
+        assert order(here.endpoint, item).status == 202
     only_orders.stops()
     done = here.run("lag", "--json", "--samples", "2", "--interval", "0.2")
     assert done.returncode == 0, done.stderr

@@ -59,7 +59,7 @@ def test_a_member_is_told_with_its_host_and_what_it_holds():
     member = group.holder(TopicPartition("orders", 1))
     assert (member.client_id, member.host) == ("somebody", "10.0.0.1")
     assert group.holder(TopicPartition("orders", 2)) is None
-    assert group.tps == {TP, TopicPartition("orders", 1)}
+    assert group.partitions == {TP, TopicPartition("orders", 1)}
 
 
 def test_a_member_that_has_been_given_nothing_yet_holds_nothing():

@@ -234,7 +234,7 @@ def test_while_the_group_is_active_nothing_is_moved_and_its_members_are_named(wo
 def test_whoever_joins_at_the_last_moment_is_heard(worked):
     with admin(worked.kafka) as client:
         group = group_named(client, worked.roles["analytics"].group)
-        plan = reset.planned(client, group, group.tps, reset.parse_target("earliest"))
+        plan = reset.planned(client, group, group.partitions, reset.parse_target("earliest"))
         reader = GroupConsumer(
             worked.kafka, topic=worked.topics.journal_topic, group=group.name, client_id="late"
         )
@@ -307,7 +307,7 @@ def test_the_replay_demonstration(campus):
     here = campus()
     program = here.start_up("--all")
     for item in ITEMS:
-        assert order(here.door, item).status == 202
+        assert order(here.endpoint, item).status == 202
     refused = here.run("reset", "--group", here.config.roles["analytics"].group, "--to", "earliest")
     assert refused.returncode == 1
     assert "is active: analytics at 127.0.0.1" in refused.stderr

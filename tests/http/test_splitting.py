@@ -83,17 +83,17 @@ def test_who_comes_in_while_the_server_stops_is_refused_and_may_not_go_on():
     assert wire.written.endswith(b"<end>")
 
 
-def cut(whole, tps):
-    edges = [0, *sorted({tp % (len(whole) + 1) for tp in tps}), len(whole)]
+def cut(whole, positions):
+    edges = [0, *sorted({at % (len(whole) + 1) for at in positions}), len(whole)]
     return [whole[begin:end] for begin, end in pairwise(edges) if begin < end]
 
 
 @given(
     st.lists(st.sampled_from(MESSAGES + TOO_MUCH), max_size=5), st.lists(st.integers(0, 20_000), max_size=12)
 )
-def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, tps):
+def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, positions):
     whole = b"".join(messages)
-    assert answers(cut(whole, tps)) == answers([whole] if whole else [])
+    assert answers(cut(whole, positions)) == answers([whole] if whole else [])
 
 
 @given(st.lists(st.sampled_from(MESSAGES + TOO_MUCH), min_size=1, max_size=2))
@@ -109,9 +109,9 @@ def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
 )
 @example([a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")])  # between good URL and bad
 def test_bytes_that_were_changed_on_the_way_are_answered_or_refused_and_cut_as_you_like(
-    messages, changes, tps
+    messages, changes, positions
 ):
     whole = bytearray(b"".join(messages))
-    for tp, byte in changes:
-        whole[tp % len(whole)] = byte
-    assert answers(cut(bytes(whole), tps)) == answers([bytes(whole)])
+    for at, byte in changes:
+        whole[at % len(whole)] = byte
+    assert answers(cut(bytes(whole), positions)) == answers([bytes(whole)])

@@ -114,7 +114,7 @@ def test_a_system_that_met_everything_replays_identically_at_work_and_at_rest(ca
     here.start_up("--role", "producer", "--role", "analytics")
     stays, dies = here.start_up("--role", "inventory"), here.start_up("--role", "inventory")
     soon(lambda: "claimed" in stays.output and "claimed" in dies.output)
-    crowd = Crowd(here.door, one_each(1_000_000))
+    crowd = Crowd(here.endpoint, one_each(1_000_000))
     soon(lambda: len(crowd.accepted) > 200)
     cancel(config, crowd.accepted[:10])
     at_work = here.run("replay", "--json")

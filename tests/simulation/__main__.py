@@ -31,7 +31,7 @@ def main() -> int:
 
 def tell(seed: int) -> int:
     try:
-        told = run_seed(seed, say=print)
+        told = run_seed(seed, log=print)
     except FailedSeed as failed:
         print(failed)
         return 1

@@ -127,10 +127,10 @@ class Inventory(Instance):
             world.names,
             group=member,
             history=HistoryPort(world, self),
-            log=WriterPort(world, self),
+            appender=WriterPort(world, self),
             snapshots=self.snapshots(world.names.inventory_snapshots_topic),
             records_max=world.random.choice(RECORDS_MOST),
-            say=lambda _: None,
+            log=lambda _: None,
             clock=world.clock,
             new_owner_id=lambda: world.new_owner_id(self),
         )
@@ -156,7 +156,7 @@ class Analytics(Instance):
             history=HistoryPort(world, self),
             snapshots=self.snapshots(world.names.analytics_snapshots_topic),
             records_max=world.random.choice(RECORDS_MOST),
-            say=lambda _: None,
+            log=lambda _: None,
             clock=world.clock,
         )
         return member

@@ -293,12 +293,12 @@ def _with_appends(
             return instead(self.owner, self.log.append, records)
 
     def decide_and_write_so(self: Owner, polled: Any, stop: Any) -> None:
-        log = self._log
-        self._log = Detour(self, log)
+        log = self._appender
+        self._appender = Detour(self, log)
         try:
             decide_and_write(self, polled, stop)
         finally:
-            self._log = log
+            self._appender = log
 
     patch.setattr(Owner, "_decide_and_write", decide_and_write_so)
 

@@ -26,12 +26,12 @@ class Told:
 
 
 def run_seed(
-    seed: int, odds: Mapping[str, float] | None = None, *, say: Callable[[str], None] | None = None
+    seed: int, odds: Mapping[str, float] | None = None, *, log: Callable[[str], None] | None = None
 ) -> Told:
     """Raises FailedSeed."""
     with _silence():
         try:
-            world = World(Random(seed), odds, say).run()
+            world = World(Random(seed), odds, log).run()
             findings = judge(world)
         except Violation as why:
             raise FailedSeed(seed, why) from why

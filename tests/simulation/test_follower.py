@@ -42,7 +42,7 @@ class AnAnalytics:
                 clock=lambda: self.clock_s,
             ),
             records_max=1000,
-            say=self.said.append,
+            log=self.said.append,
             clock=lambda: self.clock_s,
         )
 

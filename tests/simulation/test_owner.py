@@ -59,7 +59,7 @@ class AnInventory:
             TOPICS,
             group=self.group,
             history=self.history,
-            log=log,
+            appender=log,
             snapshots=Snapshots(
                 log,
                 TOPICS.inventory_snapshots_topic,
@@ -68,7 +68,7 @@ class AnInventory:
                 clock=lambda: self.clock_s,
             ),
             records_max=1000,
-            say=self.said.append,
+            log=self.said.append,
             clock=lambda: self.clock_s,
             new_owner_id=lambda: f"owner-{next(OWNER_IDS)}",
             **options,

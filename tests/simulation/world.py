@@ -45,10 +45,10 @@ class World:
         self,
         random: Random,
         odds: Mapping[str, float] | None = None,
-        say: Callable[[str], None] | None = None,
+        log: Callable[[str], None] | None = None,
     ) -> None:
         """`odds`: of these faults and no others."""
-        self.random, self._say = random, say
+        self.random, self._log = random, log
         self.partitions = random.choice((1, 2, 2, 3))
         self.names = TopicsConfig(partitions=self.partitions)
         self.clock = Clock()
@@ -268,6 +268,6 @@ class World:
         return TopicPartition(self.random.choice(names), self.random.randrange(self.partitions))
 
     def tell(self, what: str, who: Instance | None = None) -> None:
-        if self._say:
+        if self._log:
             name = f"{type(who).__name__.lower()} {who.number} " if who else ""
-            self._say(f"{self.clock.ms:>8} ms {'  ' * self._pauses}{name}{what}")
+            self._log(f"{self.clock.ms:>8} ms {'  ' * self._pauses}{name}{what}")

@@ -76,8 +76,8 @@ def test_it_is_ready_when_kafka_answers_and_stops_it_at_the_end(running: Running
 
 def test_it_beats_while_kafka_runs(running: Running) -> None:
     assert running.is_ready()
-    before_s = running.role.health().beat_at_s
-    assert wait_until(lambda: running.role.health().beat_at_s > before_s, Event(), timeout_s=10)
+    before_s = running.role.health().heartbeat_at_s
+    assert wait_until(lambda: running.role.health().heartbeat_at_s > before_s, Event(), timeout_s=10)
 
 
 def test_it_crashes_when_its_kafka_dies_and_the_next_one_starts_it_again(
@@ -105,8 +105,8 @@ def test_a_second_process_uses_it_and_never_starts_one(running: Running, config:
     running.stop.set()
     assert running.ends()
     assert second.role.health().doing == "using a Kafka that runs elsewhere"
-    before_s = second.role.health().beat_at_s
-    assert wait_until(lambda: second.role.health().beat_at_s > before_s, Event(), timeout_s=10)
+    before_s = second.role.health().heartbeat_at_s
+    assert wait_until(lambda: second.role.health().heartbeat_at_s > before_s, Event(), timeout_s=10)
     assert not answers(config)
     second.stop.set()
     assert second.ends() and second.error is None

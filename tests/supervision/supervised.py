@@ -1,6 +1,6 @@
 """A world for a supervisor: its clock, its queue of words and its roles, driven by a script, with no sleep.
 
-The supervisor under test is the real one and its threads are real. It waits by `words.get(timeout=…)`,
+The supervisor under test is the real one and its threads are real. It waits by `commands.get(timeout=…)`,
 and here that is `World.get`: it moves the clock to the next thing in the script, lets it happen, and
 returns only when the thread that it happens to has answered. So a run is the same each time, and takes
 no longer than its threads take to start. Every wait is a chance to check what must hold at any moment.
@@ -60,7 +60,7 @@ class World:
         self._habits: dict[str, Habits] = {}
         self._script: list[tuple[float, int, str, str, BaseException | None]] = []
         self._entered: Counter[str] = Counter()
-        self._words: SimpleQueue[str] = SimpleQueue()
+        self._commands: SimpleQueue[str] = SimpleQueue()
         self._order = count()  # of what happens at the same time
         self._looks = 0
         self._failed_builds = 0  # whose word has not been handed on
@@ -86,7 +86,7 @@ class World:
             children,
             self.policy,
             shutdown_s=self.shutdown_s,
-            words=self,  # type: ignore[arg-type]
+            commands=self,  # type: ignore[arg-type]
             clock=lambda: self.now_s,
             random=self.random,
         )
@@ -113,7 +113,7 @@ class World:
     # The queue of words, as the supervisor and its threads see it
 
     def put(self, word: str) -> None:
-        self._words.put(word)
+        self._commands.put(word)
 
     def get(self, timeout: float) -> str:
         assert timeout >= 0
@@ -124,7 +124,7 @@ class World:
         self.each_look()
         if self._failed_builds:
             self._failed_builds -= 1
-            return self._words.get(timeout=PATIENCE_S)
+            return self._commands.get(timeout=PATIENCE_S)
         self._plan_returns_of_the_stopped()
         until_s = self.now_s + timeout
         while self._script and self._script[0][0] <= until_s:
@@ -152,7 +152,7 @@ class World:
             role.silent_from_s = self.now_s
         else:
             role.orders.put(error)
-            return self._words.get(timeout=PATIENCE_S)
+            return self._commands.get(timeout=PATIENCE_S)
         return None
 
     def _builder(self, name: str) -> Callable[[], "FakeRole"]:

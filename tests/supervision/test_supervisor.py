@@ -170,10 +170,10 @@ def test_a_system_without_threads_to_spare_is_a_crash(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("campus.supervision.worker.Thread.start", refuse)
-    words: SimpleQueue[str] = SimpleQueue()
+    commands: SimpleQueue[str] = SimpleQueue()
     policy = RestartPolicy(max_restarts=0)
     children = [Child("http", lambda: pytest.fail("there is no thread to build it in"))]
-    assert Supervisor(children, policy, shutdown_s=1.0, words=words).run().exit_code == 1
+    assert Supervisor(children, policy, shutdown_s=1.0, commands=commands).run().exit_code == 1
     assert "http crashed (RuntimeError: can't start new thread)" in lines.messages[0]
 
 
@@ -199,17 +199,17 @@ def test_a_health_that_raised_is_forgotten_after_the_restart():
 
 
 def test_while_it_is_built_anew_a_child_is_neither_ready_nor_silent_as_its_last_life_was():
-    words: SimpleQueue[str] = SimpleQueue()
+    commands: SimpleQueue[str] = SimpleQueue()
     go_on = Event()
     worker = Worker(
         Child("http", lambda: pytest.fail(str(go_on.wait(20)))), Crashes(RestartPolicy(), Random(1)), 0.0
     )
     worker.state, worker.ready = State.BACKOFF, True
-    worker.start(words, 100.0)
+    worker.start(commands, 100.0)
     assert worker.life and worker.look(worker.life, 101.0) == 1.0
     assert not worker.ready
     go_on.set()
-    assert words.get(timeout=20) == "look"
+    assert commands.get(timeout=20) == "look"
 
 
 # Restart intensity and backoff
@@ -467,22 +467,22 @@ def test_every_state_is_in_the_table_and_can_be_reached():
 def test_two_children_of_one_name_are_refused():
     child = Child("http", lambda: pytest.fail("never"))
     with pytest.raises(AssertionError, match="two children of one name"):
-        Supervisor([child, child], RestartPolicy(), shutdown_s=1.0, words=SimpleQueue())
+        Supervisor([child, child], RestartPolicy(), shutdown_s=1.0, commands=SimpleQueue())
 
 
 def test_with_the_real_queue_and_clock_it_runs_and_stops():
-    words: SimpleQueue[str] = SimpleQueue()
+    commands: SimpleQueue[str] = SimpleQueue()
     stopped = []
 
     class AsksToStop:
         def run(self, stop: Event) -> None:
-            words.put("stop")
+            commands.put("stop")
             stopped.append(stop.wait(20))
 
         def health(self) -> Health:
-            return Health(ready=True, doing="working", beat_at_s=time.monotonic())
+            return Health(ready=True, doing="working", heartbeat_at_s=time.monotonic())
 
-    supervisor = Supervisor([Child("http", AsksToStop)], RestartPolicy(), shutdown_s=20.0, words=words)
+    supervisor = Supervisor([Child("http", AsksToStop)], RestartPolicy(), shutdown_s=20.0, commands=commands)
     assert supervisor.run() == ExitResult(0, "stopped as asked")
     assert stopped == [True]
 
@@ -493,13 +493,13 @@ def test_with_the_real_queue_and_clock_it_runs_and_stops():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_puts_a_word_on_the_queue_and_does_nothing_else(number: signal.Signals):
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    words: SimpleQueue[str] = SimpleQueue()
+    commands: SimpleQueue[str] = SimpleQueue()
     try:
-        install_signals(words)
+        install_signals(commands)
         os.kill(os.getpid(), number)
-        assert words.get(timeout=10) == "stop"
+        assert commands.get(timeout=10) == "stop"
         with pytest.raises(Empty):
-            words.get_nowait()
+            commands.get_nowait()
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

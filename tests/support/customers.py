@@ -32,8 +32,8 @@ class Answer:
     body: Any
 
 
-def order(door: Address, item: str = "pizza", quantity: int = 1, user_id: str = "ana") -> Answer:
-    with closing(http.client.HTTPConnection(door.host, door.port, timeout=ANSWER_S)) as connection:
+def order(endpoint: Address, item: str = "pizza", quantity: int = 1, user_id: str = "ana") -> Answer:
+    with closing(http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=ANSWER_S)) as connection:
         body = json.dumps({"user_id": user_id, "item": item, "quantity": quantity})
         connection.request("POST", "/order", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -50,7 +50,7 @@ def one_each(count: int) -> list[str]:
 class Crowd:
     """Orders a portion of each item, in the background. What it has heard so far can be read at any time."""
 
-    door: Address
+    endpoint: Address
     items: Sequence[str]
     accepted: list[str] = field(default_factory=list)
     accepted_at_s: list[float] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Crowd:
         await asyncio.gather(*(self._customer(items) for _ in range(CONNECTIONS)))
 
     async def _customer(self, items: Iterable[str]) -> None:
-        connection = _Connection(self.door)
+        connection = _Connection(self.endpoint)
         try:
             for item in items:
                 while not self.goes_home and not await self._is_accepted(connection, item):
@@ -103,13 +103,13 @@ class Crowd:
 class _Connection:
     """Kept from order to order, until one of the two closes it."""
 
-    def __init__(self, door: Address) -> None:
-        self._door = door
+    def __init__(self, endpoint: Address) -> None:
+        self._endpoint = endpoint
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def open(self) -> None:
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self._door.host, self._door.port)
+            self._streams = await asyncio.open_connection(self._endpoint.host, self._endpoint.port)
 
     def close(self) -> None:
         if self._streams is not None:

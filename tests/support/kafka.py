@@ -40,7 +40,7 @@ class OneKafka:
         return self._broker.pid
 
     def start(self) -> None:
-        broker = EmbeddedBroker(self.config, self.address, say=self.said.append)
+        broker = EmbeddedBroker(self.config, self.address, log=self.said.append)
         broker.start(Event())
         self._broker = broker
 
@@ -84,8 +84,8 @@ def is_alive(pid: int) -> bool:
 def kafka_tool(kafka: OneKafka, tool: str, *arguments: str) -> str:
     """What one of Kafka's own tools prints: `kafka_tool(kafka, "TopicCommand", "--list")`."""
     stop = Event()
-    jars = class_path(kafka.config, say=print, stop=stop)
-    tools = tools_jar(kafka.config, say=print, stop=stop)
+    jars = class_path(kafka.config, log=print, stop=stop)
+    tools = tools_jar(kafka.config, log=print, stop=stop)
     command = [
         str(find_java(None).path),
         "-XX:TieredStopAtLevel=1",

@@ -35,13 +35,13 @@ class Campus:
     ) -> None:
         """`settings`: by dotted key, on top of a port that is free and groups that begin with the prefix."""
         self.folder = folder
-        self.door = free_address()
+        self.endpoint = free_address()
         self.file = folder / "config.yaml"
         ours = {
             "kafka.bootstrap_servers": bootstrap_servers,
             "broker.start_timeout_s": PATIENCE_S,
             "topics.prefix": prefix,
-            "roles.producer.port": self.door.port,
+            "roles.producer.port": self.endpoint.port,
             "roles.inventory.group": f"{prefix}inventory-service",
             "roles.analytics.group": f"{prefix}analytics-service",
         }

@@ -26,13 +26,13 @@ class Slow:
     """Is interrupted when it is told to stop, and takes its time all the same."""
 
     def __init__(self, ends: threading.Event) -> None:
-        self._ends, self._pulse = ends, Heartbeat()
+        self._ends, self._heartbeat = ends, Heartbeat()
 
     def health(self):
-        return self._pulse.health()
+        return self._heartbeat.health()
 
     def run(self, stop: threading.Event) -> None:
-        self._pulse.now("works", ready=True)
+        self._heartbeat.now("works", ready=True)
         stop.wait()
         _thread.interrupt_main()
         threading.Event().wait(0.3)  # what it would still do

@@ -39,7 +39,7 @@ def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
 ) -> None:
     here = campus({"roles.producer.ack_timeout_s": 1.0}, on=own_broker)
     program = here.start_up("--all")
-    crowd = Crowd(here.door, one_each(MORE_THAN_CAN_BE_PLACED))
+    crowd = Crowd(here.endpoint, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 1000)
     ends(own_broker)
     soon(lambda: len(crowd.refused) > 0)
@@ -64,7 +64,7 @@ def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
 
 def test_its_own_kafka_that_is_killed_is_started_again(alone: Campus) -> None:
     program = alone.start_up("--all")
-    crowd = Crowd(alone.door, one_each(MORE_THAN_CAN_BE_PLACED))
+    crowd = Crowd(alone.endpoint, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 1000)
     os.kill(int(program.says(r"is ready at .* \(process (\d+)\)")[1]), signal.SIGKILL)
     program.says(r"WARNING  broker crashed \(Kafka was ended by signal 9 .*; again in 0\.\d s")
@@ -130,11 +130,11 @@ def test_a_role_that_throws_is_back_within_a_second_with_nothing_lost(
     here = campus()
     with supervised(here) as endings:
         soon(lambda: "orders: POST" in caplog.text)
-        crowd = Crowd(here.door, one_each(1000)).wait(within_s=60)
+        crowd = Crowd(here.endpoint, one_each(1000)).wait(within_s=60)
         soon(lambda: f"{role} is back" in caplog.text)
         totals = audited(here.config, accepted=crowd.accepted).summed_totals()
         assert (totals.reserved, totals.orders) == (400, 1000)
-        assert order(here.door).status == 202
+        assert order(here.endpoint).status == 202
     assert endings == [ExitResult(0, "stopped as asked")]
     told = [record for record in caplog.records if "crashed" in record.message or "is back" in record.message]
     assert [record.levelname for record in told] == ["WARNING", "INFO"]

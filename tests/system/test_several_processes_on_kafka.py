@@ -32,7 +32,7 @@ def test_a_broker_a_door_two_inventories_and_analytics_work_together(alone: Camp
     ]
     analytics, first, second, _ = others
     soon(lambda: set(claimed(first)) | set(claimed(second)) == {0, 1, 2, 3} and claimed(second) != [])
-    crowd = Crowd(alone.door, one_each(1000)).wait(within_s=60)
+    crowd = Crowd(alone.endpoint, one_each(1000)).wait(within_s=60)
     totals = audited(alone.config, accepted=crowd.accepted).summed_totals()
     assert (totals.reserved, totals.orders) == (400, 1000)
     for program in reversed(others):
@@ -49,7 +49,7 @@ def test_the_partitions_of_a_killed_inventory_are_taken_over_in_time_with_the_st
     here.start_up("--role", "producer", "--role", "analytics")
     stays, dies = here.start_up("--role", "inventory"), here.start_up("--role", "inventory")
     soon(lambda: len(claimed(dies)) == 2)
-    crowd = Crowd(here.door, one_each(1_000_000))
+    crowd = Crowd(here.endpoint, one_each(1_000_000))
     soon(lambda: len(crowd.accepted) > 1000)
     before = len(claimed(stays))
     dies.kill()
@@ -99,7 +99,7 @@ def test_two_roles_in_one_process_and_a_third_in_none(campus: MakeCampus) -> Non
     here = campus()
     program = here.start_up("--role", "producer", "--role", "inventory")
     program.says("CampusKafka is up: inventory, producer, on Kafka at")
-    crowd = Crowd(here.door, one_each(20)).wait(within_s=60)
+    crowd = Crowd(here.endpoint, one_each(20)).wait(within_s=60)
     assert audited(here.config, accepted=crowd.accepted).summed_totals().reserved == 20
     program.stops()
     assert "final report" not in program.output

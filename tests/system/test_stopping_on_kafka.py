@@ -24,7 +24,7 @@ def test_a_signal_during_load_stops_it_in_order_and_every_order_it_took_is_answe
 ) -> None:
     here = campus()
     program = here.start_up("--all")
-    crowd = Crowd(here.door, one_each(MORE_THAN_CAN_BE_PLACED))
+    crowd = Crowd(here.endpoint, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 500)
     program.send(number)
     assert program.ends(within_s=SHUTDOWN_S + EXIT_S) == 0
@@ -38,7 +38,7 @@ def test_a_signal_during_load_stops_it_in_order_and_every_order_it_took_is_answe
 def test_with_ack_none_too_whatever_it_took_is_in_the_log_when_it_has_stopped(campus: MakeCampus) -> None:
     here = campus({"roles.producer.ack": "none"})
     program = here.start_up("--role", "producer")
-    crowd = Crowd(here.door, one_each(MORE_THAN_CAN_BE_PLACED))
+    crowd = Crowd(here.endpoint, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 500)
     program.stops(within_s=SHUTDOWN_S + EXIT_S)
     crowd.goes_home = True
@@ -49,7 +49,7 @@ def test_with_ack_none_too_whatever_it_took_is_in_the_log_when_it_has_stopped(ca
 def test_what_it_had_not_decided_when_it_stopped_is_decided_at_the_next_start(campus: MakeCampus) -> None:
     here = campus({"roles.inventory.processing_delay_s": 0.02})
     program = here.start_up("--all")
-    crowd = Crowd(here.door, one_each(500)).wait(within_s=PATIENCE_S)
+    crowd = Crowd(here.endpoint, one_each(500)).wait(within_s=PATIENCE_S)
     program.stops(within_s=SHUTDOWN_S + EXIT_S)
     assert len(crowd.accepted) == 500
     here.start_up("--all", "--set", "roles.inventory.processing_delay_s=0")
@@ -83,7 +83,7 @@ def test_it_stops_at_once_while_it_waits_for_a_kafka_elsewhere(alone: Campus) ->
 @pytest.mark.long
 def test_its_kafka_ends_with_it_also_when_it_is_killed(alone: Campus) -> None:
     program = alone.start_up("--all")
-    answer = order(alone.door)
+    answer = order(alone.endpoint)
     assert answer.status == 202
     program.kill()
     soon(lambda: alone.processes() == [])
@@ -97,7 +97,7 @@ def test_its_kafka_ends_with_it_also_when_it_is_killed(alone: Campus) -> None:
 def test_it_stops_in_order_without_a_broker(own_broker: OneKafka, campus: MakeCampus) -> None:
     here = campus(on=own_broker)
     program = here.start_up("--all")
-    assert order(here.door).status == 202
+    assert order(here.endpoint).status == 202
     program.says("claimed partitions 0, 1, 2, 3")
     own_broker.stop()
     program.says(r"inventory .*waiting for the broker")

@@ -34,14 +34,14 @@ def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_check_finds_all_well_while_it_runs(running: Campus) -> None:
     done = running.run("check")
     assert done.returncode == 0, done.stdout
-    assert f"a CampusKafka takes orders at {running.door}" in done.stdout
+    assert f"a CampusKafka takes orders at {running.endpoint}" in done.stdout
 
 
 # One order at a time
 
 
 def test_an_order_is_accepted_and_then_reserved(running: Campus) -> None:
-    answer = order(running.door, "pizza", 2, "ana")
+    answer = order(running.endpoint, "pizza", 2, "ana")
     assert (answer.status, answer.body["status"]) == (202, "accepted")
     reserved = outcome(running.config, answer.body["order_id"])
     assert isinstance(reserved, InventoryReserved)
@@ -50,7 +50,7 @@ def test_an_order_is_accepted_and_then_reserved(running: Campus) -> None:
 
 
 def test_an_order_for_more_than_there_is_fails_and_takes_nothing(running: Campus) -> None:
-    too_many, enough = order(running.door, "burger", 101), order(running.door, "burger", 100)
+    too_many, enough = order(running.endpoint, "burger", 101), order(running.endpoint, "burger", 100)
     failed = outcome(running.config, too_many.body["order_id"])
     assert isinstance(failed, InventoryFailed)
     assert (failed.reason, failed.remaining) == ("insufficient_stock", 100)
@@ -60,7 +60,7 @@ def test_an_order_for_more_than_there_is_fails_and_takes_nothing(running: Campus
 
 
 def test_an_order_for_what_was_never_in_stock_is_accepted_and_fails(running: Campus) -> None:
-    answer = order(running.door, "caviar")
+    answer = order(running.endpoint, "caviar")
     assert answer.status == 202
     failed = outcome(running.config, answer.body["order_id"])
     assert isinstance(failed, InventoryFailed)
@@ -69,7 +69,7 @@ def test_an_order_for_what_was_never_in_stock_is_accepted_and_fails(running: Cam
 
 def test_a_wrong_order_is_refused_by_the_name_of_its_field_and_not_placed(running: Campus) -> None:
     placed = len(order_ids(running.config))
-    answer = order(running.door, "pizza", 0)
+    answer = order(running.endpoint, "pizza", 0)
     assert answer.status == http.client.UNPROCESSABLE_ENTITY
     assert "quantity" in str(answer.body)
     assert len(order_ids(running.config)) == placed
@@ -108,7 +108,11 @@ def test_a_refused_order_is_told_with_the_reason(running: Campus) -> None:
 def test_the_report_comes_every_so_often_and_adds_up_at_the_end(campus: MakeCampus) -> None:
     here = campus({"roles.analytics.report_every_s": 0.5})
     program = here.start_up("--all")
-    accepted = [order(here.door, "pizza", 60), order(here.door, "pizza", 60), order(here.door, "sushi")]
+    accepted = [
+        order(here.endpoint, "pizza", 60),
+        order(here.endpoint, "pizza", 60),
+        order(here.endpoint, "sushi"),
+    ]
     soon(lambda: len(outcomes(here.config)) == len(accepted))
     program.says(r"(?s)(── report ─.*){2}Total orders +3\n")
     program.stops()
@@ -122,7 +126,7 @@ def test_the_report_comes_every_so_often_and_adds_up_at_the_end(campus: MakeCamp
 def test_orders_that_nobody_waits_for_are_decided_all_the_same(campus: MakeCampus) -> None:
     here = campus({"roles.producer.ack": "none"})
     here.start_up("--all")
-    crowd = Crowd(here.door, one_each(40)).wait(within_s=60)
+    crowd = Crowd(here.endpoint, one_each(40)).wait(within_s=60)
     findings = audited(here.config, accepted=crowd.accepted)
     assert findings.summed_totals().reserved == 40
 

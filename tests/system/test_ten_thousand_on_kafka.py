@@ -23,7 +23,7 @@ def all_portions_went(totals: Totals) -> bool:
 def test_of_ten_thousand_orders_four_hundred_are_reserved(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--all")
-    crowd = Crowd(here.door, one_each(ORDERS)).wait(within_s=WITHIN_S)
+    crowd = Crowd(here.endpoint, one_each(ORDERS)).wait(within_s=WITHIN_S)
     assert (crowd.unanswered, crowd.refused) == (0, [])
     totals = audited(here.config, accepted=crowd.accepted).summed_totals()
     assert all_portions_went(totals)
@@ -36,7 +36,7 @@ def test_of_ten_thousand_orders_four_hundred_are_reserved(campus: MakeCampus) ->
 def test_the_same_when_it_is_killed_in_the_middle_and_started_again(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--all")
-    crowd = Crowd(here.door, one_each(ORDERS))
+    crowd = Crowd(here.endpoint, one_each(ORDERS))
     soon(lambda: len(crowd.accepted) > ORDERS // 3)
     program.kill()
     here.start_up("--all")
@@ -52,7 +52,7 @@ def test_the_same_when_it_is_killed_in_the_middle_and_started_again(campus: Make
 def test_the_same_when_it_is_stopped_in_the_middle_and_started_again(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--all")
-    crowd = Crowd(here.door, one_each(ORDERS))
+    crowd = Crowd(here.endpoint, one_each(ORDERS))
     soon(lambda: len(crowd.accepted) > ORDERS // 3)
     program.stops()
     assert len(crowd.accepted) < ORDERS  # it was stopped under load

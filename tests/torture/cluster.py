@@ -96,7 +96,7 @@ class ChaosCluster:
 
     def round(self, blow: "Blow") -> Round:
         """Load, the blow in the middle of it, recovery, audit. Raises AssertionError if anything is wrong."""
-        crowd = Crowd(self.campus.door, self.random.choices(list(STOCK), k=ORDERS_A_ROUND))
+        crowd = Crowd(self.campus.endpoint, self.random.choices(list(STOCK), k=ORDERS_A_ROUND))
         strangers = Thread(target=self._strangers_write, daemon=True)
         strangers.start()
         Event().wait(self.random.uniform(0, 0.5))
@@ -132,7 +132,7 @@ class ChaosCluster:
 
         def accepted() -> bool:
             with suppress(OSError, EOFError, ValueError):
-                answer = order(self.campus.door, item)
+                answer = order(self.campus.endpoint, item)
                 if answer.status == 202:
                     ids.append(answer.body["order_id"])
             return bool(ids)

@@ -48,7 +48,7 @@ class Remaining:
         self._landed: dict[TopicPartition, AppendResult] = {}
 
     @property
-    def tps(self) -> list[TopicPartition]:
+    def partitions(self) -> list[TopicPartition]:
         return list(self._records)
 
     def cut(self) -> dict[TopicPartition, Batch]:

@@ -1,4 +1,4 @@
-"""The producer alone, in a process of its own, with a log that is a file: `python -m tests.attack.door LOG`.
+"""The producer alone, in a process of its own, with a file as its log: `python -m tests.attack.endpoint LOG`
 
 So its descriptors and memory are nobody else's, and what it prints is all that it prints. An order is
 written to the file before it is acknowledged, in rounds by another thread, as a broker would. It prints its
@@ -55,7 +55,7 @@ class FileCommit:
                 report([token], [])
 
 
-class Door:
+class Endpoint:
     """The process, from outside."""
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class Door:
         self._log.touch()
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.attack.door", str(self._log)],
+                [sys.executable, "-m", "tests.attack.endpoint", str(self._log)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -5,7 +5,7 @@ from pathlib import Path
 from campus.domain.codec import decode_input
 from campus.domain.events import OrderPlaced
 from tests.api.serving import TOKEN
-from tests.attack.door import ORDERS_KEPT, TIMES_OUT_S, WAIT_MAX_S
+from tests.attack.endpoint import ORDERS_KEPT, TIMES_OUT_S, WAIT_MAX_S
 from tests.attack.monitor import pid_of
 from tests.attack.strict import OrderFields
 from tests.support.kafka import OneKafka
@@ -28,14 +28,16 @@ class RealDoor:
             "roles.producer.wait_max_s": WAIT_MAX_S,
             "roles.producer.token": TOKEN,
         }
-        tp = folder / "campus"  # apart from Kafka's: whatever works in there must be gone at the end
-        tp.mkdir()
-        self._campus = Campus(tp, settings, bootstrap_servers=self._kafka.bootstrap_servers)
+        campus_folder = (
+            folder / "campus"
+        )  # apart from Kafka's: whatever works in there must be gone at the end
+        campus_folder.mkdir()
+        self._campus = Campus(campus_folder, settings, bootstrap_servers=self._kafka.bootstrap_servers)
         self._decides = self._campus.start("--role", "inventory", "--role", "analytics")
         book = ("--role", "book", "--set", f"roles.book.orders_max={ORDERS_KEPT}")
         self._program = self._campus.start_up("--role", "producer", *book)
         self._decides.says("CampusKafka is up")
-        self.port = self._campus.door.port
+        self.port = self._campus.endpoint.port
         self.pid = pid_of(str(self._campus.file), "producer")
 
     @property
