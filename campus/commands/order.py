@@ -8,11 +8,11 @@ were accepted but their outcomes are not known: the process that took them runs 
 import argparse
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import ACCEPTED, MULTI_STATUS, OK, HTTPConnection, HTTPException
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -31,7 +31,6 @@ POLL_S = 0.02
 BATCH_ORDERS_MAX = 100  # no more than the smallest order book remembers
 
 Order = Mapping[str, str | int]
-T = TypeVar("T")
 
 
 class OrderRefused(CampusError):
@@ -43,7 +42,7 @@ class NoOutcome(CampusError):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("item", help="what to order: pizza, burger, salad, sandwich or what else you stock")
+    parser.add_argument("item", help="what to order: pizza, burger, salad, sandwich or another item in stock")
     parser.add_argument("quantity", type=int, nargs="?", default=1, help="how many portions (default: 1)")
     parser.add_argument("--user", default="ana", help="who orders (default: ana)")
     parser.add_argument("--count", type=int, default=1, metavar="N", help="place N such orders (default: 1)")
@@ -81,7 +80,7 @@ def place_one(client: "OrdersClient", order: Order, journal_topic: str) -> str:
     patience_s = started_at + OUTCOME_TIMEOUT_S - time.monotonic()
     for view in client.decided(deque([answer.order_id]), patience_s=patience_s):
         return as_line(view, journal_topic, time.monotonic() - started_at)
-    raise no_outcome(client, f"order {answer.order_id} was accepted")
+    raise _no_outcome(client, f"order {answer.order_id} was accepted")
 
 
 def place_many(client: "OrdersClient", order: Order, count: int, batch_max: int) -> int:
@@ -94,18 +93,18 @@ def place_many(client: "OrdersClient", order: Order, count: int, batch_max: int)
         waiting += client.place_batch([order] * min(batch_max, count - placed))
         accepted_s += time.monotonic() - batch_at
         # Between the batches, because the order book forgets old orders while new ones come.
-        outcomes.update(map(_outcome_of, client.decided(waiting)))
-    outcomes.update(map(_outcome_of, client.decided(waiting, patience_s=OUTCOME_TIMEOUT_S)))
+        outcomes.update(view.reason or view.status for view in client.decided(waiting))
+    rest = client.decided(waiting, patience_s=OUTCOME_TIMEOUT_S)
+    outcomes.update(view.reason or view.status for view in rest)
     if waiting and not client.has_order_book:
-        raise no_outcome(client, f"{count:,} orders were accepted in {accepted_s:.2f} s")
+        raise _no_outcome(client, f"{count:,} orders were accepted in {accepted_s:.2f} s")
     print(as_summary(outcomes, len(waiting), accepted_s, time.monotonic() - started_at))
     return 0 if outcomes.total() == count else 1
 
 
-def no_outcome(client: "OrdersClient", accepted: str) -> NoOutcome:
-    if client.has_order_book:
-        why = f"no outcome came within {OUTCOME_TIMEOUT_S} s. Probably inventory is not running: see `lag`"
-    else:
+def _no_outcome(client: "OrdersClient", accepted: str) -> NoOutcome:
+    why = f"no outcome came within {OUTCOME_TIMEOUT_S} s. Probably inventory is not running: see `lag`"
+    if not client.has_order_book:
         why = (
             f"the process at {client.endpoint} runs without the role book, which knows the outcomes. "
             "Start it with --role book too, or read the journal with any Kafka tool"
@@ -118,7 +117,7 @@ class OrdersClient:
 
     def __init__(self, endpoint: Address) -> None:
         self.endpoint = endpoint
-        self.has_order_book = True  # until an answer says that it has none
+        self.has_order_book = True  # until an answer says otherwise
         timeout_s = ANSWER_TIMEOUT_S + OUTCOME_TIMEOUT_S
         self._connection = HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
 
@@ -127,21 +126,17 @@ class OrdersClient:
 
     def place(self, order: Order) -> OrderView | Accepted:
         """An OrderView is the outcome; Accepted means that it did not come in time."""
-        status, body = self._ask("POST", "/order", order, Prefer=f"wait={OUTCOME_TIMEOUT_S}")
-        if status not in (OK, ACCEPTED):
-            raise _refused(self._decoded(body, Problem))
-        return self._decoded(body, OrderView) if status == OK else self._decoded(body, Accepted)
+        answers, prefer = {OK: OrderView, ACCEPTED: Accepted}, f"wait={OUTCOME_TIMEOUT_S}"
+        answer: OrderView | Accepted = self._placed("/order", order, answers, Prefer=prefer)
+        return answer
 
-    def place_batch(self, orders: list[Order]) -> list[str]:
+    def place_batch(self, orders: Sequence[Order]) -> list[str]:
         """The ids of the orders. Raises OrderRefused if any order is refused."""
-        status, body = self._ask("POST", "/orders", orders)
-        if status not in (ACCEPTED, MULTI_STATUS):
-            raise _refused(self._decoded(body, Problem))
-        results = self._decoded(body, BatchAnswer).results
+        results = self._placed("/orders", orders, {ACCEPTED: BatchAnswer, MULTI_STATUS: BatchAnswer}).results
         for result in results:
             if result.problem:
                 raise _refused(result.problem)
-        return [str(result.order_id) for result in results]
+        return [result.order_id for result in results]
 
     def decided(self, waiting: deque[str], *, patience_s: float = 0.0) -> Iterator[OrderView]:
         """Take the decided orders off the front of `waiting`, until nothing is decided for `patience_s`.
@@ -150,53 +145,42 @@ class OrdersClient:
         """
         pause, since_s = Event(), time.monotonic()
         self.has_order_book = True
-        while waiting and self.has_order_book:
-            if view := self._outcome(waiting[0]):
+        while waiting:
+            answer = self._ask("GET", f"/orders/{waiting[0]}", {OK: OrderView})
+            if isinstance(answer, OrderView) and answer.status != "accepted":
                 waiting.popleft()
                 since_s = time.monotonic()
-                yield view
-            elif time.monotonic() >= since_s + patience_s:
+                yield answer
+                continue
+            # Any other problem may pass: the order book may be behind, or not know the order yet.
+            self.has_order_book = getattr(answer, "type", None) != NO_ORDER_BOOK.type
+            if not self.has_order_book or time.monotonic() >= since_s + patience_s:
                 return
-            else:
-                pause.wait(POLL_S)
+            pause.wait(POLL_S)
 
-    def _outcome(self, order_id: str) -> OrderView | None:
-        """None if the order is not decided, or not known (yet)."""
-        status, body = self._ask("GET", f"/orders/{order_id}")
-        if status != OK:
-            self.has_order_book = self._decoded(body, Problem).type != NO_ORDER_BOOK.type
-            return None
-        view = self._decoded(body, OrderView)
-        return None if view.status == "accepted" else view
+    def _placed(self, path: str, content: object, answers: Mapping[int, Any], **headers: str) -> Any:
+        answer = self._ask("POST", path, answers, msgspec.json.encode(content), **headers)
+        if isinstance(answer, Problem):
+            raise _refused(answer)
+        return answer
 
-    def _ask(self, method: str, path: str, content: object = None, **headers: str) -> tuple[int, bytes]:
-        body = None if content is None else msgspec.json.encode(content)
+    def _ask(
+        self, method: str, path: str, answers: Mapping[int, Any], body: bytes | None = None, **headers: str
+    ) -> Any:
+        """The answer, as the type that `answers` gives for its status; a Problem for any other status."""
         try:
             self._connection.request(method, path, body, {"Content-Type": "application/json", **headers})
             response = self._connection.getresponse()
-            return response.status, response.read()
-        except (OSError, HTTPException) as error:
-            raise self._not_ours(error) from error
-
-    def _decoded(self, body: bytes, kind: type[T]) -> T:
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except ValueError as error:
-            raise self._not_ours(error) from error
-
-    def _not_ours(self, error: Exception) -> OrderRefused:
-        return OrderRefused(
-            f"no sensible answer from http://{self.endpoint}/order ({error}). Probably it is no CampusKafka. "
-            "Look at roles.producer.host and roles.producer.port."
-        )
+            return msgspec.json.decode(response.read(), type=answers.get(response.status, Problem))
+        except (OSError, HTTPException, ValueError) as error:
+            raise OrderRefused(
+                f"no sensible answer from http://{self.endpoint}{path} ({error}). Probably it is no "
+                "CampusKafka. Look at roles.producer.host and roles.producer.port."
+            ) from error
 
 
 def _refused(problem: Problem) -> OrderRefused:
     return OrderRefused(f"the order was refused: {problem.status} {problem.detail}")
-
-
-def _outcome_of(view: OrderView) -> str:
-    return view.reason or view.status
 
 
 def as_line(view: OrderView, journal_topic: str, took_s: float) -> str:
