@@ -1,8 +1,8 @@
-"""List or show the records that could not be read as an event, or redrive them: send them again.
+"""List or show the dead letters, the records that could not be read as an event, or redrive them.
 
-A record is redriven only if the codec can read it, as it is or corrected, so it does not come back as a dead
-letter. It is redriven once, because a note in the dead letters says so; and it carries a header that says
-where it came from. Exits with 1 if a letter does not exist or must not be sent.
+To redrive is to send again, unchanged or corrected. It is done only if the codec can read what is sent, so it
+cannot become a dead letter again, and only once: a note among the dead letters records it. The record that is
+sent has a header with its origin. Exits with 1 if a letter does not exist or cannot be redriven.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from campus.kafka.producer.writer import Writer
 from campus.kafka.records import Bounds, ProducerRecord, TopicPartition
 from campus.logs import printable
 
-HELP = "list, show or send again the records that could not be read as an event"
+HELP = "list, show or redrive (send again) the records that could not be read as an event"
 
 REDRIVEN_FROM_HEADER = "redriven-from"  # on the record that is sent again
 REDRIVEN_HEADER = "redriven"  # on the note in the dead letters
@@ -36,7 +36,7 @@ class NoSuchLetter(CampusError):
     exit_code = 1
 
 
-class NotSentOn(CampusError):
+class CannotRedrive(CampusError):
     exit_code = 1
 
 
@@ -45,7 +45,7 @@ class Letter:
     """A dead letter. `position`: its own partition and offset in the dead letters, as "partition:offset"."""
 
     position: str
-    died_at: str
+    rejected_at: str
     reason: str
     detail: str
     origin: str
@@ -68,12 +68,12 @@ class Redrive:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = "list: the newest; show: all of some; redrive: send again (with --yes; without, only say what)"
+    actions = "list the newest; show some in full; redrive: send again, or without --yes only say what"
     names = "which letters (default for redrive: all that can be read)"
     parser.add_argument("action", choices=["list", "show", "redrive"], help=actions)
     parser.add_argument("letters", nargs="*", metavar="PARTITION:OFFSET", help=names)
-    parser.add_argument("--reason", help="list: only those with this reason")
-    parser.add_argument("--value", metavar="JSON", help="redrive: send this instead, for one letter")
+    parser.add_argument("--reason", help="list: only letters with this reason")
+    parser.add_argument("--value", metavar="JSON", help="redrive: send this instead of the one named letter")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N letters (default: 20)")
     parser.add_argument("--yes", action="store_true", help="redrive: do it")
 
@@ -107,7 +107,7 @@ def read_letters(config: Config) -> list[Letter]:
     return [
         Letter(
             position=f"{partition}:{offset}",
-            died_at=iso_utc(record.timestamp),
+            rejected_at=iso_utc(record.timestamp),
             reason=headers.get("reason", "?"),
             detail=headers.get("detail", ""),
             origin=headers.get(ORIGIN_HEADER, "?"),
@@ -138,12 +138,12 @@ def _letter_at(letters: Sequence[Letter], position: str) -> Letter:
 
 def list_letters(letters: Sequence[Letter], reason: str | None, limit: int) -> None:
     chosen = [letter for letter in letters if reason in (None, letter.reason)]
-    newest = sorted(chosen, key=lambda letter: letter.died_at, reverse=True)[:limit]
+    newest = sorted(chosen, key=lambda letter: letter.rejected_at, reverse=True)[:limit]
     if newest:
-        print(LIST_ROW.format("letter", "died at", "reason", "origin", "bytes", "begins"))
+        print(LIST_ROW.format("letter", "rejected at", "reason", "origin", "bytes", "begins"))
     for letter in newest:
-        begins = printable(letter.value[:EXCERPT_CHARS].decode("utf-8", "replace")) + _sent_on_mark(letter)
-        cells = (letter.position, letter.died_at, letter.reason, letter.origin, letter.original_bytes)
+        begins = printable(letter.value[:EXCERPT_CHARS].decode("utf-8", "replace")) + _redriven_mark(letter)
+        cells = (letter.position, letter.rejected_at, letter.reason, letter.origin, letter.original_bytes)
         print(LIST_ROW.format(*cells, begins))
     print(f"{len(newest)} of {len(chosen)} dead letters")
 
@@ -151,43 +151,43 @@ def list_letters(letters: Sequence[Letter], reason: str | None, limit: int) -> N
 def show_letters(letters: Sequence[Letter]) -> None:
     for letter in letters:
         cut = f", of which the first {len(letter.value)} were kept" if letter.is_cut else ""
-        print(f"letter   {letter.position}{_sent_on_mark(letter)}")
-        print(f"died at  {letter.died_at}, of {letter.reason}: {printable(letter.detail)}")
+        print(f"letter   {letter.position}{_redriven_mark(letter)}")
+        print(f"rejected {letter.rejected_at}, {letter.reason}: {printable(letter.detail)}")
         print(f"origin   order-events {letter.origin}, {letter.original_bytes} bytes{cut}")
         print(printable(letter.value.decode("utf-8", "backslashreplace")))
 
 
-def _sent_on_mark(letter: Letter) -> str:
-    return "  (sent on)" if letter.is_redriven else ""
+def _redriven_mark(letter: Letter) -> str:
+    return "  (redriven)" if letter.is_redriven else ""
 
 
 def _planned(letters: Sequence[Letter], args: argparse.Namespace) -> list[Redrive]:
-    """The letters that are named, or all that can be sent. Raises NotSentOn if a named one cannot."""
+    """The letters that are named, or all that can be sent. Raises CannotRedrive if a named one cannot."""
     if args.value is not None:
         if len(args.letters) != 1:
-            raise NotSentOn("--value is for one letter: name it, as PARTITION:OFFSET")
+            raise CannotRedrive("--value is for one letter: name it as PARTITION:OFFSET")
         return [_redrive_of(_letter_at(letters, args.letters[0]), args.value.encode())]
     if args.letters:
         named = [_letter_at(letters, position) for position in args.letters]
         return [_redrive_of(letter, letter.value) for letter in named]
     redrives = []
     for letter in letters:
-        with suppress(NotSentOn):
+        with suppress(CannotRedrive):
             redrives.append(_redrive_of(letter, letter.value))
     return redrives
 
 
 def _redrive_of(letter: Letter, value: bytes) -> Redrive:
-    """Raises NotSentOn."""
+    """Raises CannotRedrive."""
     if letter.is_redriven:
-        raise NotSentOn(f"{letter.position} was sent on before; to send it twice could decide it twice")
+        raise CannotRedrive(f"{letter.position} was redriven before; sending it twice could decide it twice")
     if letter.is_cut and value == letter.value:
-        raise NotSentOn(f"{letter.position} was cut and the rest is lost; give what to send with --value")
+        raise CannotRedrive(f"{letter.position} was cut and the rest is lost; say what to send with --value")
     try:
         event = decode_input(value)
     except Unfit as unfit:
-        raise NotSentOn(
-            f"{letter.position} would die again ({unfit}); give what to send with --value"
+        raise CannotRedrive(
+            f"{letter.position} still cannot be read ({unfit}); say what to send with --value"
         ) from unfit
     return Redrive(letter, encode(event), event.item)
 
@@ -197,16 +197,16 @@ def redrive(config: Config, planned: Sequence[Redrive], args: argparse.Namespace
     chosen = planned[: args.limit]
     for sending in chosen:
         print(f"{sending.letter.position:<10} {printable(sending.value.decode())}")
-    left = f", {len(planned) - len(chosen)} more are left by --limit" if len(planned) > len(chosen) else ""
+    left = f", {len(planned) - len(chosen)} more are beyond --limit" if len(planned) > len(chosen) else ""
     if not args.yes:
-        print(f"{len(chosen)} would be sent on{left}; do it with --yes")
+        print(f"{len(chosen)} would be redriven{left}; do it with --yes")
         return
     with closing(Writer(config.kafka, client_id="dead-letters")) as writer:
         for sending in chosen:
             writer.append(_record(config, sending))
             # Last: after a crash in between it can be sent again, and an order id is decided once.
             writer.append(_note(config, sending))
-    print(f"{len(chosen)} sent on{left}")
+    print(f"{len(chosen)} redriven{left}")
 
 
 def _record(config: Config, sending: Redrive) -> dict[TopicPartition, list[ProducerRecord]]:

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interval", type=seconds, default=1.0, metavar="S", help="seconds between samples (default: 1)"
     )
-    parser.add_argument("--samples", type=count, default=4, metavar="N", help="samples (default: 4)")
+    parser.add_argument("--samples", type=count, default=4, metavar="N", help="how many to take (default: 4)")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
