@@ -16,6 +16,7 @@ from threading import Event
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from campus.addresses import Address
+from campus.api.address_file import address_published
 from campus.api.app import BATCH_PATH, make_app
 from campus.api.failures import Failures
 from campus.api.problems import starting_anew, too_many_waiting
@@ -152,10 +153,12 @@ class Producer:
             self._token = self._settings.token or kept_token(self._config.broker.data_dir)
             with self._open_commit(self._round_ended) as self._commit:
                 self._port = listener.getsockname()[1]
-                self._where = f"orders: POST http://{Address(host, self._port)}{ORDER_PATH}"
+                address = Address(host, self._port)
+                self._where = f"orders: POST http://{address}{ORDER_PATH}"
                 log.info(self._where)
-                self._heartbeat.now(self._where, ready=True)
-                self._server.run(listener, stop)
+                with address_published(self._config, address):  # before `ready`: who waits for it may look
+                    self._heartbeat.now(self._where, ready=True)
+                    self._server.run(listener, stop)
             self._failures.close()
             self._overruns.close()
 

@@ -1,6 +1,8 @@
-"""What a person calls by name, one file each: `HELP`, `add_arguments(parser)`, `run(args, context)`.
+"""The commands of campuskafka.py, one module each: `HELP`, `add_arguments(parser)` and `run(args, context)`.
 
-A command parses, does and prints; its exit code is what `run` returns.
+A command parses, does its work and prints; what `run` returns is the exit code. The module's docstring is its
+help text, so it says what the exit codes mean. A module here imports no other: what several share is in this
+file. Read reset.py first: it is short and uses all of it.
 """
 
 import argparse
@@ -15,23 +17,23 @@ from campus.config.settings import Config
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """`system("producer", …)` runs these roles in this process, for as long as its block lasts; of this
-    config, or of another: `system("producer", …, config=other)`."""
+    """`system("producer", …)` runs these roles in this process while its block runs; `config=` replaces the
+    config."""
 
     config: Config
     system: Callable[..., AbstractContextManager[None]]
 
 
 def a_broker(config: Config, log: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:
-    """A Kafka for as long as the block lasts: the one that answers, else the embedded one, or NoBroker."""
+    """A Kafka for the block: the configured one if it answers, else the embedded one. Raises NoBroker."""
     addresses, wait_s = config.kafka.addresses, config.kafka.connect_timeout_s
     return broker_for(for_these_clients(config), addresses, log=log, wait_s=wait_s)
 
 
 def number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:
-    """An argument's type: a number within these bounds."""
+    """The `type` of an argument: a number from `least` to `most`."""
 
-    def number(text: str) -> Any:  # argparse names it when the text is none
+    def number(text: str) -> Any:  # argparse shows this name: "invalid number value"
         value = kind(text)
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"{text} is not allowed: {least} to {most}")

@@ -1,14 +1,12 @@
-"""How far behind every consumer group is: per partition the log, the commit, rates, and a verdict.
+"""Show how far behind each consumer group is: per partition the log, the committed offset, rates, a verdict.
 
-Looks several times, since rates and verdicts are of the time between the looks; --watch goes on until
-Ctrl-C. The lag is the log's end minus what the group has committed, never an estimate; with no commit,
-`committed` is null and the lag counts from the log's start. Exits with 1 for an unknown group, 3 without a
-broker.
+Rates and verdicts compare several samples. --watch goes on until Ctrl-C. The lag is the end of the log minus
+the committed offset, never an estimate; if nothing is committed, `committed` is null and the lag counts from
+the start of the log. Exits with 1 for an unknown group, 3 without a broker.
 """
 
 import argparse
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker, number
 from campus.config.settings import Config
 from campus.groups.lag import WINDOW_LOOKS, LagWatch, PartitionLag
@@ -29,81 +28,72 @@ from campus.kafka.consumer_groups import patiently
 from campus.logs import printable
 
 HELP = "show how far behind each consumer group is, and whether it keeps up"
-NO_BROKER = 3
-LEFT = ("group", "topic", "verdict", "held by")  # columns of text; the others are of numbers
-COLUMNS = ("group", "topic", "p", "start", "committed", "end", "lag", "in/s", "out/s", "drains", *LEFT[2:])
-NAMES = 2  # so many of them are the same for all of a group on a topic
-NUMBER_CHARS = 4
+LEFT_ALIGNED = ("group", "topic", "verdict", "held by")
+NUMBERS = ("p", "start", "committed", "end", "lag", "in/s", "out/s", "drains")
+COLUMNS = (*LEFT_ALIGNED[:2], *NUMBERS, *LEFT_ALIGNED[2:])
+IN_TITLE = 2  # a table shows the first two columns as its title
+NUMBER_CHARS_MIN = 4
 COLOURS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "REWIND": "magenta"}
 
 Rows = Sequence[PartitionLag]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--group", metavar="G", help="only this one (default: all on the broker, and ours)")
-    parser.add_argument("--watch", action="store_true", help="look again and again, until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="a list of objects, one for each partition")
+    seconds, count = number(float, 0.05, 3600), number(int, 2, 1000)
+    parser.add_argument("--group", metavar="G", help="only this group (default: all on the broker, and ours)")
+    parser.add_argument("--watch", action="store_true", help="take samples until Ctrl-C, and show each")
+    parser.add_argument("--json", action="store_true", help="print a list of objects, one per partition")
     parser.add_argument(
-        "--interval",
-        type=number(float, 0.05, 3600),
-        default=1.0,
-        metavar="S",
-        help="between looks (default: 1)",
+        "--interval", type=seconds, default=1.0, metavar="S", help="seconds between samples (default: 1)"
     )
-    parser.add_argument(
-        "--samples", type=number(int, 2, 1000), default=4, metavar="N", help="looks (default: 4)"
-    )
+    parser.add_argument("--samples", type=count, default=4, metavar="N", help="how many to take (default: 4)")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    show, looks_max = (show_all, WINDOW_LOOKS) if args.watch else (show_last, args.samples)
-    watch = LagWatch(our_groups(context.config), only=args.group, looks_max=looks_max)
+    show, samples_max = (show_all, WINDOW_LOOKS) if args.watch else (show_last, args.samples)
+    watch = LagWatch(our_groups(context.config), only=args.group, looks_max=samples_max)
     try:
         with a_broker(context.config):
-            show(looks(watch, context.config, args.interval), args)
+            show(samples(watch, context.config, args.interval), args)
     except BrokerAway as away:
-        print(f"campuskafka: {away}", file=sys.stderr)
-        return NO_BROKER
+        raise NoBroker(str(away)) from away
     return 0
 
 
-def looks(watch: LagWatch, config: Config, interval_s: float) -> Iterator[Rows]:
-    """One after the other, without end. Raises BrokerAway, UnknownGroup."""
+def samples(watch: LagWatch, config: Config, interval_s: float) -> Iterator[Rows]:
+    """Take a sample every `interval_s`, without end. Raises BrokerAway, UnknownGroup."""
     pause = threading.Event()
     while True:
         yield patiently(watch.look, config.kafka)
         pause.wait(interval_s)
 
 
-# Showing
-
-
-def show_last(looks: Iterator[Rows], args: argparse.Namespace) -> None:
-    """Of so many looks: they make the window that rates and verdicts are of."""
-    span = f"{args.samples} looks within {(args.samples - 1) * args.interval:g} s"
+def show_last(samples: Iterator[Rows], args: argparse.Namespace) -> None:
+    """Show the last of --samples; its rates and verdicts are over all of them."""
+    span = f"{args.samples} samples within {(args.samples - 1) * args.interval:g} s"
     with Console(stderr=True).status(f"taking {span}"):
-        *_, rows = islice(looks, args.samples)
-    console = Console()
+        *_, rows = islice(samples, args.samples)
     if args.json:
         print(as_json(rows))
         return
+    console = Console()
     if console.is_terminal:
         console.print(as_tables(rows))
     else:
         print(as_text(rows))
-    print(f"Rates and verdicts are of {span}; who commits less often looks stalled: see --interval.")
+    print(f"Rates and verdicts cover {span}. A group that commits less often looks stalled: see --interval.")
 
 
-def show_all(looks: Iterator[Rows], args: argparse.Namespace) -> None:
-    """From the second on, since one look has no rates; until Ctrl-C."""
-    with suppress(KeyboardInterrupt), _shown(args) as show:
-        for rows in islice(looks, 1, None):
+def show_all(samples: Iterator[Rows], args: argparse.Namespace) -> None:
+    """Show each sample until Ctrl-C, from the second on: the first has no rates."""
+    with suppress(KeyboardInterrupt), _display(args) as show:
+        for rows in islice(samples, 1, None):
             show(rows)
 
 
 @contextmanager
-def _shown(args: argparse.Namespace) -> Iterator[Callable[[Rows], None]]:
-    """One after the other, or in a terminal one in place of the other."""
+def _display(args: argparse.Namespace) -> Iterator[Callable[[Rows], None]]:
+    """In a terminal each sample replaces the last one; elsewhere it is printed below it."""
     console = Console()
     if console.is_terminal and not args.json:
         with Live(console=console, auto_refresh=False) as live:
@@ -119,10 +109,10 @@ def as_json(rows: Rows) -> str:
 
 def as_text(rows: Rows) -> str:
     lines = [COLUMNS, *map(_cells, rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(COLUMNS))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if name in LEFT else cell.rjust(width)
+            cell.ljust(width) if name in LEFT_ALIGNED else cell.rjust(width)
             for cell, width, name in zip(line, widths, COLUMNS, strict=True)
         ).rstrip()
         for line in lines
@@ -130,22 +120,25 @@ def as_text(rows: Rows) -> str:
 
 
 def as_tables(rows: Rows) -> Group:
-    """For a terminal: what a group does on a topic is a table, so that the names take no columns."""
+    """For a terminal: one table per group and topic, whose names need no columns then."""
     tables = groupby(rows, key=lambda row: (row.group, row.topic))
     return Group(*(_table(f"{printable(group)} on {topic}", [*of]) for (group, topic), of in tables))
 
 
 def _table(title: str, rows: Rows) -> Table:
-    # As Text: a stranger's group may be named like rich's markup.
+    # Text, because a group's name may look like rich's markup.
     table = Table(box=None, title=Text(title, style="bold"), title_justify="left", header_style="dim")
-    for name in COLUMNS[NAMES:-1]:
+    for name in COLUMNS[IN_TITLE:-1]:
         table.add_column(
-            name, justify="left" if name in LEFT else "right", min_width=NUMBER_CHARS, no_wrap=True
+            name,
+            justify="left" if name in LEFT_ALIGNED else "right",
+            min_width=NUMBER_CHARS_MIN,
+            no_wrap=True,
         )
     table.add_column(COLUMNS[-1], overflow="fold")
     for row in rows:
-        cells = [Text(cell) for cell in _cells(row)[NAMES:]]
-        cells[COLUMNS.index("verdict") - NAMES].stylize(COLOURS[row.verdict])
+        cells = [Text(cell) for cell in _cells(row)[IN_TITLE:]]
+        cells[COLUMNS.index("verdict") - IN_TITLE].stylize(COLOURS[row.verdict])
         table.add_row(*cells)
     return table
 

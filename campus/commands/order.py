@@ -1,147 +1,204 @@
-"""Order something through the HTTP role, wait for the outcome on inventory-events, and print it.
+"""Place orders through the HTTP API, wait for their outcomes, and print them.
 
 If no system runs, one is started for as long as this takes. Exits with 0 when every order was decided,
-be it reserved or failed; with 1 when one was not accepted, or no outcome came in time.
+reserved or failed. Exits with 1 when an order was refused, when no outcome came for 30 s, and when the orders
+were accepted but their outcomes are not known: the process that took them runs without the role `book`.
 """
 
 import argparse
-import http.client
-import json
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from http.client import ACCEPTED, MULTI_STATUS, OK, HTTPConnection, HTTPException
+from threading import Event
 from typing import Any
 
-from campus.addresses import Address, listens
+import msgspec
+
+from campus.addresses import Address
+from campus.api.address_file import running_producer
+from campus.api.problems import NO_ORDER_BOOK
+from campus.api.types import Accepted, BatchAnswer, Problem
+from campus.book.views import OrderView
 from campus.commands import Context
-from campus.config.settings import Config
-from campus.domain.events import InventoryFailed, InventoryReserved
-from campus.domain.journal import JournalRule
-from campus.domain.partitions import item_partition
 from campus.errors import CampusError
-from campus.kafka.log_reader import LogReader
-from campus.kafka.records import TopicPartition
 
 HELP = "order something, wait for the outcome and print it"
-OUTCOME_TIMEOUT_S = 30.0
+OUTCOME_TIMEOUT_S = 30  # for the next outcome
+ANSWER_TIMEOUT_S = 30  # for the broker's acknowledgement
+POLL_S = 0.02
+BATCH_ORDERS_MAX = 100  # no more than the smallest order book remembers
 
-Outcome = InventoryReserved | InventoryFailed
+Order = Mapping[str, str | int]
 
 
 class OrderRefused(CampusError):
     exit_code = 1
 
 
+class NoOutcome(CampusError):
+    exit_code = 1
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("item", help="what: pizza, burger, salad, sandwich or whatever you stock")
-    parser.add_argument("quantity", type=int, nargs="?", default=1, help="portions of it (default: 1)")
-    parser.add_argument("--user", default="ana", help="for whom (default: ana)")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="so many such orders, one by one")
+    parser.add_argument("item", help="what to order: pizza, burger, salad, sandwich or another item in stock")
+    parser.add_argument("quantity", type=int, nargs="?", default=1, help="how many portions (default: 1)")
+    parser.add_argument("--user", default="ana", help="who orders (default: ana)")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="place N such orders (default: 1)")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    with _a_system(context) as endpoint:
-        journal = Journal(context.config, args.item)
-        with closing(journal):
-            journal.skip_to_the_end()
-            started_at = time.monotonic()
-            order_ids = list(_ordered(endpoint, args))
-            accepted_s = time.monotonic() - started_at
-            outcomes = journal.outcomes_of(order_ids)
-            decided_s = time.monotonic() - started_at
-    if args.count == 1 and outcomes:
-        print(as_line(outcomes[0], journal.tp, decided_s))
-    else:
-        print(as_summary(outcomes, len(order_ids), accepted_s, decided_s))
-    return 0 if len(outcomes) == args.count else 1
+    order = {"user_id": args.user, "item": args.item, "quantity": args.quantity}
+    producer: Any = context.config.roles["producer"]
+    with _running_system(context) as endpoint, closing(OrdersClient(endpoint)) as client:
+        if args.count == 1:
+            print(place_one(client, order, context.config.topics.journal_topic))
+            return 0
+        return place_many(client, order, args.count, min(BATCH_ORDERS_MAX, producer.batch_orders_max))
 
 
 @contextmanager
-def _a_system(context: Context) -> Iterator[Address]:
-    """The door of the system that runs, or of one that is started for the block."""
-    producer: Any = context.config.roles["producer"]
-    endpoint = Address(producer.host, producer.port)
-    if listens(endpoint):
+def _running_system(context: Context) -> Iterator[Address]:
+    """Where the running system takes orders; if none runs, one that is started for the block."""
+    if endpoint := running_producer(context.config):
         yield endpoint
-    else:
-        with context.system("inventory", "producer"):
-            yield endpoint
+        return
+    with context.system("inventory", "book", "producer"):
+        endpoint = running_producer(context.config)
+        if endpoint is None:
+            raise OrderRefused("a system was started, but its producer does not listen: see the log above")
+        yield endpoint
 
 
-def _ordered(endpoint: Address, args: argparse.Namespace) -> Iterator[str]:
-    """Place the orders one after the other; their ids. Raises OrderRefused."""
-    body = json.dumps({"user_id": args.user, "item": args.item, "quantity": args.quantity})
-    with closing(http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=30)) as connection:
-        for _ in range(args.count):
-            try:
-                connection.request("POST", "/order", body, {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                answer = json.loads(response.read())
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise OrderRefused(
-                    f"no sensible answer from http://{endpoint}/order ({error}). Probably it is no "
-                    "CampusKafka. Look at roles.producer.host and roles.producer.port."
-                ) from error
-            if response.status != http.client.ACCEPTED:
-                reason = answer.get("detail") or answer.get("title")
-                raise OrderRefused(f"the order was refused: {response.status} {reason}")
-            yield answer["order_id"]
+def place_one(client: "OrdersClient", order: Order, journal_topic: str) -> str:
+    """The line that tells the outcome. Raises OrderRefused, NoOutcome."""
+    started_at = time.monotonic()
+    answer = client.place(order)
+    if isinstance(answer, OrderView):
+        return as_line(answer, journal_topic, time.monotonic() - started_at)
+    patience_s = started_at + OUTCOME_TIMEOUT_S - time.monotonic()
+    for view in client.decided(deque([answer.order_id]), patience_s=patience_s):
+        return as_line(view, journal_topic, time.monotonic() - started_at)
+    raise _no_outcome(client, f"order {answer.order_id} was accepted")
 
 
-class Journal:
-    """The journal's partition of one item, followed from the beginning, so as to know which entries count."""
+def place_many(client: "OrdersClient", order: Order, count: int, batch_max: int) -> int:
+    """Place the same order `count` times in batches, and print a summary. Raises OrderRefused, NoOutcome."""
+    waiting: deque[str] = deque()
+    outcomes: Counter[str] = Counter()
+    accepted_s, started_at = 0.0, time.monotonic()
+    for placed in range(0, count, batch_max):
+        batch_at = time.monotonic()
+        waiting += client.place_batch([order] * min(batch_max, count - placed))
+        accepted_s += time.monotonic() - batch_at
+        # Between the batches, because the order book forgets old orders while new ones come.
+        outcomes.update(view.reason or view.status for view in client.decided(waiting))
+    rest = client.decided(waiting, patience_s=OUTCOME_TIMEOUT_S)
+    outcomes.update(view.reason or view.status for view in rest)
+    if waiting and not client.has_order_book:
+        raise _no_outcome(client, f"{count:,} orders were accepted in {accepted_s:.2f} s")
+    print(as_summary(outcomes, len(waiting), accepted_s, time.monotonic() - started_at))
+    return 0 if outcomes.total() == count else 1
 
-    def __init__(self, config: Config, item: str) -> None:
-        self.tp = TopicPartition(config.topics.journal_topic, item_partition(item, config.topics.partitions))
-        self._history = LogReader(config.kafka, client_id="order")
-        self._rule = JournalRule()
-        self._batches: Iterator[Sequence[Any]] = iter(())
+
+def _no_outcome(client: "OrdersClient", accepted: str) -> NoOutcome:
+    why = f"no outcome came within {OUTCOME_TIMEOUT_S} s. Probably inventory is not running: see `lag`"
+    if not client.has_order_book:
+        why = (
+            f"the process at {client.endpoint} runs without the role book, which knows the outcomes. "
+            "Start it with --role book too, or read the journal with any Kafka tool"
+        )
+    return NoOutcome(f"{accepted}, but {why}")
+
+
+class OrdersClient:
+    """A connection to the HTTP API. Its methods raise OrderRefused, also if no CampusKafka answers."""
+
+    def __init__(self, endpoint: Address) -> None:
+        self.endpoint = endpoint
+        self.has_order_book = True  # until an answer says otherwise
+        timeout_s = ANSWER_TIMEOUT_S + OUTCOME_TIMEOUT_S
+        self._connection = HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
 
     def close(self) -> None:
-        self._history.close()
+        self._connection.close()
 
-    def skip_to_the_end(self) -> None:
-        bounds = self._history.bounds([self.tp])
-        for _, records in self._history.read(bounds):
-            deque(self._rule.counting(records), maxlen=0)
-        self._batches = self._history.follow(self.tp, bounds[self.tp].end)
+    def place(self, order: Order) -> OrderView | Accepted:
+        """An OrderView is the outcome; Accepted means that it did not come in time."""
+        answers, prefer = {OK: OrderView, ACCEPTED: Accepted}, f"wait={OUTCOME_TIMEOUT_S}"
+        answer: OrderView | Accepted = self._placed("/order", order, answers, Prefer=prefer)
+        return answer
 
-    def outcomes_of(self, order_ids: Collection[str]) -> list[Outcome]:
-        """Those that come, until all have come or nothing does for a while."""
-        waiting = set(order_ids)
-        outcomes: list[Outcome] = []
-        give_up_at = time.monotonic() + OUTCOME_TIMEOUT_S
-        while waiting and time.monotonic() < give_up_at:
-            for event in self._rule.counting(next(self._batches)):
-                give_up_at = time.monotonic() + OUTCOME_TIMEOUT_S
-                if isinstance(event, (InventoryReserved, InventoryFailed)) and event.order_id in waiting:
-                    waiting.discard(event.order_id)
-                    outcomes.append(event)
-        return outcomes
+    def place_batch(self, orders: Sequence[Order]) -> list[str]:
+        """The ids of the orders. Raises OrderRefused if any order is refused."""
+        results = self._placed("/orders", orders, {ACCEPTED: BatchAnswer, MULTI_STATUS: BatchAnswer}).results
+        for result in results:
+            if result.problem:
+                raise _refused(result.problem)
+        return [result.order_id for result in results]
+
+    def decided(self, waiting: deque[str], *, patience_s: float = 0.0) -> Iterator[OrderView]:
+        """Take the decided orders off the front of `waiting`, until nothing is decided for `patience_s`.
+
+        Asks for the first one only: orders for one item are decided in the order in which they were placed.
+        """
+        pause, since_s = Event(), time.monotonic()
+        self.has_order_book = True
+        while waiting:
+            answer = self._ask("GET", f"/orders/{waiting[0]}", {OK: OrderView})
+            if isinstance(answer, OrderView) and answer.status != "accepted":
+                waiting.popleft()
+                since_s = time.monotonic()
+                yield answer
+                continue
+            # Any other problem may pass: the order book may be behind, or not know the order yet.
+            self.has_order_book = getattr(answer, "type", None) != NO_ORDER_BOOK.type
+            if not self.has_order_book or time.monotonic() >= since_s + patience_s:
+                return
+            pause.wait(POLL_S)
+
+    def _placed(self, path: str, content: object, answers: Mapping[int, Any], **headers: str) -> Any:
+        answer = self._ask("POST", path, answers, msgspec.json.encode(content), **headers)
+        if isinstance(answer, Problem):
+            raise _refused(answer)
+        return answer
+
+    def _ask(
+        self, method: str, path: str, answers: Mapping[int, Any], body: bytes | None = None, **headers: str
+    ) -> Any:
+        """The answer, as the type that `answers` gives for its status; a Problem for any other status."""
+        try:
+            self._connection.request(method, path, body, {"Content-Type": "application/json", **headers})
+            response = self._connection.getresponse()
+            return msgspec.json.decode(response.read(), type=answers.get(response.status, Problem))
+        except (OSError, HTTPException, ValueError) as error:
+            raise OrderRefused(
+                f"no sensible answer from http://{self.endpoint}{path} ({error}). Probably it is no "
+                "CampusKafka. Look at roles.producer.host and roles.producer.port."
+            ) from error
 
 
-def as_line(outcome: Outcome, tp: TopicPartition, took_s: float) -> str:
-    what = f"{outcome.quantity} × {outcome.item} for {outcome.user_id}"
-    where = f"order {outcome.order_id}, {tp} seq {outcome.seq}, {took_s * 1000:.0f} ms"
-    if isinstance(outcome, InventoryReserved):
-        return f"reserved: {what}; {outcome.remaining} left  ({where})"
-    left = "" if outcome.remaining is None else f"; {outcome.remaining} left"
-    return f"failed ({outcome.reason}): {what}{left}  ({where})"
+def _refused(problem: Problem) -> OrderRefused:
+    return OrderRefused(f"the order was refused: {problem.status} {problem.detail}")
 
 
-def as_summary(outcomes: Sequence[Outcome], placed: int, accepted_s: float, decided_s: float) -> str:
-    counts = Counter(
-        "reserved" if isinstance(outcome, InventoryReserved) else outcome.reason for outcome in outcomes
-    )
-    lines = [f"{count:>8,}  {name}" for name, count in sorted(counts.items())]
-    if missing := placed - len(outcomes):
-        lines.append(f"{missing:>8,}  without an outcome after {OUTCOME_TIMEOUT_S:.0f} s")
+def as_line(view: OrderView, journal_topic: str, took_s: float) -> str:
+    outcome = f"failed ({view.reason})" if view.reason else view.status
+    left = "" if view.remaining is None else f"; {view.remaining} left"
+    where = f"order {view.order_id}, {journal_topic}[{view.partition}] seq {view.seq}"
+    what = f"{view.quantity} × {view.item} for {view.user_id}{left}"
+    return f"{outcome}: {what}  ({where}, {took_s * 1000:.0f} ms)"
+
+
+def as_summary(outcomes: Counter[str], missing: int, accepted_s: float, decided_s: float) -> str:
+    placed = outcomes.total() + missing
     rate = placed / accepted_s if accepted_s else 0.0
-    return "\n".join(
-        [
-            f"{placed:,} orders accepted in {accepted_s:.2f} s ({rate:,.0f}/s)",
-            f"all decided after {decided_s:.2f} s:" if len(outcomes) == placed else "decided so far:",
-            *lines,
-        ]
-    )
+    lines = [
+        f"{placed:,} orders accepted in {accepted_s:.2f} s ({rate:,.0f}/s)",
+        "decided so far:" if missing else f"all decided after {decided_s:.2f} s:",
+        *(f"{count:>8,}  {outcome}" for outcome, count in sorted(outcomes.items())),
+    ]
+    if missing:
+        lines.append(f"{missing:>8,}  without an outcome after {OUTCOME_TIMEOUT_S} s")
+    return "\n".join(lines)

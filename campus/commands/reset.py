@@ -1,17 +1,17 @@
-"""Move the offsets of a consumer group by hand, while nobody is in it: shows what changes, and does it.
+"""Move the committed offsets of a consumer group that has no active members, and show what changes.
 
---to takes earliest, latest, an offset, a time (2025-11-22T18:51:35Z, UTC unless it says otherwise, or a
-number of 12 digits or more: ms since 1970), or -N: so many before where the group is. What lies outside of
-the log is clamped to it. The state of inventory and analytics does not hang on their offsets: moved back,
-they rebuild it from the log at their next start, to the same totals; moved forward, no record is skipped.
-Exits with 1 if the group is active or unknown, 2 for a wrong --to, 3 without a broker.
+--to takes earliest, latest, an offset, a time (2025-11-22T18:51:35Z, UTC unless it names another zone, or ms
+since 1970: a number of 12 digits or more), or -N: N records before the committed offset. A target outside of
+the log is clamped to it. The state of inventory and analytics does not depend on their offsets: after a move
+back they rebuild it from the log at their next start, to the same totals; after a move forward they still
+skip no record. Exits with 1 if the group is active or unknown, 2 for a wrong --to, 3 without a broker.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
+from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
 from campus.groups.offset_target import Target, parse_target
@@ -32,16 +32,14 @@ from campus.kafka.consumer_groups import (
 from campus.kafka.records import TopicPartition
 from campus.logs import printable
 
-HELP = "move a consumer group's offsets, for instance back to the earliest, to see a replay"
-NO_BROKER = 3
+HELP = "move a consumer group's offsets, for example back to the earliest, to see a replay"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--group", required=True, metavar="G", help="whose offsets")
-    parser.add_argument(
-        "--to", required=True, type=_target, metavar="WHERE", help="earliest, latest, OFFSET, TIME or -N"
-    )
-    parser.add_argument("--topic", metavar="T", help="only on this one, all of it (default: what it reads)")
+    where = "earliest, latest, OFFSET, TIME or -N"
+    parser.add_argument("--group", required=True, metavar="G", help="the consumer group")
+    parser.add_argument("--to", required=True, type=_target, metavar="WHERE", help=where)
+    parser.add_argument("--topic", metavar="T", help="all of this topic only (default: what the group reads)")
     parser.add_argument("--dry-run", action="store_true", help="only show what would change")
 
 
@@ -50,15 +48,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
         with a_broker(context.config):
             reset(args, context.config)
     except BrokerAway as away:
-        print(f"campuskafka: {away}", file=sys.stderr)
-        return NO_BROKER
+        raise NoBroker(str(away)) from away
     return 0
 
 
 def reset(args: argparse.Namespace, config: Config) -> None:
-    """Raises UnknownGroup, NothingToMove, GroupActive, OffsetsNotMoved, BrokerAway."""
+    """Print the plan and carry it out, unless --dry-run is set.
+
+    Raises UnknownGroup, NothingToMove, GroupActive, OffsetsNotMoved, BrokerAway.
+    """
     group, moves = patiently(lambda client: _plan(client, args, config), config.kafka)
-    changes = [one for one in moves if one.to != one.was]
+    changes = [change for change in moves if change.to != change.was]
     print(as_text(group, args.to, moves), flush=True)
     if group.is_active:
         raise GroupActive(group)
@@ -67,7 +67,7 @@ def reset(args: argparse.Namespace, config: Config) -> None:
         return
     with admin(config.kafka) as client:
         move(client, group, changes)
-    print("; ".join([f"{_counted(changes)} moved", *_what_ours_do(group, changes, config)]))
+    print(f"{_counted(changes)} moved{_effect_on_role(group, changes, config)}")
 
 
 def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[Move]]:
@@ -81,52 +81,47 @@ def _partitions(client: Any, group: Group, topic: str | None, config: Config) ->
     ours = our_groups(config).get(group.name)
     if ours and topic not in (None, ours):
         raise NothingToMove(
-            f"{group.name} reads {ours}: offsets on {topic!r} would be nobody's. Leave --topic out"
+            f"{group.name} reads {ours}: offsets on {topic!r} would have no effect. Leave --topic out"
         )
     topic = topic or ours
     tps = partitions_of(client, topic) if topic else group.partitions
     if not tps:
-        what = f"there is no topic {topic!r}" if topic else f"{group.name} has read no topic yet"
-        raise NothingToMove(f"{what}. Name one by --topic; `lag` shows which are read here")
+        fact = f"there is no topic {topic!r}" if topic else f"{group.name} has not read any topic yet"
+        raise NothingToMove(f"{fact}. Name one with --topic; `lag` lists the topics that are read")
     return tps
 
 
-# Telling
-
-
 def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
-    topic_chars = max([len("topic"), *(len(one.tp.topic) for one in moves)])
-    return "\n".join(
-        [
-            f"{printable(group.name)} ({group.state}), to {target}:",
-            f"{'topic':<{topic_chars}}  {'partition':>9}  {'from':>12}  {'to':>12}",
-            *(_line(one, topic_chars) for one in moves),
-        ]
-    )
-
-
-def _line(one: Move, topic_chars: int) -> str:
-    was = "-" if one.was is None else f"{one.was:,}"
-    line = f"{one.tp.topic:<{topic_chars}}  {one.tp.partition:>9}  {was:>12}  {one.to:>12,}"
-    if one.is_clamped:
-        return f"{line}  the log does not have {one.asked:,}"
-    return f"{line}  as it is" if one.was == one.to else line
+    topic_chars = max([len("topic"), *(len(change.tp.topic) for change in moves)])
+    lines = [
+        f"{printable(group.name)} ({group.state}), to {target}:",
+        f"{'topic':<{topic_chars}}  {'partition':>9}  {'from':>12}  {'to':>12}",
+    ]
+    for change in moves:
+        was = "-" if change.was is None else f"{change.was:,}"
+        line = f"{change.tp.topic:<{topic_chars}}  {change.tp.partition:>9}  {was:>12}  {change.to:>12,}"
+        if change.is_clamped:
+            line += f"  the log does not have {change.asked:,}"
+        elif change.was == change.to:
+            line += "  unchanged"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _counted(moves: Sequence[Move]) -> str:
     return "1 partition" if len(moves) == 1 else f"{len(moves)} partitions"
 
 
-def _what_ours_do(group: Group, changes: Sequence[Move], config: Config) -> list[str]:
+def _effect_on_role(group: Group, changes: Sequence[Move], config: Config) -> str:
     if not changes or group.name not in our_groups(config):
-        return []
-    if any(one.was is not None and one.to < one.was for one in changes):
-        return ["at its next start the role rebuilds its state from the journal, to the same totals"]
-    return ["at its next start the role says so, and skips no record"]
+        return ""
+    if any(change.was is not None and change.to < change.was for change in changes):
+        return "; at its next start the role rebuilds its state from the journal, to the same totals"
+    return "; at its next start the role reports the move, and skips no record"
 
 
 def _target(text: str) -> Target:
     try:
         return parse_target(text)
-    except ValueError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong)) from wrong
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -8,6 +8,7 @@ import json
 import re
 import select
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ SOON_S = 5.0  # no test waits that long unless it fails
 
 AN_ORDER = {"user_id": "ana", "item": "pizza", "quantity": 2}
 TOKEN = "the-token-of-these-tests"
+
+_scratch = tempfile.TemporaryDirectory(prefix="campuskafka-")  # removed when the tests end
 
 
 def soon(predicate) -> None:
@@ -267,7 +270,7 @@ class RunningProducer(Running):
         self.port = self.role.port or 0
 
 
-def a_config(*, shutdown_s: float = 10.0, prefix: str = "", data_dir: Path = Path(".campuskafka")) -> Config:
+def a_config(*, shutdown_s: float = 10.0, prefix: str = "", data_dir: Path = Path(_scratch.name)) -> Config:
     return Config(
         supervisor=SupervisorConfig(shutdown_s=shutdown_s),
         topics=TopicsConfig(prefix=prefix),

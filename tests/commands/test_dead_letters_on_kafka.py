@@ -1,4 +1,4 @@
-"""The dead letters of a real inventory: listed, shown, and sent on again once if they fit."""
+"""`dead-letters` on a real Kafka: letters are listed, shown, and redriven once, if they can be read."""
 
 from argparse import ArgumentParser
 from contextlib import closing
@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from campus.commands import Context, dead_letters
-from campus.commands.dead_letters import NoSuchLetter, NotSentOn
+from campus.commands.dead_letters import CannotRedrive, NoSuchLetter
 from campus.config.settings import BrokerConfig, Config, TopicsConfig
 from campus.domain.codec import encode
 from campus.inventory.ledger import DeadLetter
@@ -51,7 +51,7 @@ def orders_in(config):
         return [record for _, batch in history.read(history.bounds([tp])) for record in batch]
 
 
-def test_the_letters_are_listed_with_what_they_died_of_and_no_raw_control_character(config, capsys):
+def test_the_letters_are_listed_with_their_reason_and_no_raw_control_character(config, capsys):
     text = dead_letters_says(config, capsys, "list")
     assert "3 of 3 dead letters" in text
     for reason in ("not_json", "wrong_shape", "too_large"):
@@ -69,33 +69,33 @@ def test_a_letter_that_was_cut_says_how_much_was_kept(config, capsys):
     assert "70000 bytes, of which the first 65536 were kept" in text
 
 
-def test_what_still_fits_no_event_is_never_sent_on(config, capsys):
-    assert "0 would be sent on" in dead_letters_says(config, capsys, "redrive")
-    with pytest.raises(NotSentOn, match="would die again"):
+def test_a_letter_that_still_cannot_be_read_is_not_redriven(config, capsys):
+    assert "0 would be redriven" in dead_letters_says(config, capsys, "redrive")
+    with pytest.raises(CannotRedrive, match="still cannot be read"):
         dead_letters_says(config, capsys, "redrive", f"{PIZZA}:0", "--yes")
-    with pytest.raises(NotSentOn, match="was cut"):
+    with pytest.raises(CannotRedrive, match="was cut"):
         dead_letters_says(config, capsys, "redrive", f"{PIZZA}:2", "--yes")
     assert orders_in(config) == []
 
 
 def test_without_yes_nothing_is_sent(config, capsys):
     text = dead_letters_says(config, capsys, "redrive", f"{PIZZA}:1", "--value", GOOD.decode())
-    assert "1 would be sent on" in text
+    assert "1 would be redriven" in text
     assert orders_in(config) == []
 
 
-def test_a_corrected_letter_is_sent_on_once_and_says_where_it_came_from(config, capsys):
+def test_a_corrected_letter_is_redriven_once_and_says_where_it_came_from(config, capsys):
     words = ("redrive", f"{PIZZA}:1", "--value", GOOD.decode(), "--yes")
-    assert "1 sent on" in dead_letters_says(config, capsys, *words)
+    assert "1 redriven" in dead_letters_says(config, capsys, *words)
     (record,) = orders_in(config)
     assert record.value == GOOD
     came_from = f"{config.topics.dead_letters_topic} {PIZZA}:1".encode()
     assert dict(record.headers) == {"redriven-from": came_from}
-    with pytest.raises(NotSentOn, match="was sent on before"):
+    with pytest.raises(CannotRedrive, match="was redriven before"):
         dead_letters_says(config, capsys, *words)
-    assert "(sent on)" in dead_letters_says(config, capsys, "list")
+    assert "(redriven)" in dead_letters_says(config, capsys, "list")
 
 
-def test_a_letter_that_is_not_there_is_said_to_be_missing(config, capsys):
+def test_an_unknown_letter_is_an_error(config, capsys):
     with pytest.raises(NoSuchLetter, match="there is no dead letter 0:99"):
         dead_letters_says(config, capsys, "show", "0:99")
