@@ -22,10 +22,10 @@ from rich.text import Text
 
 from campus.commands import Context, a_broker, number
 from campus.config.settings import Config
-from campus.groups.lag import WINDOW_LOOKS, LagWatch, PartitionLag
+from campus.groups.lag import WINDOW_SAMPLES, LagMonitor, PartitionLag
 from campus.groups.planning import our_groups
 from campus.kafka.clients import BrokerAway
-from campus.kafka.consumer_groups import patiently
+from campus.kafka.consumer_groups import with_retries
 from campus.logs import printable
 
 HELP = "show how far behind each consumer group is, and whether it keeps up"
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    show, looks_max = (show_all, WINDOW_LOOKS) if args.watch else (show_last, args.samples)
-    watch = LagWatch(our_groups(context.config), only=args.group, looks_max=looks_max)
+    show, looks_max = (show_all, WINDOW_SAMPLES) if args.watch else (show_last, args.samples)
+    watch = LagMonitor(our_groups(context.config), only=args.group, samples_max=looks_max)
     try:
         with a_broker(context.config):
             show(looks(watch, context.config, args.interval), args)
@@ -67,11 +67,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def looks(watch: LagWatch, config: Config, interval_s: float) -> Iterator[Rows]:
+def looks(watch: LagMonitor, config: Config, interval_s: float) -> Iterator[Rows]:
     """One after the other, without end. Raises BrokerAway, UnknownGroup."""
     pause = threading.Event()
     while True:
-        yield patiently(watch.look, config.kafka)
+        yield with_retries(watch.sample, config.kafka)
         pause.wait(interval_s)
 
 

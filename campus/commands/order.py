@@ -9,7 +9,7 @@ import http.client
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -96,7 +96,7 @@ class Journal:
         self.tp = TopicPartition(config.topics.journal_topic, item_partition(item, config.topics.partitions))
         self._history = LogReader(config.kafka, client_id="order")
         self._rule = JournalRule()
-        self._batches: Iterator[Sequence[Any]] = iter(())
+        self._batches: Iterator[Mapping[TopicPartition, Sequence[Any]]] = iter(())
 
     def close(self) -> None:
         self._history.close()
@@ -105,7 +105,7 @@ class Journal:
         bounds = self._history.bounds([self.tp])
         for _, records in self._history.read(bounds):
             deque(self._rule.counting(records), maxlen=0)
-        self._batches = self._history.follow(self.tp, bounds[self.tp].end)
+        self._batches = self._history.follow_all({self.tp: bounds[self.tp].end})
 
     def outcomes_of(self, order_ids: Collection[str]) -> list[Outcome]:
         """Those that come, until all have come or nothing does for a while."""
@@ -113,7 +113,7 @@ class Journal:
         outcomes: list[Outcome] = []
         give_up_at = time.monotonic() + OUTCOME_TIMEOUT_S
         while waiting and time.monotonic() < give_up_at:
-            for event in self._rule.counting(next(self._batches)):
+            for event in self._rule.counting(next(self._batches).get(self.tp, ())):
                 give_up_at = time.monotonic() + OUTCOME_TIMEOUT_S
                 if isinstance(event, (InventoryReserved, InventoryFailed)) and event.order_id in waiting:
                     waiting.discard(event.order_id)

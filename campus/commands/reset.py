@@ -15,19 +15,19 @@ from typing import Any
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
 from campus.groups.offset_target import Target, parse_target
-from campus.groups.planning import our_groups, planned
+from campus.groups.planning import our_groups, plan_moves
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.consumer_groups import (
     Group,
     GroupActive,
-    Move,
     NothingToMove,
+    OffsetMove,
     UnknownGroup,
-    group_named,
-    groups_on,
-    move,
+    describe_group,
+    describe_groups,
+    move_offsets,
     partitions_of,
-    patiently,
+    with_retries,
 )
 from campus.kafka.records import TopicPartition
 from campus.logs import printable
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def reset(args: argparse.Namespace, config: Config) -> None:
     """Raises UnknownGroup, NothingToMove, GroupActive, OffsetsNotMoved, BrokerAway."""
-    group, moves = patiently(lambda client: _plan(client, args, config), config.kafka)
+    group, moves = with_retries(lambda client: _plan(client, args, config), config.kafka)
     changes = [one for one in moves if one.to != one.was]
     print(as_text(group, args.to, moves), flush=True)
     if group.is_active:
@@ -66,15 +66,15 @@ def reset(args: argparse.Namespace, config: Config) -> None:
         print(f"{_counted(changes)} would be moved; nothing was changed")
         return
     with admin(config.kafka) as client:
-        move(client, group, changes)
+        move_offsets(client, group, changes)
     print("; ".join([f"{_counted(changes)} moved", *_what_ours_do(group, changes, config)]))
 
 
-def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[Move]]:
-    group = group_named(client, args.group)
+def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[OffsetMove]]:
+    group = describe_group(client, args.group)
     if not group.is_known and group.name not in our_groups(config):
-        raise UnknownGroup(group.name, groups_on(client, ()))
-    return group, planned(client, group, _partitions(client, group, args.topic, config), args.to)
+        raise UnknownGroup(group.name, describe_groups(client, ()))
+    return group, plan_moves(client, group, _partitions(client, group, args.topic, config), args.to)
 
 
 def _partitions(client: Any, group: Group, topic: str | None, config: Config) -> set[TopicPartition]:
@@ -94,7 +94,7 @@ def _partitions(client: Any, group: Group, topic: str | None, config: Config) ->
 # Telling
 
 
-def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
+def as_text(group: Group, target: Target, moves: Sequence[OffsetMove]) -> str:
     topic_chars = max([len("topic"), *(len(one.tp.topic) for one in moves)])
     return "\n".join(
         [
@@ -105,19 +105,19 @@ def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
     )
 
 
-def _line(one: Move, topic_chars: int) -> str:
+def _line(one: OffsetMove, topic_chars: int) -> str:
     was = "-" if one.was is None else f"{one.was:,}"
     line = f"{one.tp.topic:<{topic_chars}}  {one.tp.partition:>9}  {was:>12}  {one.to:>12,}"
     if one.is_clamped:
-        return f"{line}  the log does not have {one.asked:,}"
+        return f"{line}  the log does not have {one.requested:,}"
     return f"{line}  as it is" if one.was == one.to else line
 
 
-def _counted(moves: Sequence[Move]) -> str:
+def _counted(moves: Sequence[OffsetMove]) -> str:
     return "1 partition" if len(moves) == 1 else f"{len(moves)} partitions"
 
 
-def _what_ours_do(group: Group, changes: Sequence[Move], config: Config) -> list[str]:
+def _what_ours_do(group: Group, changes: Sequence[OffsetMove], config: Config) -> list[str]:
     if not changes or group.name not in our_groups(config):
         return []
     if any(one.was is not None and one.to < one.was for one in changes):
