@@ -1,7 +1,4 @@
-"""Consumer groups as people see them: their lag, whether they keep up, and where to move their offsets.
-
-lag.py            samples the lag of every partition of every group
-lag_verdict.py    judges a window of samples by Burrow's rules; pure
-offset_target.py  parses where to move an offset; pure
-planning.py       the groups of our roles, and the moves that a target means
+"""Consumer groups as people see them: lag.py samples their lag, lag_verdict.py judges whether they keep up,
+offset_target.py and planning.py find the offsets to move them to. Moving is
+campus/kafka/consumer_groups.py's.
 """

@@ -1,7 +1,7 @@
 """The lag of consumer groups by partition: the log's end minus the offset that the group committed.
 
-It is never an estimate: what a group has read but not committed is lag, and a group that has not committed has
-the whole log before it. Rates and verdicts are those of a window of samples.
+What a group has read but not committed is lag, and a group that has not committed has the whole log before
+it. Rates and verdicts are those of a window of samples.
 """
 
 import time
@@ -26,7 +26,8 @@ WINDOW_SAMPLES = 10  # as many as Burrow keeps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionLag:
-    """Offsets, rates in records/s, and the member that owns the partition; `lag_verdict` says what None means."""
+    """Rates are in records/s; for the meaning of None see `lag_verdict`. `client_id`, `host`: of the
+    owner."""
 
     group: str
     topic: str
@@ -55,7 +56,8 @@ class LagMonitor:
         samples_max: int = WINDOW_SAMPLES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ours`: the topic by group, for groups to include even if the broker does not know them yet."""
+        """`ours`: groups to include even if the broker does not know them yet, and the topic that each
+        reads."""
         self._ours, self._only, self._samples_max, self._clock = ours, only, samples_max, clock
         self._windows: dict[tuple[str, TopicPartition], deque[Observation]] = {}
 
@@ -65,13 +67,15 @@ class LagMonitor:
         tps = {name: self._partitions(client, group) for name, group in groups.items()}
         # After the commits, so that what was committed is in the log and no lag is negative.
         bounds, at_s = log_bounds(client, set().union(*tps.values())), self._clock()
-        windows = {
-            (name, tp): self._window_with(name, tp, _observed(groups[name], tp, bounds[tp], at_s))
-            for name in sorted(groups)
-            for tp in sorted(tps[name] & bounds.keys())
-        }
-        self._windows = windows  # forgets what no longer exists
-        return [_partition_lag(groups[name], tp, window) for (name, tp), window in windows.items()]
+        old, self._windows = self._windows, {}  # what no longer exists is forgotten
+        rows = []
+        for name, group in sorted(groups.items()):
+            for tp in sorted(tps[name] & bounds.keys()):
+                window = old.get((name, tp)) or deque(maxlen=self._samples_max)
+                window.append(_observed(group, tp, bounds[tp], at_s))
+                self._windows[name, tp] = window
+                rows.append(_partition_lag(group, tp, window))
+        return rows
 
     def _groups(self, client: AdminClient) -> dict[str, Group]:
         if self._only is None:
@@ -84,11 +88,6 @@ class LagMonitor:
     def _partitions(self, client: AdminClient, group: Group) -> set[TopicPartition]:
         topic = self._ours.get(group.name)
         return group.partitions | (partitions_of(client, topic) if topic else set())
-
-    def _window_with(self, group: str, tp: TopicPartition, seen: Observation) -> deque[Observation]:
-        window = self._windows.get((group, tp)) or deque(maxlen=self._samples_max)
-        window.append(seen)
-        return window
 
 
 def _observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:

@@ -1,7 +1,7 @@
 """Whether a consumer group keeps up, judged from a window of samples instead of a threshold of lag.
 
-The rules are those of LinkedIn's Burrow ("Consumer Lag Evaluation Rules" in its wiki) for one partition of one
-group. The first that fits is the verdict:
+The rules are those of LinkedIn's Burrow ("Consumer Lag Evaluation Rules" in its wiki) for one partition of
+one group. The first that fits is the verdict:
 
     REWIND  the committed offset went back within the window
     OK      the lag was zero in some sample, or the window has no duration
@@ -10,8 +10,8 @@ group. The first that fits is the verdict:
     WARN    the offset moved, but the lag has grown and never fell: the group reads too slowly
     OK      otherwise
 
-Burrow reads every commit, while samples cannot see a commit that repeats an offset. So here the membership tells
-a stopped consumer from a stalled one. And a rewind is reported even if the lag was zero before it.
+Burrow reads every commit, while samples cannot see a commit that repeats an offset. So here the membership
+tells a stopped consumer from a stalled one. And a rewind is reported even if the lag was zero before it.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Verdict = Literal["OK", "WARN", "STALL", "STOP", "REWIND"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A sample: the bounds of the log, what the group has committed, and whether a member owns the partition."""
+    """`start`, `end`: of the log; `committed`: by the group; `is_owned`: a member owns the partition."""
 
     at_s: float
     start: int

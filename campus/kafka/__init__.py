@@ -1,13 +1,7 @@
-"""Everything that talks to Kafka; no other folder imports the `kafka` library, and nothing here knows orders.
+"""Everything that talks to Kafka. No other folder imports the `kafka` library, and nothing here knows orders.
 
-A broker that does not answer is always `BrokerAway`, whichever call met it. Read clients.py first:
-
-clients.py          settings and constructors of the clients; `BrokerAway`; one patch of kafka-python
-records.py          the values: TopicPartition, ProducerRecord, AppendResult, Bounds
-topics.py           creates topics and checks their partition counts and settings
-log_reader.py       reads partitions outside any group, from one offset to another or without end
-group_consumer.py   membership of one consumer group on one topic
-consumer_groups.py  members and committed offsets of any group, and moving those offsets
-removal.py          deletes temporary topics and groups by their prefix
-producer/           writes records
+Read clients.py first: settings, constructors, and `BrokerAway`, which every call raises when no broker
+answers. records.py holds the values. log_reader.py reads partitions, group_consumer.py as a member of a
+consumer group, and producer/ writes them. consumer_groups.py and topics.py inspect and change what the broker
+keeps.
 """

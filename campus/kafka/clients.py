@@ -1,11 +1,7 @@
 """kafka-python's clients with the settings that proved right, and `BrokerAway`.
 
-The constructors of kafka-python block, and leak a thread, without a broker. So a client is made only if an
-address listens.
-
-Importing this module also patches kafka-python's record decoder, at the end of the file: a record header whose
-name is not UTF-8 makes `poll` raise, again at each poll, so one foreign record could stop a partition for good.
-Kafka itself allows any bytes there. Patched, such a name is read with "?" for each byte, as other clients do.
+Without a broker, kafka-python's constructors block and leak a thread; so a client is made only if an address
+listens. Importing this module also patches kafka-python's record decoder, at the end of the file.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -13,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from kafka import KafkaAdminClient, KafkaConsumer
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import RetriableError
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
@@ -43,7 +39,8 @@ def broker_errors(kafka: KafkaConfig) -> Iterator[None]:
     try:
         yield
     except RetriableError as error:
-        raise BrokerAway(kafka, _text(error)) from error
+        name, text = type(error).__name__, str(error).split("\n")[0][:200]
+        raise BrokerAway(kafka, text if name in text else f"{name}: {text}" if text else name) from error
 
 
 def kafka_settings(kafka: KafkaConfig) -> dict[str, Any]:
@@ -53,13 +50,13 @@ def kafka_settings(kafka: KafkaConfig) -> dict[str, Any]:
         "bootstrap_servers": [str(address) for address in kafka.addresses],
         "security_protocol": security.protocol,
         "ssl_check_hostname": security.ssl_check_hostname,
-        "ssl_cafile": _path(security.ssl_cafile),
-        "ssl_certfile": _path(security.ssl_certfile),
-        "ssl_keyfile": _path(security.ssl_keyfile),
-        "ssl_password": _secret(security.ssl_password),
+        "ssl_cafile": security.ssl_cafile and str(security.ssl_cafile),
+        "ssl_certfile": security.ssl_certfile and str(security.ssl_certfile),
+        "ssl_keyfile": security.ssl_keyfile and str(security.ssl_keyfile),
+        "ssl_password": security.ssl_password and security.ssl_password.reveal(),
         "sasl_mechanism": security.sasl_mechanism,
         "sasl_plain_username": security.sasl_username,
-        "sasl_plain_password": _secret(security.sasl_password),
+        "sasl_plain_password": security.sasl_password and security.sasl_password.reveal(),
         "request_timeout_ms": round(kafka.request_timeout_s * 1000),
         # A client is back within this after the broker is; kafka-python would wait up to 30 s.
         "reconnect_backoff_ms": 50,
@@ -70,8 +67,8 @@ def kafka_settings(kafka: KafkaConfig) -> dict[str, Any]:
 def make_consumer(kafka: KafkaConfig, **settings: Any) -> KafkaConsumer:
     """A consumer that returns bytes, never commits by itself, and creates no topics. Raises BrokerAway.
 
-    Without a position it raises instead of falling back to an end of the log. Never set a `value_deserializer`:
-    one that raises does so inside `poll`, and the partition never gets past that record.
+    Without a position it raises, instead of starting at an end of the log. Never set a `value_deserializer`:
+    when one raises inside `poll`, the partition cannot get past that record.
     """
     return _make(
         kafka,
@@ -88,7 +85,7 @@ def make_consumer(kafka: KafkaConfig, **settings: Any) -> KafkaConsumer:
 
 @contextmanager
 def admin(kafka: KafkaConfig) -> Iterator[KafkaAdminClient]:
-    """An admin client, closed at the end of the block. Raises BrokerAway, also for the calls in the block."""
+    """An admin client, closed at the end of the block. Raises BrokerAway, also for calls in the block."""
     client = _make(kafka, KafkaAdminClient)
     try:
         with broker_errors(kafka):
@@ -105,18 +102,16 @@ def list_offsets(
         with broker_errors(kafka):
             offsets = list_(list(tps), **timeout)
     except KeyError as error:
-        # kafka-python raises this for a partition that the broker does not know. Either its topic was deleted or
-        # the broker has just started; the client cannot tell which, so a retry is right.
+        # kafka-python raises this for a partition that the broker does not know: its topic was deleted, or
+        # the broker has just started. Nobody can tell which, so the caller should retry.
         (tp,) = error.args
         raise BrokerAway(kafka, f"it does not know {TopicPartition(*tp)}") from error
     return {tp: offsets[tp] for tp in tps}
 
 
 def broker_version(kafka: KafkaConfig) -> str:
-    """The Kafka release that matches the broker's protocol versions, and its metadata.version.
-
-    Brokers report protocol versions and features, not their release. Raises BrokerAway.
-    """
+    """The Kafka release by the broker's protocol versions, since brokers do not report it. Raises
+    BrokerAway."""
     with admin(kafka) as client:
         brokers = [broker["broker_id"] for broker in client.describe_cluster()["brokers"]]
         release = client.get_broker_version_data(brokers[0]).broker_version_str
@@ -131,21 +126,9 @@ def _make(kafka: KafkaConfig, client: Any, **settings: Any) -> Any:
         return client(**kafka_settings(kafka), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS, **settings)
 
 
-def _text(error: KafkaError) -> str:
-    text = str(error).split("\n")[0][:200]
-    name = type(error).__name__
-    return text if name in text else f"{name}: {text}" if text else name
-
-
-def _path(path: object) -> str | None:
-    return None if path is None else str(path)
-
-
-def _secret(secret: Any) -> str | None:
-    return None if secret is None else secret.reveal()
-
-
-# The patch of the record decoder (see the top of the file)
+# The patch. On a record header whose name is not UTF-8, kafka-python raises in `poll`, again at each poll, so
+# one foreign record could stop a partition for good. Kafka itself allows any bytes there. Patched, such a
+# name is read with "?" for each byte, as other clients do.
 
 _read_record = DefaultRecordBatch._read_msg
 

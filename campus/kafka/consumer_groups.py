@@ -66,7 +66,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`members` is also empty for groups of the consumer protocol (KIP-848), which kafka-python cannot describe."""
+    """`members`: empty also for groups of the new protocol (KIP-848), which kafka-python cannot describe."""
 
     name: str
     state: str
@@ -75,7 +75,6 @@ class Group:
 
     @property
     def is_known(self) -> bool:
-        """Whether the broker knows the group."""
         return self.state != UNKNOWN_GROUP_STATE or bool(self.committed)
 
     @property
@@ -92,10 +91,8 @@ class Group:
 
 
 def with_retries(call: Callable[[AdminClient], T], kafka: KafkaConfig) -> T:
-    """Call it with an admin client, again for up to `connect_timeout_s` while the broker is not ready.
-
-    A broker that has just started does not know its groups yet. Raises BrokerAway.
-    """
+    """Call it with an admin client; retry for `connect_timeout_s`, since a broker that has just started does
+    not know its groups yet. Raises BrokerAway."""
     deadline = time.monotonic() + kafka.connect_timeout_s
     while True:
         try:
@@ -144,9 +141,6 @@ def _member(described: Mapping[str, Any]) -> Member:
     return Member(described["client_id"], described["client_host"].lstrip("/"), frozenset(tps))
 
 
-# Offsets of logs
-
-
 def log_bounds(client: AdminClient, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
     """The bounds of those partitions that exist."""
     counts = partition_counts(client, {tp.topic for tp in tps})
@@ -170,9 +164,6 @@ def partitions_of(client: AdminClient, topic: str) -> set[TopicPartition]:
     return {TopicPartition(topic, partition) for partition in range(count)}
 
 
-# Moving offsets
-
-
 @dataclass(frozen=True, slots=True)
 class OffsetMove:
     """`was`: None if nothing was committed; `requested`: the wanted offset, which the log may not have."""
@@ -188,10 +179,7 @@ class OffsetMove:
 
 
 def move_offsets(client: AdminClient, group: Group, moves: Sequence[OffsetMove]) -> None:
-    """Commit the offsets of the moves for the group.
-
-    Raises GroupActive, also if a member joined after `group` was described; OffsetsNotMoved.
-    """
+    """Raises GroupActive, also if a member joined after `group` was described; OffsetsNotMoved."""
     if group.is_active:
         raise GroupActive(group)
     wanted = {move.tp: move.to for move in moves}

@@ -1,7 +1,7 @@
 """Membership of one consumer group on one topic: which partitions are assigned, and their next records.
 
-Owned by one thread from construction to `close`. The caller sets every position: it seeks after each change of
-the assignment, and nothing is read from an offset that it did not choose.
+Owned by one thread from construction to `close`. The caller sets every position: it seeks after each change
+of the assignment, and nothing is read from an offset that it did not choose.
 """
 
 import threading
@@ -11,14 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata
+from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-    RebalanceInProgressError,
-)
 from kafka.structs import MemberState
 
 from campus.config.settings import KafkaConfig
@@ -51,10 +45,8 @@ class GroupConsumer:
     def __init__(
         self, kafka: KafkaConfig, *, topic: str, group: str, client_id: str, fetch_bytes_min: int = 1
     ) -> None:
-        """Joins the group at the first poll. Raises BrokerAway.
-
-        A fetch waits for `fetch_bytes_min` of new records for up to `kafka.consumer.fetch_max_wait_ms`.
-        """
+        """Joins the group at the first poll. A fetch waits for `fetch_bytes_min` of new records, for at most
+        `kafka.consumer.fetch_max_wait_ms`. Raises BrokerAway."""
         self.topic, self.group = topic, group
         self._kafka = kafka
         self._revocations = _Revocations()
@@ -77,9 +69,9 @@ class GroupConsumer:
             try:
                 self._continue_joining()
                 polled = self._consumer.poll(round(timeout_s * 1000), max_records=records_max)
-            except NoOffsetForPartitionError:
+            except kafka_errors.NoOffsetForPartitionError:
                 polled = {}  # just assigned, and the group never committed: the caller will seek
-            except OffsetOutOfRangeError as error:
+            except kafka_errors.OffsetOutOfRangeError as error:
                 if self._sought.issuperset(tp.partition for tp in error.args[0]):
                     raise HistoryMissing(f"{self.topic} does not hold the next offset: {error}") from error
                 polled = {}  # just assigned, and the commit is outside the log: the caller will seek
@@ -94,15 +86,12 @@ class GroupConsumer:
         tp = TopicPartition(self.topic, partition)
         with self._fenced_if_revoked():
             if tp not in self._consumer.assignment():
-                raise IllegalStateError("it is not assigned any more")
+                raise kafka_errors.IllegalStateError("it is not assigned any more")
             self._consumer.seek(tp, offset)
             self._sought.add(partition)
 
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
-        """The next offsets to read, which are beyond a transaction marker after the last record.
-
-        Raises BrokerAway, Fenced.
-        """
+        """The next offsets to read; transaction markers take offsets too. Raises BrokerAway, Fenced."""
         with broker_errors(self._kafka), self._fenced_if_revoked():
             return {p: self._position(TopicPartition(self.topic, p)) for p in partitions}
 
@@ -129,17 +118,15 @@ class GroupConsumer:
 
     def commit(self, partitions: Collection[int]) -> None:
         """Commit the positions, for lag and tools, and to learn whether this member is still in the group.
-
-        Does nothing during a rebalance: a later commit will do. Raises Fenced, BrokerAway.
-        """
+        Skipped during a rebalance: a later commit will do. Raises Fenced, BrokerAway."""
         tps = [TopicPartition(self.topic, partition) for partition in partitions]
         with broker_errors(self._kafka), self._fenced_if_revoked():
             try:
                 offsets = {tp: _own_commit(self._position(tp)) for tp in tps}
                 self._consumer.commit(offsets, timeout_ms=REQUEST_TIMEOUT_MS)
-            except RebalanceInProgressError:
+            except kafka_errors.RebalanceInProgressError:
                 return
-            except CommitFailedError as error:
+            except kafka_errors.CommitFailedError as error:
                 raise Fenced(f"{self.group} has gone on without this member: {error}") from error
 
     def close(self) -> None:
@@ -151,14 +138,14 @@ class GroupConsumer:
         """kafka-python's I/O thread may revoke a partition at any moment after a poll."""
         try:
             yield
-        except (IllegalStateError, NoOffsetForPartitionError) as error:
+        except (kafka_errors.IllegalStateError, kafka_errors.NoOffsetForPartitionError) as error:
             raise Fenced(f"a partition of {self.group} was revoked: {error}") from error
 
     def _continue_joining(self) -> None:
-        """While a join is in progress, ask for it again, so that the next poll continues it.
+        """Request a join that is in progress again, so that the next poll continues it.
 
-        kafka-python forgets a join that outlasts a poll: a leader that rejoined because of new partitions sees
-        no reason to go on after it has assigned them. Then it never takes its own assignment and sends no more
+        kafka-python forgets a join that outlasts a poll: a leader that rejoined for new partitions sees no
+        reason to go on once it has assigned them. Then it never takes its own assignment, sends no
         heartbeats, and the group drops it without a word. There is no public API for this.
         """
         if self._consumer.group_metadata().state is MemberState.REBALANCING:
@@ -172,10 +159,7 @@ class GroupConsumer:
 
 
 def is_own_commit(commit: OffsetAndMetadata) -> bool:
-    """Whether a role of ours made this commit, and nobody has moved it since.
-
-    Our metadata without an offset counts as own: so older versions committed.
-    """
+    """Whether a role of ours made this commit and nobody moved it. Older versions left the offset out."""
     return commit.metadata in (COMMIT_METADATA, _own_commit(commit.offset).metadata)
 
 
@@ -184,7 +168,7 @@ def _own_commit(position: int) -> OffsetAndMetadata:
 
 
 class _Revocations(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Only records: kafka-python calls it on its I/O thread, where nothing may block."""
+    """kafka-python calls it on its I/O thread, where nothing may block."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

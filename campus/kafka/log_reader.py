@@ -31,8 +31,8 @@ class HistoryMissing(CampusError):
 class BeginningMissing(HistoryMissing):
     def __init__(self, tp: TopicPartition, start: int) -> None:
         super().__init__(
-            f"{tp.topic}-{tp.partition} begins at offset {start}: the records before it are gone. Probably the "
-            "topic has a retention limit, or records were deleted; it must keep everything (retention.ms=-1)."
+            f"{tp.topic}-{tp.partition} begins at offset {start}: the records before it are gone. Probably "
+            "the topic has a retention limit, or they were deleted; it must keep everything (retention.ms=-1)."
         )
 
 
@@ -91,17 +91,17 @@ class LogReader:
     def follow_all(
         self, starts: Mapping[TopicPartition, int]
     ) -> Iterator[Mapping[TopicPartition, Sequence[Any]]]:
-        """The records of several partitions, each from its start on, without end.
+        """The records of several partitions, each from its start on, without end; an empty batch now and
+        then.
 
-        Yields an empty batch when none come, so that the caller can check the time. After an error the iterator
-        has ended; the caller can follow again from where it got to. Raises BrokerAway, HistoryMissing.
+        After an error, follow again from the last record. Raises BrokerAway, HistoryMissing.
         """
         self._seek(starts)
         while True:
             yield self._poll()
 
     def positions(self) -> dict[TopicPartition, int]:
-        """The next offset to read of each followed partition; beyond a transaction marker after the last record.
+        """The next offset of each followed partition; transaction markers take offsets too.
 
         Raises BrokerAway, HistoryMissing.
         """

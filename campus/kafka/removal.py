@@ -20,7 +20,7 @@ log = logging.getLogger("removal")
 class NotRemoved(CampusError):
     def __init__(self, prefix: str, names: list[str]) -> None:
         super().__init__(
-            f"{', '.join(names)} could not be removed within {TIMEOUT_S:g} s. Probably somebody still uses them. "
+            f"{', '.join(names)} could not be removed within {TIMEOUT_S:g} s. Probably they are in use. "
             f"Remove what begins with {prefix} by Kafka's own tools"
         )
 
@@ -28,17 +28,21 @@ class NotRemoved(CampusError):
 def remove_all_named(kafka: KafkaConfig, prefix: str) -> None:
     """Delete them and wait until they are gone. Raises BrokerAway, NotRemoved."""
     assert len(prefix) >= PREFIX_CHARS_MIN, f"{prefix!r} may be the beginning of somebody else's names"
+    names: list[str] = []
     with admin(kafka) as client:
-        is_removed = wait_until(
-            lambda: not _remove_existing(client, prefix), Event(), timeout_s=TIMEOUT_S, every_s=RETRY_S
-        )
-        if not is_removed:
-            raise NotRemoved(prefix, _topics(client, prefix) + _groups(client, prefix))
+
+        def are_gone() -> bool:
+            names[:] = _delete_existing(client, prefix)
+            return not names
+
+        if not wait_until(are_gone, Event(), timeout_s=TIMEOUT_S, every_s=RETRY_S):
+            raise NotRemoved(prefix, names)
 
 
-def _remove_existing(client: AdminClient, prefix: str) -> list[str]:
+def _delete_existing(client: AdminClient, prefix: str) -> list[str]:
     """Ask once to delete what exists, and return its names."""
-    if topics := _topics(client, prefix):
+    topics = [name for name in client.list_topics() if name.startswith(prefix)]
+    if topics:
         try:
             client.delete_topics(topics)
         except UnknownTopicOrPartitionError:
@@ -47,16 +51,9 @@ def _remove_existing(client: AdminClient, prefix: str) -> list[str]:
             raise
         except KafkaError as error:  # for instance not authorized: NotRemoved names them in the end
             log.debug("%s are not removed: %s", topics, error)
-    if groups := _groups(client, prefix):
+    groups = [group["group_id"] for group in client.list_groups() if group["group_id"].startswith(prefix)]
+    if groups:
         refused = {group: result for group, result in client.delete_groups(groups).items() if result != "OK"}
         if refused:
             log.debug("not yet: %s", refused)  # they still have members
     return topics + groups
-
-
-def _topics(client: AdminClient, prefix: str) -> list[str]:
-    return [name for name in client.list_topics() if name.startswith(prefix)]
-
-
-def _groups(client: AdminClient, prefix: str) -> list[str]:
-    return [group["group_id"] for group in client.list_groups() if group["group_id"].startswith(prefix)]

@@ -1,7 +1,7 @@
 """Creates missing topics, and checks the partition counts and settings of existing ones.
 
-No topic is created by accident: every look-up starts from the list of topics, since a broker with auto-creation
-creates a topic that a client asks about.
+No topic is created by accident: every look-up starts from the list of topics, since a broker with
+auto-creation creates a topic that a client asks about.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -32,9 +32,6 @@ class PartitionCountMismatch(CampusError):
 
 class TopicNotMade(CampusError):
     exit_code = 2
-
-    def __init__(self, topic: str, fact: str) -> None:
-        super().__init__(f"{topic} cannot be created: {fact}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +110,7 @@ def _create(client: AdminClient, topic: str, plan: TopicPlan) -> bool:
         return False
     except InvalidReplicationFactorError as refused:
         raise TopicNotMade(
-            topic,
-            f"topics.replication is {plan.replication}, but the cluster has fewer brokers. "
-            "Set topics.replication to at most the number of brokers.",
+            f"{topic} cannot be created: topics.replication is {plan.replication}, but the cluster has fewer "
+            "brokers. Set topics.replication to at most their number."
         ) from refused
     return True

@@ -55,7 +55,8 @@ def config(kafka, unique_prefix):
 
 @pytest.fixture
 def worked(config):
-    """A stopped system in which 3 orders of each item were placed, decided, counted and saved in snapshots."""
+    """A stopped system in which 3 orders of each item were placed, decided, counted and saved in
+    snapshots."""
     orders(config, 3)
     with running(config, "inventory"), running(config, "analytics"):
         caught_up(config, "inventory")

@@ -1,4 +1,4 @@
-"""Cuts the records of an append into batches, makes the Produce request, and reads the answers in its response.
+"""Cuts the records of an append into batches, and reads the answers in a Produce response.
 
 A produce batch takes the next batch of each partition that has records left, so a partition's records stay in
 order. Not here: which broker gets them (leaders.py), and when (writer.py).

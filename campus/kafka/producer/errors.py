@@ -45,9 +45,9 @@ class AppendFailed(CampusError):
         tp, error = next(iter((self.refused or self.errors).items()))
         others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        super().__init__(f"{tp}{others} did not acknowledge: {text}. {self._advice()}")
-
-    def _advice(self) -> str:
+        advice = "Sending the same again will not help."
         if self.retriable:
-            return "Probably the broker is away, or its partitions are moving. What was sent may have landed."
-        return "Sending the same again will not help."
+            advice = (
+                "Probably the broker is away, or its partitions are moving. What was sent may have landed."
+            )
+        super().__init__(f"{tp}{others} did not acknowledge: {text}. {advice}")

@@ -1,8 +1,8 @@
 """Runs kafka-python's network loop, in a thread of its own or inside an asyncio loop.
 
-`ThreadRunner` serves callers on any thread. `AsyncioRunner` serves only the thread that made it, and saves two
-thread switches per produce batch, each of which waits for the interpreter lock: over HTTP 1.8 times the records
-at 32 connections, 1.4 times at 256, 1.1 times at 1 (benchmarks/http, in one run).
+`ThreadRunner` serves callers on any thread. `AsyncioRunner` serves only the thread that made it, and saves
+two thread switches per produce batch, each of which waits for the interpreter lock: over HTTP 1.8 times the
+records at 32 connections, 1.4 times at 256, 1.1 times at 1 (benchmarks/http, in one run).
 """
 
 import asyncio
@@ -28,11 +28,8 @@ log = logging.getLogger("writer")
 
 
 class FdSelector(selectors.DefaultSelector):
-    """Looks sockets up by their file descriptor.
-
-    Twice per produce batch kafka-python asks for a socket that is not registered yet. The KeyError, which nobody
-    reads, would contain the socket's repr, and that asks the system for both addresses: a twentieth of the time.
-    """
+    """Looks sockets up by number. Twice per produce batch kafka-python asks for one that is not registered;
+    the KeyError would contain its repr, which asks the system for both addresses: a twentieth of the time."""
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         number = fileobj.fileno()
@@ -77,7 +74,8 @@ class ThreadRunner:
 
 
 class AsyncioRunner:
-    """Like ThreadRunner, inside the running asyncio loop; if none is running, `wait_for` runs the network loop."""
+    """Like ThreadRunner, in the asyncio loop that is running; if none is, `wait_for` runs the network
+    loop."""
 
     def __init__(self, net: NetworkSelector, _name: str, on_closed: Callable[[], None]) -> None:
         self._net = net
@@ -138,8 +136,9 @@ class AsyncioRunner:
         self._set_timer(self._loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake up for the network loop's first timer. A timer that is due earlier is kept: most timers belong to
-        requests that are answered in time, and a new one for each would cost more than waking up for nothing."""
+        """Wake up for the network loop's first timer, or earlier: most timers belong to requests that are
+        answered in time, so a timer that is set already is kept, since setting one anew each time would cost
+        more."""
         if not self._net._scheduled:
             return
         pause_s = max(0.0, self._net._scheduled[0][0] - time.monotonic()) + TIMER_SLACK_S

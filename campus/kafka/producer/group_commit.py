@@ -79,8 +79,8 @@ class _Pending(Generic[T]):
 class GroupCommit(Generic[T]):
     """`report` is called in the writer's loop, once for each produce batch, and must not block.
 
-    `_in_flight`, `_retries` and `_waiting` are in the order of their deadlines. Whoever sets `_is_sending` sends
-    a produce batch, and its end sends the next until nothing waits: so one is in flight at a time.
+    `_in_flight`, `_retries` and `_waiting` are in the order of their deadlines. Whoever sets `_is_sending`
+    sends a produce batch, and its end sends the next until nothing waits: so one is in flight at a time.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class GroupCommit(Generic[T]):
         schedule: Callable[[Callable[[], None]], object] = lambda send: send(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`schedule` runs a send when none is in flight: by default at once. In an event loop, run it at the end
-        of the loop's turn: else the first record goes alone, and those that arrived with it wait for its
-        acknowledgement (half the rate, at 256 connections)."""
+        """`schedule` runs a send when none is in flight, by default at once. In an event loop run it at the
+        end of the turn: else the first record goes alone, and what came with it waits (half the rate at 256
+        connections)."""
         self._writer = writer
         self._report = report
         self._waiting_max = waiting_max
@@ -176,7 +176,8 @@ class GroupCommit(Generic[T]):
             self._expire("before the writer was closed", closed)
 
     def _next_batch(self) -> list[_Pending[T]]:
-        """Retries first, then new records, as many as fit. After a failure the retries leave room for others."""
+        """Retries first, then new records, as many as fit; after a failure retries leave room for new
+        ones."""
         batch: list[_Pending[T]] = []
         share = RETRY_SHARE if self._waiting and self._last_failure else 1
         _move(self._retries, batch, round(PRODUCE_BATCH_BYTES_MAX * share))

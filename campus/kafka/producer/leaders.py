@@ -5,7 +5,6 @@ own bootstrap and metadata refresh are not started, since a failed bootstrap sta
 even when nobody wants to write. Everything here runs in the network loop.
 """
 
-import ipaddress
 import random
 import socket
 import threading
@@ -50,7 +49,7 @@ class Leaders:
         self._is_stale = True
 
     def are_complete(self) -> bool:
-        """Whether, by the last metadata, every partition of every topic written to has a leader."""
+        """Whether every partition of the topics written to has a leader, by the last metadata."""
         partitions_of = self._manager.cluster.partitions_for_topic
         return not self._topic_errors and all(
             self._leader(TopicPartition(topic, partition)) is not None
@@ -61,7 +60,7 @@ class Leaders:
     async def group_by_leader(
         self, tps: Iterable[TopicPartition], deadline: float
     ) -> tuple[dict[NodeId, list[TopicPartition]], dict[TopicPartition, Exception]]:
-        """The partitions by leader, and the reason for each leaderless one. Raises KafkaError if no broker answers."""
+        """The partitions by leader, and why others have none. Raises KafkaError if no broker answers."""
         tps = list(tps)
         if self._is_stale or any(self._leader(tp) is None for tp in tps):
             self._topics.update(tp.topic for tp in tps)
@@ -77,8 +76,7 @@ class Leaders:
         return led, leaderless
 
     async def refresh(self, deadline: float) -> None:
-        """Ask the brokers for metadata until one answers, each once and for its share of the remaining time.
-        Raises KafkaError if none answers."""
+        """Ask the brokers for metadata, each once and for its share of the time. Raises KafkaError."""
         candidates = self._candidates()
         error: Exception | None = None
         for position, node_id in enumerate(candidates):
@@ -90,7 +88,10 @@ class Leaders:
                 error = refused
                 continue
             if response.brokers:
-                self._update(response)
+                self._manager.cluster.update_metadata(response)
+                failed = [topic for topic in response.topics if topic.error_code]
+                self._topic_errors = {topic.name: error_for(topic.error_code, None) for topic in failed}
+                self._is_stale = False
                 if self._manager.cluster.is_bootstrap(node_id):
                     self._manager.close(node_id)  # from now on this broker is known by its own id
                 return
@@ -108,7 +109,12 @@ class Leaders:
         response = conn.send_request(request, request_timeout_ms=_remaining_s(deadline) * 1000)
         if conn._request_buffer:
             return await self._within(deadline, response)
-        _flush(conn)
+        if (
+            conn.transport
+        ):  # send now: kafka-python waits until the socket is writable, two more turns of the loop
+            _, error = conn.transport._sock_send()
+            if error:
+                conn.transport.abort(error)
         return await response
 
     def close(self) -> None:
@@ -129,8 +135,8 @@ class Leaders:
         return self._topic_errors.get(tp.topic, error)
 
     def _candidates(self) -> list[NodeId]:
-        """The known and the configured brokers that are not in the backoff after a failed connection; if all are,
-        the one whose backoff ends first."""
+        """The known and the configured brokers, without those in backoff; if all are, the one that ends
+        first."""
         cluster = self._manager.cluster
         known = {(broker.host, broker.port): broker.node_id for broker in cluster.bootstrap_brokers()}
         known |= {(broker.host, broker.port): broker.node_id for broker in cluster.brokers()}
@@ -146,13 +152,6 @@ class Leaders:
             include_topic_authorized_operations=False,
         )
 
-    def _update(self, response: Any) -> None:
-        self._manager.cluster.update_metadata(response)
-        self._topic_errors = {
-            topic.name: error_for(topic.error_code, None) for topic in response.topics if topic.error_code
-        }
-        self._is_stale = False
-
     async def _connection(self, node_id: NodeId, deadline: float) -> Any:
         """The connection to a broker; makes at most one attempt to connect, after the backoff that is due."""
         if delay_s := self._manager.connection_delay(node_id):
@@ -167,8 +166,8 @@ class Leaders:
             try:
                 await self._within(deadline, conn.init_future)
             except kafka_errors.KafkaError:
-                # kafka-python backs off after a refused connection, but not after one that is accepted and then
-                # dropped, as a proxy in front of an absent broker does.
+                # kafka-python backs off after a refused connection, but not after one that is accepted and
+                # then dropped, as a proxy in front of an absent broker does.
                 if conn.closed and not self._manager.connection_delay(node_id):
                     self._manager.update_backoff(node_id)
                 raise
@@ -176,10 +175,10 @@ class Leaders:
         return conn
 
     async def _look_up_host(self, node_id: NodeId, deadline: float) -> None:
-        """Resolve the broker's name in a thread first. kafka-python does it in the network loop, where a resolver
-        that does not answer would block everything."""
+        """Resolve the broker's name in a thread first. kafka-python does it in the network loop, where a
+        resolver that does not answer would block everything."""
         node = self._manager.cluster.broker_metadata(node_id)
-        if node is None or _is_ip(node.host):
+        if node is None:
             return
         resolved = Future()
 
@@ -221,19 +220,3 @@ def _remaining_s(deadline: float) -> float:
     if remaining_s <= 0:
         raise kafka_errors.KafkaTimeoutError("no answer in time")
     return remaining_s
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _flush(conn: Any) -> None:
-    """Send at once. kafka-python waits until the socket is writable: two more turns of the loop a request."""
-    if conn.transport:
-        _, error = conn.transport._sock_send()
-        if error:
-            conn.transport.abort(error)

@@ -1,8 +1,8 @@
 """Kafka's Produce request and response as bytes.
 
-kafka-python encodes requests from a general schema, which takes four times as long: with one HTTP client at a
-time that costs an eighth of the requests per second (benchmarks/http). So its connection is given this instead,
-for the versions with the plain layout (https://kafka.apache.org/protocol, Produce); the bytes are the same.
+kafka-python makes the same bytes from a general schema, which takes four times as long: with one HTTP client
+an eighth of the requests per second (benchmarks/http). So its connection is given this instead, for the
+versions with the plain layout (https://kafka.apache.org/protocol, Produce).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """The batch producer: appends batches of records and returns the offsets they got.
 
-One produce batch is in flight at a time, so appends are served whole and in order. Each is tried once, with at
-most one attempt to connect to each broker; the caller decides whether to retry. There is no linger, no future
-per record and no idempotent-producer state: readers must be able to skip a late or repeated batch.
+One produce batch is in flight at a time, so appends are served whole and in order. Each is tried once, with
+at most one attempt to connect to each broker; the caller decides whether to retry. There is no linger, no
+future per record and no idempotent-producer state: readers must be able to skip a late or repeated batch.
 """
 
 import logging
@@ -36,8 +36,8 @@ log = logging.getLogger("writer")
 
 
 class Writer:
-    """Connects at the first append. With `ThreadRunner` any thread may use it; with `AsyncioRunner` only the one
-    that made it. After `close`, the other methods raise WriterClosed."""
+    """Connects at the first append. With `ThreadRunner` any thread may use it; with `AsyncioRunner` only the
+    one that made it. After `close`, the other methods raise WriterClosed."""
 
     def __init__(self, kafka: KafkaConfig, *, client_id: str, runner: RunnerFactory = ThreadRunner) -> None:
         self._timeout_s = kafka.request_timeout_s
@@ -81,8 +81,8 @@ class Writer:
         self._call_soon(self._serve, _Append(records, time.monotonic() + timeout_s, on_done))
 
     def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None:
-        """Call `on_answer` in the loop if a broker answers, and names a leader for every partition of the topics
-        written to. Does nothing while an append is in flight: that tells more."""
+        """Call `on_answer` in the loop if a broker answers, and names a leader for every partition of the
+        topics written to. Does nothing while an append is in flight: that tells more."""
         deadline = time.monotonic() + timeout_s
 
         async def ask() -> None:
@@ -143,7 +143,9 @@ class Writer:
 
     async def _append(self, append: "_Append") -> Outcome:
         remaining = Remaining(append.records)
-        await self._pause_after_failure(append.deadline)
+        now = time.monotonic()
+        if now < self._pause_until:
+            await self._net.sleep(min(self._pause_until, max(now, append.deadline)) - now)
         while batches := remaining.next_batches():
             answers = await self._send(batches, append.deadline)
             remaining.update(batches, answers)
@@ -156,11 +158,6 @@ class Writer:
                     self._pause_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
                 return failed
         return remaining.landed
-
-    async def _pause_after_failure(self, deadline: float) -> None:
-        now = time.monotonic()
-        if now < self._pause_until:
-            await self._net.sleep(min(self._pause_until, max(now, deadline)) - now)
 
     async def _send(
         self, batches: Mapping[TopicPartition, Batch], deadline: float

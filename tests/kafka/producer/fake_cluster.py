@@ -1,8 +1,9 @@
-"""A fake Kafka cluster on local sockets: it speaks ApiVersions, Metadata and Produce, and misbehaves on demand.
+"""A fake Kafka cluster on local sockets: it speaks ApiVersions, Metadata and Produce, and misbehaves on
+demand.
 
-For what a real broker cannot be made to do in a test: several leaders, one partition refused, an answer
-that never comes. Its log is a list of records by partition, so a test sees what a broker was given. kafka-python's own
-protocol classes read and write the frames, from the broker's side.
+For what a real broker cannot be made to do in a test: several leaders, one partition refused, an answer that
+never comes. Its log is a list of records by partition, so a test sees what a broker was given. kafka-python's
+own protocol classes read and write the frames, from the broker's side.
 """
 
 import socket

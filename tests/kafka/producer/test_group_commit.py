@@ -1,4 +1,5 @@
-"""Records that arrive during a produce batch are sent in the next; each is reported once, before its deadline."""
+"""Records that arrive during a produce batch are sent in the next; each is reported once, before its
+deadline."""
 
 import threading
 from collections.abc import Callable, Sequence
