@@ -26,8 +26,7 @@ WINDOW_SAMPLES = 10  # as many as Burrow keeps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionLag:
-    """Rates are in records/s; for the meaning of None see `lag_verdict`. `client_id`, `host`: of the
-    owner."""
+    """Rates are in records/s; `lag_verdict` says what None means. `client_id`, `host`: of the assignee."""
 
     group: str
     topic: str
@@ -56,8 +55,7 @@ class LagMonitor:
         samples_max: int = WINDOW_SAMPLES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ours`: groups to include even if the broker does not know them yet, and the topic that each
-        reads."""
+        """`ours`: the topic by group, of groups to include even if the broker does not know them."""
         self._ours, self._only, self._samples_max, self._clock = ours, only, samples_max, clock
         self._windows: dict[tuple[str, TopicPartition], deque[Observation]] = {}
 
@@ -92,12 +90,12 @@ class LagMonitor:
 
 def _observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:
     # An active group without members is one whose members kafka-python cannot describe.
-    is_owned = group.owner(tp) is not None or (group.is_active and not group.members)
-    return Observation(at_s, log.start, group.committed.get(tp), log.end, is_owned)
+    is_assigned = group.assignee(tp) is not None or (group.is_active and not group.members)
+    return Observation(at_s, log.start, group.committed.get(tp), log.end, is_assigned)
 
 
 def _partition_lag(group: Group, tp: TopicPartition, window: Sequence[Observation]) -> PartitionLag:
-    seen, owner = window[-1], group.owner(tp)
+    seen, assignee = window[-1], group.assignee(tp)
     return PartitionLag(
         group=group.name,
         topic=tp.topic,
@@ -108,6 +106,6 @@ def _partition_lag(group: Group, tp: TopicPartition, window: Sequence[Observatio
         lag=seen.lag,
         **asdict(judge(window)),
         state=group.state,
-        client_id=owner.client_id if owner else None,
-        host=owner.host if owner else None,
+        client_id=assignee.client_id if assignee else None,
+        host=assignee.host if assignee else None,
     )

@@ -5,8 +5,8 @@ one group. The first that fits is the verdict:
 
     REWIND  the committed offset went back within the window
     OK      the lag was zero in some sample, or the window has no duration
-    STOP    the committed offset did not move, and no member owns the partition
-    STALL   a member owns the partition, but the committed offset did not move
+    STOP    the committed offset did not move, and it is assigned to no member
+    STALL   the partition is assigned to a member, but the committed offset did not move
     WARN    the offset moved, but the lag has grown and never fell: the group reads too slowly
     OK      otherwise
 
@@ -24,13 +24,13 @@ Verdict = Literal["OK", "WARN", "STALL", "STOP", "REWIND"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`start`, `end`: of the log; `committed`: by the group; `is_owned`: a member owns the partition."""
+    """`start`, `end`: of the log; `committed`: by the group; `is_assigned`: the partition is assigned to a member."""
 
     at_s: float
     start: int
     committed: int | None
     end: int
-    is_owned: bool
+    is_assigned: bool
 
     @property
     def position(self) -> int:
@@ -76,7 +76,7 @@ def _verdict(window: Sequence[Observation]) -> Verdict:
     if any(seen.lag <= 0 for seen in window):
         return "OK"
     if window[0].position == window[-1].position:
-        return "STALL" if window[-1].is_owned else "STOP"
+        return "STALL" if window[-1].is_assigned else "STOP"
     has_grown = window[-1].lag > window[0].lag
     never_fell = all(later.lag >= earlier.lag for earlier, later in pairs)
     return "WARN" if has_grown and never_fell else "OK"

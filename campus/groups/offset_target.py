@@ -67,10 +67,7 @@ def _ms_of(text: str) -> int:
 
 
 def target_offset(target: Target, log: Bounds, *, committed: int | None, since: int | None) -> int:
-    """The offset that the target means, even if the log does not have it.
-
-    `since`: the offset of the first record at or after the target's time, if there is one.
-    """
+    """Possibly outside the log. `since`: the offset of the first record from the target's time on, if any."""
     if target.kind == "earliest":
         return log.start
     if target.kind == "latest":

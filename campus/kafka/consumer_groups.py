@@ -86,7 +86,7 @@ class Group:
         """The partitions with a committed offset, and those assigned to members."""
         return set(self.committed).union(*(member.partitions for member in self.members))
 
-    def owner(self, tp: TopicPartition) -> Member | None:
+    def assignee(self, tp: TopicPartition) -> Member | None:
         return next((member for member in self.members if tp in member.partitions), None)
 
 

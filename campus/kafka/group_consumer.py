@@ -21,9 +21,7 @@ from campus.kafka.clients import BrokerAway, broker_errors, list_offsets, make_c
 from campus.kafka.log_reader import HistoryMissing
 from campus.kafka.records import TopicPartition
 
-COMMIT_METADATA = (
-    "campuskafka"  # followed by the offset: some tools keep the metadata when they move an offset
-)
+COMMIT_METADATA = "campuskafka"  # and the offset: some tools keep the metadata of an offset that they move
 REQUEST_TIMEOUT_MS = 2000  # of one request to the broker; a stop waits for it
 CLOSE_TIMEOUT_MS = 2000
 

@@ -32,7 +32,7 @@ class BeginningMissing(HistoryMissing):
     def __init__(self, tp: TopicPartition, start: int) -> None:
         super().__init__(
             f"{tp.topic}-{tp.partition} begins at offset {start}: the records before it are gone. Probably "
-            "the topic has a retention limit, or they were deleted; it must keep everything (retention.ms=-1)."
+            "the topic has a retention limit, or they were deleted; it must keep all (retention.ms=-1)."
         )
 
 

@@ -52,7 +52,7 @@ class AGroup:
         with_retries(lambda client: client.alter_group_offsets(self.name, commit), self.kafka)
 
     def joined(self, client_id):
-        """A member that owns every partition and commits nothing."""
+        """A member that is assigned every partition and commits nothing."""
         reader = GroupConsumer(self.kafka, topic=self.name, group=self.name, client_id=client_id)
         soon(lambda: len(reader.poll(timeout_s=0.1, records_max=1).assigned) == PARTITIONS, every_s=0)
         return reader
@@ -138,7 +138,7 @@ def test_a_partition_without_a_commit_lags_by_its_whole_log(kafka, group):
     }
 
 
-def test_only_partitions_with_a_commit_or_an_owner_are_listed(group):
+def test_only_partitions_with_a_commit_or_a_member_are_listed(group):
     group.writes(5, partition=1)
     group.commits(1, partition=1)
     assert group.samples().keys() == {1}

@@ -5,10 +5,10 @@ import pytest
 from campus.groups.lag_verdict import Observation, judge
 
 
-def a_window(*seen, is_owned=True, start=0):
+def a_window(*seen, is_assigned=True, start=0):
     """Observations of (committed, end), one per second."""
     return [
-        Observation(float(at), start, committed, end, is_owned) for at, (committed, end) in enumerate(seen)
+        Observation(float(at), start, committed, end, is_assigned) for at, (committed, end) in enumerate(seen)
     ]
 
 
@@ -48,21 +48,21 @@ def test_a_lag_that_is_constant_for_a_while_and_then_grows_is_a_warning():
 
 
 @pytest.mark.parametrize("ends", [(10, 10, 10), (10, 20, 30)], ids=["fixed", "growing"])
-def test_an_owned_partition_whose_offset_does_not_move_is_stalled(ends):
+def test_an_assigned_partition_whose_offset_does_not_move_is_stalled(ends):
     assert verdict(*((5, end) for end in ends)) == "STALL"
 
 
 @pytest.mark.parametrize("ends", [(10, 10, 10), (10, 20, 30)], ids=["fixed", "growing"])
-def test_a_partition_without_an_owner_whose_offset_does_not_move_is_stopped(ends):
-    assert verdict(*((5, end) for end in ends), is_owned=False) == "STOP"
+def test_a_partition_without_a_member_whose_offset_does_not_move_is_stopped(ends):
+    assert verdict(*((5, end) for end in ends), is_assigned=False) == "STOP"
 
 
 def test_a_group_that_stopped_within_the_window_is_still_ok():
-    assert verdict((5, 20), (10, 20), (10, 20), is_owned=False) == "OK"
+    assert verdict((5, 20), (10, 20), (10, 20), is_assigned=False) == "OK"
 
 
-def test_a_partition_without_an_owner_and_without_lag_is_ok():
-    assert verdict((9, 9), (9, 9), is_owned=False) == "OK"
+def test_a_partition_without_a_member_and_without_lag_is_ok():
+    assert verdict((9, 9), (9, 9), is_assigned=False) == "OK"
 
 
 def test_an_offset_that_went_back_is_a_rewind():
@@ -70,12 +70,12 @@ def test_an_offset_that_went_back_is_a_rewind():
 
 
 def test_an_offset_that_went_back_is_a_rewind_even_if_the_lag_was_zero():
-    assert verdict((20, 20), (0, 20), is_owned=False) == "REWIND"
+    assert verdict((20, 20), (0, 20), is_assigned=False) == "REWIND"
 
 
 def test_the_lag_of_a_group_that_never_committed_is_the_whole_log():
     assert a_window((None, 20), start=5)[0].lag == 15
-    assert verdict((None, 20), (None, 20), is_owned=False) == "STOP"
+    assert verdict((None, 20), (None, 20), is_assigned=False) == "STOP"
     assert verdict((None, 20), (None, 20)) == "STALL"
 
 
@@ -84,7 +84,7 @@ def test_a_first_commit_is_not_a_rewind():
 
 
 def test_a_single_sample_is_ok():
-    assert verdict((0, 10), is_owned=False) == "OK"
+    assert verdict((0, 10), is_assigned=False) == "OK"
 
 
 # Rates

@@ -63,19 +63,19 @@ A_MEMBER = {
 
 def test_a_member_has_its_host_and_its_partitions():
     group = describe_groups(FakeAdmin(("g", "consumer", "classic", "Stable"), members=[A_MEMBER]), ())["g"]
-    member = group.owner(TopicPartition("orders", 1))
+    member = group.assignee(TopicPartition("orders", 1))
     assert (member.client_id, member.host) == ("somebody", "10.0.0.1")
-    assert group.owner(TopicPartition("orders", 2)) is None
+    assert group.assignee(TopicPartition("orders", 2)) is None
     assert group.partitions == {TP, TopicPartition("orders", 1)}
 
 
-def test_a_joining_member_owns_nothing():
+def test_a_joining_member_has_no_partitions():
     joining = {**A_MEMBER, "member_assignment": b""}
     group = describe_groups(
         FakeAdmin(("g", "consumer", "classic", "PreparingRebalance"), members=[joining]), ()
     )["g"]
     assert group.is_active
-    assert group.owner(TP) is None
+    assert group.assignee(TP) is None
 
 
 def test_a_group_of_the_consumer_protocol_is_active_by_its_state():

@@ -37,8 +37,6 @@ class FdSelector(selectors.DefaultSelector):
 
 
 class ThreadRunner:
-    """`on_closed` is called once, when the loop ends: after `stop`, or because it raised."""
-
     def __init__(self, net: NetworkSelector, name: str, on_closed: Callable[[], None]) -> None:
         self._net = net
         self._on_closed = on_closed
@@ -59,6 +57,7 @@ class ThreadRunner:
         return threading.current_thread() is self._thread
 
     def stop(self, timeout_s: float) -> None:
+        """End the loop, which calls `on_closed`."""
         if not self._stopped.is_done:
             self._stopped.success(None)
         self._net.wakeup()
@@ -74,8 +73,7 @@ class ThreadRunner:
 
 
 class AsyncioRunner:
-    """Like ThreadRunner, in the asyncio loop that is running; if none is, `wait_for` runs the network
-    loop."""
+    """Like ThreadRunner, in the running asyncio loop; if none is, `wait_for` runs the network loop."""
 
     def __init__(self, net: NetworkSelector, _name: str, on_closed: Callable[[], None]) -> None:
         self._net = net
@@ -92,7 +90,9 @@ class AsyncioRunner:
         self._net.call_soon(callback)
         if not self._is_polling and (loop := _running_loop()):
             if loop is not self._loop:
-                self._attach_to(loop)
+                self._loop, self._timer = loop, None
+                # The selector's own descriptor is readable when any socket in it is ready.
+                loop.add_reader(self._net._selector.fileno(), self._run_ready)
             loop.call_soon(self._run_ready)
 
     def wait_for(self, queue: "SimpleQueue[T]", timeout_s: float | None) -> T:
@@ -118,11 +118,6 @@ class AsyncioRunner:
             self._loop.remove_reader(self._net._selector.fileno())
         self._on_closed()
 
-    def _attach_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._timer = loop, None
-        # The selector's own descriptor is readable when any socket in it is ready.
-        loop.add_reader(self._net._selector.fileno(), self._run_ready)
-
     def _run_ready(self) -> None:
         """Run the network loop until nothing in it is ready; waiting is left to asyncio."""
         if self._is_closed or self._loop is None:
@@ -136,9 +131,8 @@ class AsyncioRunner:
         self._set_timer(self._loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake up for the network loop's first timer, or earlier: most timers belong to requests that are
-        answered in time, so a timer that is set already is kept, since setting one anew each time would cost
-        more."""
+        """Wake up for the network loop's first timer. An earlier one is kept: most belong to requests that
+        were answered in time, and setting a new one for each would cost more than waking up for nothing."""
         if not self._net._scheduled:
             return
         pause_s = max(0.0, self._net._scheduled[0][0] - time.monotonic()) + TIMER_SLACK_S
@@ -171,8 +165,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-LoopRunner: TypeAlias = ThreadRunner | AsyncioRunner
-RunnerFactory: TypeAlias = Callable[[NetworkSelector, str, Callable[[], None]], LoopRunner]
-
+# Factory(net, name, on_closed). on_closed is also called if the loop raises.
+RunnerFactory: TypeAlias = Callable[[NetworkSelector, str, Callable[[], None]], ThreadRunner | AsyncioRunner]
 # Windows' selector has no descriptor that asyncio could watch.
 asyncio_runner: RunnerFactory = AsyncioRunner if hasattr(FdSelector, "fileno") else ThreadRunner

@@ -47,8 +47,6 @@ class Backpressure(CampusError):
 
 
 class GroupCommitClosed(CampusError):
-    """The record was not accepted and will not land."""
-
     def __init__(self) -> None:
         super().__init__(
             "no more records are accepted: probably the process is stopping. Try again in a moment"
@@ -94,9 +92,8 @@ class GroupCommit(Generic[T]):
         schedule: Callable[[Callable[[], None]], object] = lambda send: send(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`schedule` runs a send when none is in flight, by default at once. In an event loop run it at the
-        end of the turn: else the first record goes alone, and what came with it waits (half the rate at 256
-        connections)."""
+        """`schedule` runs the first send. In an event loop it should do so at the end of the turn: else the
+        first record goes alone, and those that came with it wait (half the rate at 256 connections)."""
         self._writer = writer
         self._report = report
         self._waiting_max = waiting_max
@@ -176,8 +173,7 @@ class GroupCommit(Generic[T]):
             self._expire("before the writer was closed", closed)
 
     def _next_batch(self) -> list[_Pending[T]]:
-        """Retries first, then new records, as many as fit; after a failure retries leave room for new
-        ones."""
+        """As many records as fit: retries first, but after a failure they leave room for new records."""
         batch: list[_Pending[T]] = []
         share = RETRY_SHARE if self._waiting and self._last_failure else 1
         _move(self._retries, batch, round(PRODUCE_BATCH_BYTES_MAX * share))

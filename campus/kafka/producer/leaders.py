@@ -104,14 +104,12 @@ class Leaders:
         conn = await self._connection(node_id, deadline)
         while conn.paused:  # throttled: kafka-python would refuse to send
             await self._net.sleep(min(_remaining_s(deadline), THROTTLE_CHECK_S))
-        # kafka-python's own timer closes a connection that does not answer, so that a late response is not
-        # taken for the next one. That timer does not run while SASL authenticates again; then ours does.
+        # kafka-python's timer closes a connection that does not answer, so that a late response is not taken
+        # for the next one. It does not run while SASL authenticates again; then ours does.
         response = conn.send_request(request, request_timeout_ms=_remaining_s(deadline) * 1000)
         if conn._request_buffer:
             return await self._within(deadline, response)
-        if (
-            conn.transport
-        ):  # send now: kafka-python waits until the socket is writable, two more turns of the loop
+        if conn.transport:  # kafka-python would wait until the socket is writable: two more turns of the loop
             _, error = conn.transport._sock_send()
             if error:
                 conn.transport.abort(error)
@@ -135,7 +133,7 @@ class Leaders:
         return self._topic_errors.get(tp.topic, error)
 
     def _candidates(self) -> list[NodeId]:
-        """The known and the configured brokers, without those in backoff; if all are, the one that ends
+        """The known and the configured brokers that are not in backoff, or the one that is out of it
         first."""
         cluster = self._manager.cluster
         known = {(broker.host, broker.port): broker.node_id for broker in cluster.bootstrap_brokers()}

@@ -151,9 +151,7 @@ class Writer:
             remaining.update(batches, answers)
             if errors := {tp: answer for tp, answer in answers.items() if isinstance(answer, Exception)}:
                 failed = AppendFailed(errors, remaining.landed)
-                if (
-                    errors.keys() - failed.refused.keys()
-                ):  # a retry may help: at another leader, after a pause
+                if errors.keys() - failed.refused.keys():  # a retry may find another leader, after a pause
                     self._leaders.invalidate()
                     self._pause_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
                 return failed
@@ -196,7 +194,7 @@ class _Append:
     on_done: Callable[[Outcome], None] | None
 
     def finish(self, outcome: Outcome) -> None:
-        """Calls `on_done`, only the first time: closing the writer fails an append that is still running."""
+        """Calls `on_done` only once: closing the writer fails appends before they end."""
         on_done, self.on_done = self.on_done, None
         if on_done is None:
             return
