@@ -9,8 +9,7 @@ from campus.addresses import wait_until
 from campus.config.settings import Config
 from campus.groups.lag import LagMonitor, PartitionLag
 from campus.groups.lag_verdict import Observation
-from campus.groups.offset_target import Target
-from campus.groups.planning import plan_moves
+from campus.groups.offset_target import Target, plan_moves
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import Group, describe_group, move_offsets, partitions_of
 

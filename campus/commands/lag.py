@@ -22,8 +22,7 @@ from rich.text import Text
 
 from campus.commands import Context, a_broker, number
 from campus.config.settings import Config
-from campus.groups.lag import WINDOW_SAMPLES, LagMonitor, PartitionLag
-from campus.groups.planning import our_groups
+from campus.groups.lag import WINDOW_SAMPLES, LagMonitor, PartitionLag, our_groups
 from campus.kafka.clients import BrokerAway
 from campus.kafka.consumer_groups import with_retries
 from campus.logs import printable

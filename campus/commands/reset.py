@@ -14,8 +14,8 @@ from typing import Any
 
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
-from campus.groups.offset_target import Target, parse_target
-from campus.groups.planning import our_groups, plan_moves
+from campus.groups.lag import our_groups
+from campus.groups.offset_target import Target, parse_target, plan_moves
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.consumer_groups import (
     Group,

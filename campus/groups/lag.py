@@ -8,7 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from campus.config.settings import Config
 from campus.groups.lag_verdict import Observation, Verdict, judge
 from campus.kafka.clients import AdminClient
 from campus.kafka.consumer_groups import (
@@ -44,6 +46,13 @@ class PartitionLag:
     host: str | None
 
 
+def our_groups(config: Config) -> dict[str, str]:
+    """The topic that each group of our roles reads, by group."""
+    reads = {"inventory": config.topics.orders_topic, "analytics": config.topics.journal_topic}
+    roles: Mapping[str, Any] = config.roles  # each role has a settings class of its own
+    return {roles[name].group: topic for name, topic in reads.items()}
+
+
 class LagMonitor:
     """Samples the lag and keeps a window of samples for each partition of each group."""
 
@@ -55,14 +64,16 @@ class LagMonitor:
         samples_max: int = WINDOW_SAMPLES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ours`: the topic by group, of groups to include even if the broker does not know them."""
+        """`ours`: see `our_groups`; these are included even if the broker does not know them yet."""
         self._ours, self._only, self._samples_max, self._clock = ours, only, samples_max, clock
         self._windows: dict[tuple[str, TopicPartition], deque[Observation]] = {}
 
     def sample(self, client: AdminClient) -> list[PartitionLag]:
         """The current lag of every partition of every group, or of `only`. Raises UnknownGroup."""
         groups = self._groups(client)
-        tps = {name: self._partitions(client, group) for name, group in groups.items()}
+        tps = {name: group.partitions for name, group in groups.items()}
+        for name in tps.keys() & self._ours.keys():
+            tps[name] |= partitions_of(client, self._ours[name])
         # After the commits, so that what was committed is in the log and no lag is negative.
         bounds, at_s = log_bounds(client, set().union(*tps.values())), self._clock()
         old, self._windows = self._windows, {}  # what no longer exists is forgotten
@@ -82,10 +93,6 @@ class LagMonitor:
         if not group.is_known and self._only not in self._ours:
             raise UnknownGroup(self._only, describe_groups(client, ()))
         return {group.name: group}
-
-    def _partitions(self, client: AdminClient, group: Group) -> set[TopicPartition]:
-        topic = self._ours.get(group.name)
-        return group.partitions | (partitions_of(client, topic) if topic else set())
 
 
 def _observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:

@@ -5,8 +5,8 @@ one group. The first that fits is the verdict:
 
     REWIND  the committed offset went back within the window
     OK      the lag was zero in some sample, or the window has no duration
-    STOP    the committed offset did not move, and it is assigned to no member
-    STALL   the partition is assigned to a member, but the committed offset did not move
+    STOP    the committed offset did not move, and no member has the partition
+    STALL   a member has the partition, but the committed offset did not move
     WARN    the offset moved, but the lag has grown and never fell: the group reads too slowly
     OK      otherwise
 
@@ -24,7 +24,7 @@ Verdict = Literal["OK", "WARN", "STALL", "STOP", "REWIND"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`start`, `end`: of the log; `committed`: by the group; `is_assigned`: the partition is assigned to a member."""
+    """`start`, `end`: of the log; `committed`: by the group; `is_assigned`: to a member of it."""
 
     at_s: float
     start: int

@@ -1,4 +1,4 @@
-"""Parses where to move a group's offset, and finds that offset in a given log.
+"""Parses where to move a group's offsets, and plans the moves. Moving is campus/kafka/consumer_groups.py's.
 
 earliest | latest     the start or the end of the log
 1500                  an offset
@@ -8,12 +8,15 @@ earliest | latest     the start or the end of the log
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
 from campus.domain.times import iso_utc
-from campus.kafka.records import Bounds
+from campus.kafka.clients import AdminClient
+from campus.kafka.consumer_groups import Group, OffsetMove, log_bounds, offsets_for_time
+from campus.kafka.records import Bounds, TopicPartition
 
 TIME_MS_MIN = 10**11  # 1973; smaller numbers are offsets
 NUMBER_MAX = 2**63 - 1  # of Kafka's int64
@@ -77,3 +80,17 @@ def target_offset(target: Target, log: Bounds, *, committed: int | None, since: 
     if target.kind == "time":
         return log.end if since is None else since
     return (log.start if committed is None else committed) - target.number
+
+
+def plan_moves(
+    client: AdminClient, group: Group, tps: Collection[TopicPartition], target: Target
+) -> list[OffsetMove]:
+    """The moves of the group to the target, clamped to the log as it is now."""
+    bounds = log_bounds(client, tps)
+    since = offsets_for_time(client, bounds, target.number) if target.kind == "time" else {}
+    moves = []
+    for tp, log in sorted(bounds.items()):
+        was = group.committed.get(tp)
+        requested = target_offset(target, log, committed=was, since=since.get(tp))
+        moves.append(OffsetMove(tp, was, max(log.start, min(requested, log.end)), requested))
+    return moves

@@ -48,8 +48,7 @@ def create_missing(client: AdminClient, plan: TopicPlan) -> list[str]:
 
     Another process may have created others meanwhile. Raises PartitionCountMismatch, TopicNotMade.
     """
-    counts = partition_counts(client, plan.settings)
-    check_counts(counts, plan.partitions)
+    counts = _checked_counts(client, plan.settings, plan.partitions)
     missing = [topic for topic in plan.settings if topic not in counts]
     created = [topic for topic in missing if _create(client, topic, plan)]
     client.wait_for_topics(missing)
@@ -67,9 +66,7 @@ def partition_counts(client: AdminClient, names: Iterable[str]) -> dict[str, int
 def existing_topics(kafka: KafkaConfig, names: Collection[str], partitions: int) -> set[str]:
     """The names of the topics that exist. Raises PartitionCountMismatch, BrokerAway."""
     with admin(kafka) as client:
-        counts = partition_counts(client, names)
-    check_counts(counts, partitions)
-    return set(counts)
+        return set(_checked_counts(client, names, partitions))
 
 
 def settings_that_differ(client: AdminClient, settings: Mapping[str, TopicSettings]) -> list[str]:
@@ -90,11 +87,12 @@ def is_empty(client: AdminClient, topic: str, partitions: int) -> bool:
     return all(end.offset == 0 for end in client.list_partition_offsets(tps).values())
 
 
-def check_counts(counts: Mapping[str, int], partitions: int) -> None:
-    """Raises PartitionCountMismatch for the first topic with another count."""
+def _checked_counts(client: AdminClient, names: Iterable[str], partitions: int) -> dict[str, int]:
+    counts = partition_counts(client, names)
     for topic, found in counts.items():
         if found != partitions:
             raise PartitionCountMismatch(topic, found, partitions)
+    return counts
 
 
 def _create(client: AdminClient, topic: str, plan: TopicPlan) -> bool:

@@ -27,7 +27,9 @@ class Batch:
     count: int
 
 
-Answer: TypeAlias = int | Exception  # the offset of the batch's first record, or why it was not written
+Batches: TypeAlias = Mapping[TopicPartition, Batch]
+# The offset of each batch's first record, or why the batch was not written.
+Answers: TypeAlias = Mapping[TopicPartition, int | Exception]
 
 
 def size_bound(record: ProducerRecord) -> int:
@@ -56,9 +58,7 @@ class Remaining:
             if self._sent[tp] < len(records)
         }
 
-    def update(
-        self, batches: Mapping[TopicPartition, Batch], answers: Mapping[TopicPartition, Answer]
-    ) -> None:
+    def update(self, batches: Batches, answers: Answers) -> None:
         for tp, answer in answers.items():
             if isinstance(answer, int):
                 count = batches[tp].count
@@ -86,19 +86,17 @@ def _batch(records: Sequence[ProducerRecord], start: int, now_ms: int) -> Batch:
     return Batch(builder.buffer(), count)
 
 
-def produce_request(batches: Mapping[TopicPartition, Batch], *, timeout_s: float) -> ProduceRequest:
+def produce_request(batches: Batches, *, timeout_s: float) -> ProduceRequest:
     by_topic: dict[str, list[tuple[int, bytearray]]] = defaultdict(list)
     for tp, batch in batches.items():
         by_topic[tp.topic].append((tp.partition, batch.data))
     return ProduceRequest(by_topic, timeout_s=timeout_s)
 
 
-def parse_answers(
-    response: ProduceResponse, batches: Mapping[TopicPartition, Batch]
-) -> dict[TopicPartition, Answer]:
+def parse_answers(response: ProduceResponse, batches: Batches) -> Answers:
     """The leader's answer to each batch."""
     missing = kafka_errors.KafkaTimeoutError("the broker's response does not mention this partition")
-    answers: dict[TopicPartition, Answer] = dict.fromkeys(batches, missing)
+    answers: dict[TopicPartition, int | Exception] = dict.fromkeys(batches, missing)
     for topic, partition, error_code, base_offset, message in response.partitions:
         answers[TopicPartition(topic, partition)] = (
             error_for(error_code, message) if error_code else base_offset

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -20,7 +20,7 @@ from kafka.net.selector import NetworkSelector
 
 from campus.config.settings import KafkaConfig
 from campus.kafka.clients import kafka_settings
-from campus.kafka.producer.batches import Answer, Batch, Remaining, parse_answers, produce_request
+from campus.kafka.producer.batches import Answers, Batches, Remaining, parse_answers, produce_request
 from campus.kafka.producer.errors import AppendFailed, WriterClosed
 from campus.kafka.producer.event_loops import FdSelector, RunnerFactory, ThreadRunner
 from campus.kafka.producer.leaders import Leaders, NodeId
@@ -28,7 +28,8 @@ from campus.kafka.records import AppendResult, Records, TopicPartition
 
 PAUSE_AFTER_FAILURE_S = 0.05  # so that no caller can retry in a busy loop
 
-Outcome: TypeAlias = dict[TopicPartition, AppendResult] | AppendFailed
+Landed: TypeAlias = dict[TopicPartition, AppendResult]
+Outcome: TypeAlias = Landed | AppendFailed
 
 T = TypeVar("T")
 
@@ -55,9 +56,7 @@ class Writer:
         self._lock = threading.Lock()  # so that nothing is scheduled after `_closed` is set
         self._runner = runner(self._net, f"{client_id}-writer", self._on_loop_closed)
 
-    def append(
-        self, records: Records, *, timeout_s: float | None = None
-    ) -> dict[TopicPartition, AppendResult]:
+    def append(self, records: Records, *, timeout_s: float | None = None) -> Landed:
         """Write the records, wait for the acknowledgement, and return where they landed. Raises AppendFailed.
 
         More than BATCH_BYTES_MAX for a partition takes several produce batches. The timeout includes the wait
@@ -157,9 +156,7 @@ class Writer:
                 return failed
         return remaining.landed
 
-    async def _send(
-        self, batches: Mapping[TopicPartition, Batch], deadline: float
-    ) -> dict[TopicPartition, Answer]:
+    async def _send(self, batches: Batches, deadline: float) -> Answers:
         """Send one produce batch: to each leader its part, all leaders at once."""
         try:
             led, leaderless = await self._leaders.group_by_leader(batches, deadline)
@@ -170,16 +167,14 @@ class Writer:
             self._net.call_soon_with_future(self._produce, leader, part, deadline)
             for leader, part in parts[1:]
         ]
-        answers: dict[TopicPartition, Answer] = dict(leaderless)
+        answers: dict[TopicPartition, int | Exception] = dict(leaderless)
         for leader, part in parts[:1]:  # mostly the only one; a task of its own would cost a wake-up
             answers |= await self._produce(leader, part, deadline)
         for other in others:
             answers |= await other
         return answers
 
-    async def _produce(
-        self, leader: NodeId, batches: Mapping[TopicPartition, Batch], deadline: float
-    ) -> dict[TopicPartition, Answer]:
+    async def _produce(self, leader: NodeId, batches: Batches, deadline: float) -> Answers:
         try:
             request = produce_request(batches, timeout_s=deadline - time.monotonic())
             return parse_answers(await self._leaders.send(leader, request, deadline), batches)
@@ -209,6 +204,6 @@ class _Append:
         self.finish(failed if self.records else {})
 
 
-def _all_failed(batches: Mapping[TopicPartition, Batch], error: Exception) -> dict[TopicPartition, Answer]:
+def _all_failed(batches: Batches, error: Exception) -> Answers:
     # Without its traceback, which keeps the socket of a failed connection open as long as the error is kept.
     return dict.fromkeys(batches, error.with_traceback(None))

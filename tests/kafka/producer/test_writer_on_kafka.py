@@ -49,7 +49,7 @@ def make_topic(config: KafkaConfig, *, partitions: int = PARTITIONS, **configs: 
     with admin(config) as client:
         client.create_topics({name: wanted})
         client.wait_for_topics([name])
-    with closing(make_consumer(config)) as consumer:  # it asks until every leader is at work
+    with closing(make_consumer(config)) as consumer:  # retries until every partition has a leader
         consumer.end_offsets([TopicPartition(name, partition) for partition in range(partitions)])
     return name
 
