@@ -110,8 +110,7 @@ def list_offsets(
 
 
 def broker_version(kafka: KafkaConfig) -> str:
-    """The Kafka release by the broker's protocol versions, since brokers do not report it. Raises
-    BrokerAway."""
+    """The Kafka release by its protocol versions, since brokers do not report it. Raises BrokerAway."""
     with admin(kafka) as client:
         brokers = [broker["broker_id"] for broker in client.describe_cluster()["brokers"]]
         release = client.get_broker_version_data(brokers[0]).broker_version_str

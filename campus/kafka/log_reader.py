@@ -64,11 +64,9 @@ class LogReader:
     def read(
         self, spans: Mapping[TopicPartition, Bounds], stop: Event | None = None
     ) -> Iterator[tuple[TopicPartition, Sequence[Any]]]:
-        """Every record of each span, in batches, each partition in the order of its log.
-
-        Ends early only if `stop` is set. Raises BrokerAway if nothing arrives for `request_timeout_s`,
-        HistoryMissing if the log does not hold a span.
-        """
+        """Every record of each span, in batches, each partition in the order of its log; less only if `stop`
+        is set. Raises BrokerAway if nothing arrives for `request_timeout_s`, HistoryMissing if the log lacks
+        a start."""
         unread = {tp: span for tp, span in spans.items() if span.start < span.end}
         if not unread:
             return
@@ -91,20 +89,16 @@ class LogReader:
     def follow_all(
         self, starts: Mapping[TopicPartition, int]
     ) -> Iterator[Mapping[TopicPartition, Sequence[Any]]]:
-        """The records of several partitions, each from its start on, without end; an empty batch now and
-        then.
-
-        After an error, follow again from the last record. Raises BrokerAway, HistoryMissing.
-        """
+        """The records of several partitions from their starts on, without end; at times nothing, so that the
+        caller can look at the clock. After an error follow again from there. Raises BrokerAway,
+        HistoryMissing."""
         self._seek(starts)
         while True:
             yield self._poll()
 
     def positions(self) -> dict[TopicPartition, int]:
-        """The next offset of each followed partition; transaction markers take offsets too.
-
-        Raises BrokerAway, HistoryMissing.
-        """
+        """The next offsets to read; transaction markers take offsets too. Raises BrokerAway,
+        HistoryMissing."""
         return {
             TopicPartition(*tp): position
             for tp in self._consumer.assignment()

@@ -97,10 +97,8 @@ def parse_answers(response: ProduceResponse, batches: Batches) -> Answers:
     """The leader's answer to each batch."""
     missing = kafka_errors.KafkaTimeoutError("the broker's response does not mention this partition")
     answers: dict[TopicPartition, int | Exception] = dict.fromkeys(batches, missing)
-    for topic, partition, error_code, base_offset, message in response.partitions:
-        answers[TopicPartition(topic, partition)] = (
-            error_for(error_code, message) if error_code else base_offset
-        )
+    for topic, partition, code, offset, message in response.partitions:
+        answers[TopicPartition(topic, partition)] = error_for(code, message) if code else offset
     return answers
 
 

@@ -26,10 +26,10 @@ RETRIABLE: tuple[type[Exception], ...] = (
 
 
 class AppendFailed(CampusError):
-    """Records that are in neither `landed` nor the last batch of a `refused` partition may have landed.
+    """Records were not acknowledged; they may have landed, except the last batch of a `refused` partition.
 
     `errors`: by partition. `refused`: those of them that no retry can mend; `retriable`: there are none.
-    `landed`: the partitions whose records have all landed. A partition in neither is written in part.
+    `landed`: the partitions whose records have all landed. In neither: partitions that are written in part.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class AppendFailed(CampusError):
         tp, error = next(iter((self.refused or self.errors).items()))
         others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        advice = "Sending the same again will not help."
-        if self.retriable:
-            advice = (
-                "Probably the broker is away, or its partitions are moving. What was sent may have landed."
-            )
+        advice = (
+            "Probably the broker is away, or its partitions are moving. What was sent may have landed."
+            if self.retriable
+            else "Sending the same again will not help."
+        )
         super().__init__(f"{tp}{others} did not acknowledge: {text}. {advice}")

@@ -22,7 +22,7 @@ PARTITION = Struct(">ii")  # number, bytes of its batch
 RESPONSE = Struct(">ihqq")  # partition, error code, base offset, log append time
 LOG_START_BYTES = 8
 
-Batches: TypeAlias = Mapping[str, Sequence[tuple[int, bytes | bytearray]]]  # topic -> (partition, batch)
+TopicBatches: TypeAlias = Mapping[str, Sequence[tuple[int, bytes | bytearray]]]  # (partition, batch)
 
 
 class PartitionResponse(NamedTuple):
@@ -46,7 +46,7 @@ class ProduceRequest:
     min_version = _min_version = OLDEST
     max_version = _max_version = NEWEST
 
-    def __init__(self, batches: Batches, *, timeout_s: float) -> None:
+    def __init__(self, batches: TopicBatches, *, timeout_s: float) -> None:
         self.API_VERSION: int | None = None
         self.header: _Header | None = None
         self._client_id = b""
