@@ -6,6 +6,7 @@ versions with the plain layout (https://kafka.apache.org/protocol, Produce).
 """
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
 
@@ -92,43 +93,30 @@ class _Header(NamedTuple):
 
     def decode(self, data: Any) -> ProduceResponse:
         """Raises ValueError or struct.error if the response is cut short."""
-        reader = _Reader(data.read())
+        data = BytesIO(data.read())
         partitions = []
-        for _ in range(reader.int32()):
-            topic = reader.string()
-            partitions += [self._partition(reader, topic) for _ in range(reader.int32())]
-        return ProduceResponse(partitions, reader.int32())
+        for _ in range(_int32(data)):
+            topic = _string(data)
+            partitions += [self._partition(data, topic) for _ in range(_int32(data))]
+        return ProduceResponse(partitions, _int32(data))
 
-    def _partition(self, reader: "_Reader", topic: str | None) -> PartitionResponse:
-        partition, error_code, base_offset, _ = reader.take(RESPONSE)
+    def _partition(self, data: BytesIO, topic: str | None) -> PartitionResponse:
+        partition, error_code, base_offset, _ = RESPONSE.unpack(data.read(RESPONSE.size))
         message = None
         if self.api_version >= HAS_LOG_START:
-            reader.pos += LOG_START_BYTES
+            data.read(LOG_START_BYTES)
         if self.api_version >= HAS_MESSAGES:
-            for _ in range(reader.int32()):  # errors of single records
-                reader.int32()
-                reader.string()
-            message = reader.string()
+            for _ in range(_int32(data)):  # errors of single records
+                _int32(data)
+                _string(data)
+            message = _string(data)
         return PartitionResponse(topic or "", partition, error_code, base_offset, message)
 
 
-class _Reader:
-    __slots__ = ("data", "pos")
+def _int32(data: BytesIO) -> int:
+    return int(INT32.unpack(data.read(INT32.size))[0])
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.pos = 0
 
-    def take(self, struct: Struct) -> tuple[Any, ...]:
-        pos, self.pos = self.pos, self.pos + struct.size
-        return struct.unpack_from(self.data, pos)
-
-    def int32(self) -> int:
-        return int(self.take(INT32)[0])
-
-    def string(self) -> str | None:
-        (length,) = self.take(INT16)
-        if length < 0:
-            return None
-        pos, self.pos = self.pos, self.pos + length
-        return self.data[pos : self.pos].decode()
+def _string(data: BytesIO) -> str | None:
+    (length,) = INT16.unpack(data.read(INT16.size))
+    return None if length < 0 else str(data.read(length), "utf-8")
