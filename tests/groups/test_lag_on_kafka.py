@@ -75,15 +75,15 @@ def group(kafka, unique_prefix):
 
 def kafkas_own_figures(kafka, group):
     """Committed offset, end and lag by topic and partition, as kafka-consumer-groups prints them."""
-    figures = {}
+    rows = {}
     for line in kafka_tool(
         kafka, "consumer.group.ConsumerGroupCommand", "--describe", "--group", group
     ).splitlines():
         name, *cells = line.split() or [""]
         if name == group:
             topic, partition, *figures = cells[:5]
-            figures[topic, int(partition)] = tuple(None if cell == "-" else int(cell) for cell in figures)
-    return figures
+            rows[topic, int(partition)] = tuple(None if cell == "-" else int(cell) for cell in figures)
+    return rows
 
 
 def figures_of(rows):
