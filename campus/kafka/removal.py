@@ -1,11 +1,11 @@
 """Deletes temporary topics and groups: all whose names begin with a prefix that was generated for them."""
 
 import logging
+import time
 from threading import Event
 
 from kafka.errors import KafkaError, RetriableError, UnknownTopicOrPartitionError
 
-from campus.addresses import wait_until
 from campus.config.settings import KafkaConfig
 from campus.errors import CampusError
 from campus.kafka.clients import AdminClient, admin
@@ -28,15 +28,12 @@ class NotRemoved(CampusError):
 def remove_all_named(kafka: KafkaConfig, prefix: str) -> None:
     """Delete them and wait until they are gone. Raises BrokerAway, NotRemoved."""
     assert len(prefix) >= PREFIX_CHARS_MIN, f"{prefix!r} may be the beginning of somebody else's names"
-    names: list[str] = []
+    deadline = time.monotonic() + TIMEOUT_S
     with admin(kafka) as client:
-
-        def are_gone() -> bool:
-            names[:] = _delete_existing(client, prefix)
-            return not names
-
-        if not wait_until(are_gone, Event(), timeout_s=TIMEOUT_S, every_s=RETRY_S):
-            raise NotRemoved(prefix, names)
+        while names := _delete_existing(client, prefix):
+            if time.monotonic() > deadline:
+                raise NotRemoved(prefix, names)
+            Event().wait(RETRY_S)
 
 
 def _delete_existing(client: AdminClient, prefix: str) -> list[str]:

@@ -141,10 +141,6 @@ class GroupCommit(Generic[T]):
                 return
         self._writer.probe(on_answer, timeout_s=timeout_s)
 
-    def waiting(self) -> tuple[int, int]:
-        """How many records, and bytes, are accepted and not yet reported."""
-        return self._count, self._bytes
-
     def close(self, *, timeout_s: float) -> None:
         """Accept no more, wait until all is reported, and report the rest as AckTimeout."""
         with self._lock:
