@@ -1,4 +1,4 @@
-"""Parses where to move a group's offsets, and plans the moves. Moving is campus/kafka/consumer_groups.py's.
+"""Parses where to move a group's offsets, and plans the moves that `move_offsets` then makes.
 
 earliest | latest     the start or the end of the log
 1500                  an offset
