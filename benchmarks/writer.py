@@ -1,8 +1,9 @@
-"""Acknowledged records a second: our writer against kafka-python's KafkaProducer, in the same run.
+"""Acknowledged records per second: our Writer against kafka-python's KafkaProducer, in the same run.
 
-All take turns, a short stretch each, in rounds of 1, 40 and 1000 records of 150 bytes over 4 partitions;
-a round is over when all of it is acknowledged (acks=all). The medians are told, and as ratios, which
-outlive the machine. At the end the log is counted: what was acknowledged is there, or the run is void.
+The contenders take turns, each for a short stretch of time. They append batches of 1, 40 and 1000 records of
+150 bytes over 4 partitions, and wait until each batch is acknowledged (acks=all). The output is the medians
+and, since only ratios are comparable between machines, their ratio to our Writer. At the end the records in
+the log are counted: if that is not the number acknowledged, the exit code is 1.
 
     python campuskafka.py broker                  # in another terminal, or any Kafka
     python benchmarks/writer.py [--bootstrap-servers 127.0.0.1:9092] [--repeats 3] [--stretch-s 0.5]
@@ -31,15 +32,14 @@ from campus.kafka.producer.writer import Writer
 from campus.kafka.records import ProducerRecord, TopicPartition
 
 PARTITIONS = 4
-ROUND_SIZES = (1, 40, 1000)
+BATCH_SIZES = (1, 40, 1000)
 VALUE = b"v" * 150
 
-Round = Callable[
-    [Sequence[ProducerRecord], int], None
-]  # append these records, starting at that partition, and wait
+# append(records, turn): append the records, the first to partition `turn`, and wait for the acknowledgement.
+Append = Callable[[Sequence[ProducerRecord], int], None]
 
 
-def writer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack) -> Round:
+def with_writer(kafka: KafkaConfig, topic: str, stack: ExitStack) -> Append:
     writer = stack.enter_context(closing(Writer(kafka, client_id="benchmark")))
 
     def append(records: Sequence[ProducerRecord], turn: int) -> None:
@@ -49,7 +49,7 @@ def writer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack) -> Round:
     return append
 
 
-def producer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack, **settings: Any) -> Round:
+def with_kafka_producer(kafka: KafkaConfig, topic: str, stack: ExitStack, **settings: Any) -> Append:
     producer = stack.enter_context(closing(KafkaProducer(**kafka_settings(kafka), acks="all", **settings)))
 
     def append(records: Sequence[ProducerRecord], turn: int) -> None:
@@ -63,15 +63,15 @@ def producer_rounds(kafka: KafkaConfig, topic: str, stack: ExitStack, **settings
     return append
 
 
-def stretch(append: Round, size: int, seconds: float) -> tuple[int, float]:
-    """Rounds for so long; how many records were acknowledged, and in what time."""
+def stretch(append: Append, size: int, seconds: float) -> tuple[int, float]:
+    """Append batches of `size` for `seconds`; returns the records acknowledged and the seconds taken."""
     records: list[ProducerRecord] = [(b"key-%d" % n, VALUE, ()) for n in range(size)]
     began = time.perf_counter()
-    rounds = 0
+    batches = 0
     while time.perf_counter() - began < seconds:
-        append(records, rounds)
-        rounds += 1
-    return rounds * size, time.perf_counter() - began
+        append(records, batches)
+        batches += 1
+    return batches * size, time.perf_counter() - began
 
 
 def make_topic(kafka: KafkaConfig) -> str:
@@ -79,7 +79,7 @@ def make_topic(kafka: KafkaConfig) -> str:
     with admin(kafka) as client:
         client.create_topics({topic: {"num_partitions": PARTITIONS, "replication_factor": 1}})
         client.wait_for_topics([topic])
-    with closing(make_consumer(kafka)) as consumer:  # it asks until every leader is at work
+    with closing(make_consumer(kafka)) as consumer:  # retries until every partition has a leader
         consumer.end_offsets([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
     return topic
 
@@ -106,21 +106,21 @@ def main() -> int:
     with ExitStack() as stack:
         tuned = {"enable_idempotence": False, "linger_ms": 0, "batch_size": BATCH_BYTES_MAX}
         contenders = {
-            "writer": writer_rounds(kafka, topic, stack),
-            "KafkaProducer, tuned": producer_rounds(kafka, topic, stack, **tuned),
-            "KafkaProducer, as found": producer_rounds(kafka, topic, stack),
+            "writer": with_writer(kafka, topic, stack),
+            "KafkaProducer, tuned": with_kafka_producer(kafka, topic, stack, **tuned),
+            "KafkaProducer, default": with_kafka_producer(kafka, topic, stack),
         }
-        for append in contenders.values():  # connections and first-time costs are not what is measured
+        for append in contenders.values():  # warm-up: connections and first-time costs are not measured
             acknowledged += stretch(append, 40, 0.2)[0]
         for _ in range(given.repeats):
-            for size in ROUND_SIZES:
+            for size in BATCH_SIZES:
                 for name, append in contenders.items():
                     count, took_s = stretch(append, size, given.stretch_s)
                     rates[name, size].append(count / took_s)
                     acknowledged += count
-    print(f"{'records/s in rounds of':<26}" + "".join(f"{size:>20}" for size in ROUND_SIZES))
+    print(f"{'records/s in batches of':<26}" + "".join(f"{size:>20}" for size in BATCH_SIZES))
     for name in contenders:
-        print(f"{name:<26}" + "".join(_cell(rates, name, size) for size in ROUND_SIZES))
+        print(f"{name:<26}" + "".join(_cell(rates, name, size) for size in BATCH_SIZES))
     found = count_and_remove(kafka, topic)
     print(f"{acknowledged} records acknowledged, {found} in the log")
     return 0 if found == acknowledged else 1

@@ -30,8 +30,14 @@ from campus.http.problems import Refused
 from campus.http.rate import RateLimit
 from campus.http.server import HttpServer, listen
 from campus.kafka.producer.errors import WriterClosed
-from campus.kafka.producer.event_loops import beside_asyncio
-from campus.kafka.producer.group_commit import AckTimeout, Backpressure, GroupClosed, GroupCommit, Report
+from campus.kafka.producer.event_loops import asyncio_runner
+from campus.kafka.producer.group_commit import (
+    AckTimeout,
+    Backpressure,
+    GroupCommit,
+    GroupCommitClosed,
+    Report,
+)
 from campus.kafka.producer.writer import Writer
 from campus.kafka.records import ProducerRecord, TopicPartition
 from campus.supervision.registry import Registry
@@ -79,7 +85,7 @@ class Commit(Protocol):
     """What of the GroupCommit is used here."""
 
     def submit(self, tp: TopicPartition, record: ProducerRecord, token: Waiting) -> None: ...
-    def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
+    def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None: ...
 
 
 OpenCommit: TypeAlias = Callable[["Report[Waiting]"], AbstractContextManager[Commit]]
@@ -93,14 +99,14 @@ def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
 def kafka_commit(
     settings: Settings, config: Config, report: "Report[Waiting]"
 ) -> Iterator[GroupCommit[Waiting]]:
-    with closing(Writer(config.kafka, client_id=NAME, driver=beside_asyncio)) as writer:
+    with closing(Writer(config.kafka, client_id=NAME, runner=asyncio_runner)) as writer:
         commit = GroupCommit(
             writer,
             report,
             waiting_max=settings.waiting_orders_max,
             waiting_bytes_max=settings.waiting_bytes_max,
             deadline_s=settings.ack_timeout_s,
-            soon=_at_the_end_of_the_turn,
+            schedule=_at_the_end_of_the_turn,
         )
         try:
             yield commit
@@ -133,7 +139,7 @@ class Producer:
         self._overruns = Failures("orders beyond waiting_orders_max", log)
         self._is_through = True
         self._ask_due_s = self._answered_at_s = 0.0
-        self._dead: GroupClosed | None = None
+        self._dead: GroupCommitClosed | None = None
         self._heartbeat = Heartbeat()
         self._where = "not listening yet"
         self._port: int | None = None
@@ -197,7 +203,7 @@ class Producer:
         except Backpressure as overrun:
             self._overruns.note(1, overrun)
             raise Refused(too_many_waiting()) from overrun
-        except GroupClosed as closed:
+        except GroupCommitClosed as closed:
             self._dead = closed
             raise Refused(starting_anew()) from closed
 
@@ -231,9 +237,9 @@ class Producer:
             self._answered_at_s = time.monotonic()
 
         try:
-            self._commit.ask(answered, timeout_s=ASK_EVERY_S)
+            self._commit.probe(answered, timeout_s=ASK_EVERY_S)
         except WriterClosed:
-            self._dead = GroupClosed()
+            self._dead = GroupCommitClosed()
 
     # In the writer's loop, or on other threads.
 

@@ -7,12 +7,11 @@ from threading import Event
 
 from campus.addresses import wait_until
 from campus.config.settings import Config
-from campus.groups.lag import LagWatch, PartitionLag
+from campus.groups.lag import LagMonitor, PartitionLag
 from campus.groups.lag_verdict import Observation
-from campus.groups.offset_target import Target
-from campus.groups.planning import planned
+from campus.groups.offset_target import Target, plan_moves
 from campus.kafka.clients import admin
-from campus.kafka.consumer_groups import Group, group_named, move, partitions_of
+from campus.kafka.consumer_groups import Group, describe_group, move_offsets, partitions_of
 
 CATCH_UP_TIMEOUT_S = 120.0
 LEFT_TIMEOUT_S = 15.0  # for the members to have left, or to have been silent for their session's time
@@ -27,11 +26,11 @@ class Consumers:
     @contextmanager
     def seen(self) -> Iterator[Callable[[], Mapping[int, Observation]]]:
         """A look, for as long as the block lasts: each partition as Kafka tells it at that moment."""
-        watch = LagWatch({self.group: self.topic}, only=self.group, looks_max=1)
+        watch = LagMonitor({self.group: self.topic}, only=self.group, samples_max=1)
         with admin(self._kafka) as client:
 
             def look() -> dict[int, Observation]:
-                told, at_s = watch.look(client), time.monotonic()
+                told, at_s = watch.sample(client), time.monotonic()
                 return {row.partition: _observed(row, at_s) for row in told if row.topic == self.topic}
 
             yield look
@@ -52,11 +51,13 @@ class Consumers:
         with admin(self._kafka) as client:
 
             def group() -> Group:
-                return group_named(client, self.group)
+                return describe_group(client, self.group)
 
             wait_until(lambda: not group().is_active, Event(), timeout_s=LEFT_TIMEOUT_S)
             left = group()
-            move(client, left, planned(client, left, partitions_of(client, self.topic), Target("earliest")))
+            move_offsets(
+                client, left, plan_moves(client, left, partitions_of(client, self.topic), Target("earliest"))
+            )
 
 
 def _observed(row: PartitionLag, at_s: float) -> Observation:

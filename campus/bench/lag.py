@@ -16,7 +16,7 @@ from campus.bench.consumers import Consumers
 from campus.bench.load import Generator, Load, Offered, offer
 from campus.bench.load_process import Tell, run_in_load_process
 from campus.bench.orders import Wishes
-from campus.groups.lag_verdict import Observation, Verdict, judged
+from campus.groups.lag_verdict import Observation, Verdict, judge
 
 RATE_PER_S = 200.0
 DURATION_S = 10.0
@@ -24,7 +24,7 @@ CLIENTS = 32
 OVERLOAD = 2.0  # so many times what a slowed inventory handles
 
 LOOK_EVERY_S = 0.25
-# What is judged is the least of every so many seconds: a role commits once a second, and between two commits
+# What is judge is the least of every so many seconds: a role commits once a second, and between two commits
 # lag only grows. Of fewer than so many of them it cannot be said that it grows on.
 JUDGED_EVERY_S = 2.0
 JUDGED_LEAST = 4
@@ -208,7 +208,7 @@ def _verdict(seen: Sequence[Observation]) -> Verdict:
     last_s = seen[-1].at_s
     spans = groupby(seen, lambda at: int((last_s - at.at_s) // JUDGED_EVERY_S))
     window = [min(span, key=lambda at: at.lag) for _, span in spans]
-    verdict = judged(window).verdict
+    verdict = judge(window).verdict
     return "OK" if verdict == "WARN" and len(window) < JUDGED_LEAST else verdict
 
 

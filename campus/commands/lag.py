@@ -21,10 +21,9 @@ from rich.text import Text
 from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker, number
 from campus.config.settings import Config
-from campus.groups.lag import WINDOW_LOOKS, LagWatch, PartitionLag
-from campus.groups.planning import our_groups
+from campus.groups.lag import WINDOW_SAMPLES, LagMonitor, PartitionLag, our_groups
 from campus.kafka.clients import BrokerAway
-from campus.kafka.consumer_groups import patiently
+from campus.kafka.consumer_groups import with_retries
 from campus.logs import printable
 
 HELP = "show how far behind each consumer group is, and whether it keeps up"
@@ -50,21 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    show, samples_max = (show_all, WINDOW_LOOKS) if args.watch else (show_last, args.samples)
-    watch = LagWatch(our_groups(context.config), only=args.group, looks_max=samples_max)
+    show, samples_max = (show_all, WINDOW_SAMPLES) if args.watch else (show_last, args.samples)
+    monitor = LagMonitor(our_groups(context.config), only=args.group, samples_max=samples_max)
     try:
         with a_broker(context.config):
-            show(samples(watch, context.config, args.interval), args)
+            show(samples(monitor, context.config, args.interval), args)
     except BrokerAway as away:
         raise NoBroker(str(away)) from away
     return 0
 
 
-def samples(watch: LagWatch, config: Config, interval_s: float) -> Iterator[Rows]:
+def samples(monitor: LagMonitor, config: Config, interval_s: float) -> Iterator[Rows]:
     """Take a sample every `interval_s`, without end. Raises BrokerAway, UnknownGroup."""
     pause = threading.Event()
     while True:
-        yield patiently(watch.look, config.kafka)
+        yield with_retries(monitor.sample, config.kafka)
         pause.wait(interval_s)
 
 

@@ -14,20 +14,20 @@ from typing import Any
 from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
-from campus.groups.offset_target import Target, parse_target
-from campus.groups.planning import our_groups, planned
+from campus.groups.lag import our_groups
+from campus.groups.offset_target import Target, parse_target, plan_moves
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.consumer_groups import (
     Group,
     GroupActive,
-    Move,
     NothingToMove,
+    OffsetMove,
     UnknownGroup,
-    group_named,
-    groups_on,
-    move,
+    describe_group,
+    describe_groups,
+    move_offsets,
     partitions_of,
-    patiently,
+    with_retries,
 )
 from campus.kafka.records import TopicPartition
 from campus.logs import printable
@@ -57,7 +57,7 @@ def reset(args: argparse.Namespace, config: Config) -> None:
 
     Raises UnknownGroup, NothingToMove, GroupActive, OffsetsNotMoved, BrokerAway.
     """
-    group, moves = patiently(lambda client: _plan(client, args, config), config.kafka)
+    group, moves = with_retries(lambda client: _plan(client, args, config), config.kafka)
     changes = [change for change in moves if change.to != change.was]
     print(as_text(group, args.to, moves), flush=True)
     if group.is_active:
@@ -66,15 +66,15 @@ def reset(args: argparse.Namespace, config: Config) -> None:
         print(f"{_counted(changes)} would be moved; nothing was changed")
         return
     with admin(config.kafka) as client:
-        move(client, group, changes)
+        move_offsets(client, group, changes)
     print(f"{_counted(changes)} moved{_effect_on_role(group, changes, config)}")
 
 
-def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[Move]]:
-    group = group_named(client, args.group)
+def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[OffsetMove]]:
+    group = describe_group(client, args.group)
     if not group.is_known and group.name not in our_groups(config):
-        raise UnknownGroup(group.name, groups_on(client, ()))
-    return group, planned(client, group, _partitions(client, group, args.topic, config), args.to)
+        raise UnknownGroup(group.name, describe_groups(client, ()))
+    return group, plan_moves(client, group, _partitions(client, group, args.topic, config), args.to)
 
 
 def _partitions(client: Any, group: Group, topic: str | None, config: Config) -> set[TopicPartition]:
@@ -91,7 +91,7 @@ def _partitions(client: Any, group: Group, topic: str | None, config: Config) ->
     return tps
 
 
-def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
+def as_text(group: Group, target: Target, moves: Sequence[OffsetMove]) -> str:
     topic_chars = max([len("topic"), *(len(change.tp.topic) for change in moves)])
     lines = [
         f"{printable(group.name)} ({group.state}), to {target}:",
@@ -101,18 +101,18 @@ def as_text(group: Group, target: Target, moves: Sequence[Move]) -> str:
         was = "-" if change.was is None else f"{change.was:,}"
         line = f"{change.tp.topic:<{topic_chars}}  {change.tp.partition:>9}  {was:>12}  {change.to:>12,}"
         if change.is_clamped:
-            line += f"  the log does not have {change.asked:,}"
+            line += f"  the log does not have {change.requested:,}"
         elif change.was == change.to:
             line += "  unchanged"
         lines.append(line)
     return "\n".join(lines)
 
 
-def _counted(moves: Sequence[Move]) -> str:
+def _counted(moves: Sequence[OffsetMove]) -> str:
     return "1 partition" if len(moves) == 1 else f"{len(moves)} partitions"
 
 
-def _effect_on_role(group: Group, changes: Sequence[Move], config: Config) -> str:
+def _effect_on_role(group: Group, changes: Sequence[OffsetMove], config: Config) -> str:
     if not changes or group.name not in our_groups(config):
         return ""
     if any(change.was is not None and change.to < change.was for change in changes):

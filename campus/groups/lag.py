@@ -1,32 +1,34 @@
-"""The lag of consumer groups, partition by partition: log end minus the offset that the group committed.
+"""The lag of consumer groups by partition: the log's end minus the offset that the group committed.
 
-Never an estimate: what a group has read and not committed is lag. A group that has not committed has the
-whole log before it. Rates and verdicts come from a window of looks, and are of that window only.
+What a group has read but not committed is lag, and a group that has not committed has the whole log before
+it. Rates and verdicts are those of a window of samples.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from campus.groups.lag_verdict import Observation, Verdict, judged
+from campus.config.settings import Config
+from campus.groups.lag_verdict import Observation, Verdict, judge
 from campus.kafka.clients import AdminClient
 from campus.kafka.consumer_groups import (
     Group,
     UnknownGroup,
-    group_named,
-    groups_on,
+    describe_group,
+    describe_groups,
     log_bounds,
     partitions_of,
 )
 from campus.kafka.records import Bounds, TopicPartition
 
-WINDOW_LOOKS = 10  # as many as Burrow keeps
+WINDOW_SAMPLES = 10  # as many as Burrow keeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionLag:
-    """Offsets, rates in records/s, and who holds the partition; see `lag_verdict` for what None means."""
+    """Rates are in records/s; `lag_verdict` says what None means. `client_id`, `host`: of the assignee."""
 
     group: str
     topic: str
@@ -44,61 +46,63 @@ class PartitionLag:
     host: str | None
 
 
-class LagWatch:
-    """Looks at the groups again and again. `ours`: groups that are known beforehand, and what each reads."""
+def our_groups(config: Config) -> dict[str, str]:
+    """The topic that each group of our roles reads, by group."""
+    reads = {"inventory": config.topics.orders_topic, "analytics": config.topics.journal_topic}
+    roles: Mapping[str, Any] = config.roles  # each role has a settings class of its own
+    return {roles[name].group: topic for name, topic in reads.items()}
+
+
+class LagMonitor:
+    """Samples the lag and keeps a window of samples for each partition of each group."""
 
     def __init__(
         self,
         ours: Mapping[str, str],
         *,
         only: str | None = None,
-        looks_max: int = WINDOW_LOOKS,
+        samples_max: int = WINDOW_SAMPLES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ours, self._only, self._looks_max, self._clock = ours, only, looks_max, clock
+        """`ours`: see `our_groups`; these are included even if the broker does not know them yet."""
+        self._ours, self._only, self._samples_max, self._clock = ours, only, samples_max, clock
         self._windows: dict[tuple[str, TopicPartition], deque[Observation]] = {}
 
-    def look(self, client: AdminClient) -> list[PartitionLag]:
-        """Every partition of every group, as of now. Raises UnknownGroup, and as `clients.admin` does."""
+    def sample(self, client: AdminClient) -> list[PartitionLag]:
+        """The current lag of every partition of every group, or of `only`. Raises UnknownGroup."""
         groups = self._groups(client)
-        tps = {name: self._partitions(client, group) for name, group in groups.items()}
-        # After the commits: so what was committed is in the log, and no lag is less than nothing.
+        tps = {name: group.partitions for name, group in groups.items()}
+        for name in tps.keys() & self._ours.keys():
+            tps[name] |= partitions_of(client, self._ours[name])
+        # After the commits, so that what was committed is in the log and no lag is negative.
         bounds, at_s = log_bounds(client, set().union(*tps.values())), self._clock()
-        windows = {
-            (name, tp): self._window_with(name, tp, _observed(groups[name], tp, bounds[tp], at_s))
-            for name in sorted(groups)
-            for tp in sorted(tps[name] & bounds.keys())
-        }
-        self._windows = windows  # what is gone is forgotten
-        return [_told(groups[name], tp, window) for (name, tp), window in windows.items()]
+        old, self._windows = self._windows, {}  # what no longer exists is forgotten
+        rows = []
+        for name, group in sorted(groups.items()):
+            for tp in sorted(tps[name] & bounds.keys()):
+                window = old.get((name, tp)) or deque(maxlen=self._samples_max)
+                window.append(_observed(group, tp, bounds[tp], at_s))
+                self._windows[name, tp] = window
+                rows.append(_partition_lag(group, tp, window))
+        return rows
 
     def _groups(self, client: AdminClient) -> dict[str, Group]:
-        """Those on the broker, and ours also before it has heard of them."""
         if self._only is None:
-            return groups_on(client, self._ours.keys())
-        group = group_named(client, self._only)
+            return describe_groups(client, self._ours.keys())
+        group = describe_group(client, self._only)
         if not group.is_known and self._only not in self._ours:
-            raise UnknownGroup(self._only, groups_on(client, ()))
+            raise UnknownGroup(self._only, describe_groups(client, ()))
         return {group.name: group}
-
-    def _partitions(self, client: AdminClient, group: Group) -> set[TopicPartition]:
-        topic = self._ours.get(group.name)
-        return group.partitions | (partitions_of(client, topic) if topic else set())
-
-    def _window_with(self, group: str, tp: TopicPartition, seen: Observation) -> deque[Observation]:
-        window = self._windows.get((group, tp)) or deque(maxlen=self._looks_max)
-        window.append(seen)
-        return window
 
 
 def _observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:
-    # Of some groups the broker tells this client no members, only that there are any.
-    is_held = group.holder(tp) is not None or (group.is_active and not group.members)
-    return Observation(at_s, log.start, group.committed.get(tp), log.end, is_held)
+    # An active group without members is one whose members kafka-python cannot describe.
+    is_assigned = group.assignee(tp) is not None or (group.is_active and not group.members)
+    return Observation(at_s, log.start, group.committed.get(tp), log.end, is_assigned)
 
 
-def _told(group: Group, tp: TopicPartition, window: Sequence[Observation]) -> PartitionLag:
-    seen, judgement, holder = window[-1], judged(window), group.holder(tp)
+def _partition_lag(group: Group, tp: TopicPartition, window: Sequence[Observation]) -> PartitionLag:
+    seen, assignee = window[-1], group.assignee(tp)
     return PartitionLag(
         group=group.name,
         topic=tp.topic,
@@ -107,11 +111,8 @@ def _told(group: Group, tp: TopicPartition, window: Sequence[Observation]) -> Pa
         committed=seen.committed,
         end=seen.end,
         lag=seen.lag,
-        rate_in=judgement.rate_in,
-        rate_out=judgement.rate_out,
-        time_to_drain_s=judgement.time_to_drain_s,
-        verdict=judgement.verdict,
+        **asdict(judge(window)),
         state=group.state,
-        client_id=holder.client_id if holder else None,
-        host=holder.host if holder else None,
+        client_id=assignee.client_id if assignee else None,
+        host=assignee.host if assignee else None,
     )

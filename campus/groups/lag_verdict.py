@@ -1,18 +1,17 @@
-"""Is a consumer group keeping up? Judged from a window of observations, not by a threshold of lag.
+"""Whether a consumer group keeps up, judged from a window of samples instead of a threshold of lag.
 
-The rules are those of LinkedIn's Burrow ("Consumer Lag Evaluation Rules" in its wiki), for one partition
-of one group, in our words. The first that fits is the verdict:
+The rules are those of LinkedIn's Burrow ("Consumer Lag Evaluation Rules" in its wiki) for one partition of
+one group. The first that fits is the verdict:
 
-    REWIND  the committed offset went backwards within the window
-    OK      nothing was left to read at some moment of the window, or the window is a moment only
-    STOP    nothing was committed for as long as the window is, and nobody is there to do it
-    STALL   somebody is there, but the offset does not move
-    WARN    the offset moves, and yet the lag has grown and never fell: it is read too slowly
-    OK      else
+    REWIND  the committed offset went back within the window
+    OK      the lag was zero in some sample, or the window has no duration
+    STOP    the committed offset did not move, and no member has the partition
+    STALL   a member has the partition, but the committed offset did not move
+    WARN    the offset moved, but the lag has grown and never fell: the group reads too slowly
+    OK      otherwise
 
-Burrow reads each commit as it is made. Whoever asks for the offsets now and then cannot see a commit that
-repeats an offset; so what tells a stopped consumer from a stalled one is who is in the group. And a rewind
-is told here even if the lag was zero before it, since somebody did that on purpose or in error.
+Burrow reads every commit, while samples cannot see a commit that repeats an offset. So here the membership
+tells a stopped consumer from a stalled one. And a rewind is reported even if the lag was zero before it.
 """
 
 from collections.abc import Sequence
@@ -25,17 +24,17 @@ Verdict = Literal["OK", "WARN", "STALL", "STOP", "REWIND"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`start`, `end`: of the log; `committed`: by the group, if ever; `is_held`: by a member of it."""
+    """`start`, `end`: of the log; `committed`: by the group; `is_assigned`: to a member of it."""
 
     at_s: float
     start: int
     committed: int | None
     end: int
-    is_held: bool
+    is_assigned: bool
 
     @property
     def position(self) -> int:
-        """Where the group goes on: what never committed has everything before it."""
+        """Where the group would start to read: at the start of the log if it has never committed."""
         return self.start if self.committed is None else self.committed
 
     @property
@@ -45,7 +44,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Rates in records/s over the window, None if it is a moment only; `time_to_drain_s`: None for never."""
+    """Rates in records/s, None if the window has no duration; `time_to_drain_s`: None if it never drains."""
 
     rate_in: float | None
     rate_out: float | None
@@ -53,13 +52,13 @@ class Judgement:
     verdict: Verdict
 
 
-def judged(window: Sequence[Observation]) -> Judgement:
-    """Of the observations of a partition, oldest first; at least one."""
+def judge(window: Sequence[Observation]) -> Judgement:
+    """Judge the observations of one partition, oldest first; at least one."""
     span_s = window[-1].at_s - window[0].at_s
     if span_s <= 0:
         return Judgement(None, None, 0.0 if window[-1].lag <= 0 else None, "OK")
     rate_in = (window[-1].end - window[0].end) / span_s
-    # A rewind is no negative reading; what is read again after it is read.
+    # A rewind does not count as negative reading; records that are read again after it count.
     rate_out = sum(max(0, later.position - earlier.position) for earlier, later in pairwise(window)) / span_s
     return Judgement(rate_in, rate_out, _time_to_drain_s(window[-1].lag, rate_in, rate_out), _verdict(window))
 
@@ -77,7 +76,7 @@ def _verdict(window: Sequence[Observation]) -> Verdict:
     if any(seen.lag <= 0 for seen in window):
         return "OK"
     if window[0].position == window[-1].position:
-        return "STALL" if window[-1].is_held else "STOP"
+        return "STALL" if window[-1].is_assigned else "STOP"
     has_grown = window[-1].lag > window[0].lag
     never_fell = all(later.lag >= earlier.lag for earlier, later in pairs)
     return "WARN" if has_grown and never_fell else "OK"

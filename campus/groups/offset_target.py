@@ -1,27 +1,31 @@
-"""Where to a group's offset shall be moved, as a person says it; and what that is in a given log.
+"""Parses where to move a group's offsets, and plans the moves that `move_offsets` then makes.
 
-earliest | latest     the beginning or the end of the log
+earliest | latest     the start or the end of the log
 1500                  an offset
-1763837495123         a time in ms since 1970: a number of 12 digits or more, as no offset here is
-2025-11-22T18:51:35Z  a time, ISO 8601; UTC unless it says otherwise. The first record from then on
--10                   so many before where the group is
+1763837495123         a time in ms since 1970: any number of 12 digits or more, which no offset here reaches
+2025-11-22T18:51:35Z  a time, ISO 8601, UTC unless it has an offset: the first record at or after it
+-10                   10 records before the committed offset
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
 from campus.domain.times import iso_utc
+from campus.kafka.clients import AdminClient
+from campus.kafka.consumer_groups import Group, OffsetMove, log_bounds, offsets_for_time
+from campus.kafka.records import Bounds, TopicPartition
 
-TIME_MS_MIN = 10**11  # 1973; below it is an offset
-NUMBER_MAX = 2**63 - 1  # what Kafka can say
+TIME_MS_MIN = 10**11  # 1973; smaller numbers are offsets
+NUMBER_MAX = 2**63 - 1  # of Kafka's int64
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`number`: the offset, the time in ms, or how far back."""
+    """`number`: the offset, the time in ms, or how many records back."""
 
     kind: Literal["earliest", "latest", "offset", "time", "back"]
     number: int = 0
@@ -35,7 +39,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Raises ValueError."""
+    """Raises ValueError if it is none of the forms above."""
     text = text.strip()
     if text in ("earliest", "latest"):
         return Target("earliest" if text == "earliest" else "latest")
@@ -65,14 +69,28 @@ def _ms_of(text: str) -> int:
     return ms
 
 
-def aimed_at(target: Target, *, start: int, end: int, committed: int | None, since: int | None) -> int:
-    """The offset that is meant, in the log or not; `since`: of the first record from the time on, if any."""
+def target_offset(target: Target, log: Bounds, *, committed: int | None, since: int | None) -> int:
+    """Possibly outside the log. `since`: the offset of the first record from the target's time on, if any."""
     if target.kind == "earliest":
-        return start
+        return log.start
     if target.kind == "latest":
-        return end
+        return log.end
     if target.kind == "offset":
         return target.number
     if target.kind == "time":
-        return end if since is None else since
-    return (start if committed is None else committed) - target.number
+        return log.end if since is None else since
+    return (log.start if committed is None else committed) - target.number
+
+
+def plan_moves(
+    client: AdminClient, group: Group, tps: Collection[TopicPartition], target: Target
+) -> list[OffsetMove]:
+    """The moves of the group to the target, clamped to the log as it is now."""
+    bounds = log_bounds(client, tps)
+    since = offsets_for_time(client, bounds, target.number) if target.kind == "time" else {}
+    moves = []
+    for tp, log in sorted(bounds.items()):
+        was = group.committed.get(tp)
+        requested = target_offset(target, log, committed=was, since=since.get(tp))
+        moves.append(OffsetMove(tp, was, max(log.start, min(requested, log.end)), requested))
+    return moves

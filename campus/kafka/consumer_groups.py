@@ -1,7 +1,7 @@
-"""The consumer groups of a broker as it knows them: members, committed offsets; and moving those.
+"""Consumer groups as the broker knows them: their members and committed offsets; and moving those offsets.
 
-What it tells is what was committed, never an estimate. A group's offsets are moved only while nobody is in
-it, stay within the log, carry no metadata, and are read back: what was not moved is an error.
+Nothing here is an estimate. A group's offsets are moved only while it has no members, and they are read back:
+an offset that was not moved is an error.
 """
 
 import time
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, OffsetAndMetadata
+from kafka import OffsetAndMetadata
 from kafka.admin import OffsetSpec
 from kafka.errors import NoError, NonEmptyGroupError, RetriableError, UnknownMemberIdError
 
 from campus.config.settings import KafkaConfig
 from campus.errors import CampusError
-from campus.kafka.clients import BrokerAway, admin
+from campus.kafka.clients import AdminClient, BrokerAway, admin
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import partition_counts
 from campus.logs import printable
 
-UNHEARD_OF = "Dead"  # Kafka's word for a group that it does not know
-IDLE_STATES = ("Empty", UNHEARD_OF)
+UNKNOWN_GROUP_STATE = "Dead"  # Kafka's state of a group that it does not know
+IDLE_STATES = ("Empty", UNKNOWN_GROUP_STATE)
+NO_OFFSETS = {"connect", "share"}  # types of groups that commit no offsets
 RETRY_S = 0.2
-NO_OFFSETS = ("connect", "share")  # protocols whose groups commit none
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class GroupActive(CampusError):
     exit_code = 1
 
     def __init__(self, group: "Group") -> None:
-        members = ", ".join(f"{printable(one.client_id)} at {one.host}" for one in group.members)
+        members = ", ".join(f"{printable(member.client_id)} at {member.host}" for member in group.members)
         super().__init__(
             f"{printable(group.name)} is active: {members or f'its state is {group.state}'}. "
             "Its offsets stay as they are. Stop its members and try again; one that was killed counts as a "
@@ -61,12 +61,12 @@ class OffsetsNotMoved(CampusError):
 class Member:
     client_id: str
     host: str
-    holds: frozenset[TopicPartition]
+    partitions: frozenset[TopicPartition]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`members`: none too where the broker does not tell them, as of groups of the newer protocol."""
+    """`members`: empty also for groups of the new protocol (KIP-848), which kafka-python cannot describe."""
 
     name: str
     state: str
@@ -75,8 +75,7 @@ class Group:
 
     @property
     def is_known(self) -> bool:
-        """To the broker."""
-        return self.state != UNHEARD_OF or bool(self.committed)
+        return self.state != UNKNOWN_GROUP_STATE or bool(self.committed)
 
     @property
     def is_active(self) -> bool:
@@ -84,133 +83,121 @@ class Group:
 
     @property
     def partitions(self) -> set[TopicPartition]:
-        """Where it has committed, and what its members hold."""
-        return set(self.committed).union(*(member.holds for member in self.members))
+        """The partitions with a committed offset, and those assigned to members."""
+        return set(self.committed).union(*(member.partitions for member in self.members))
 
-    def holder(self, tp: TopicPartition) -> Member | None:
-        return next((member for member in self.members if tp in member.holds), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """`was`: None if nothing was committed; `asked`: what was meant, which the log may not have."""
-
-    tp: TopicPartition
-    was: int | None
-    to: int
-    asked: int
-
-    @property
-    def is_clamped(self) -> bool:
-        return self.to != self.asked
+    def assignee(self, tp: TopicPartition) -> Member | None:
+        return next((member for member in self.members if tp in member.partitions), None)
 
 
-def patiently(ask: Callable[[KafkaAdminClient], T], kafka: KafkaConfig) -> T:
-    """What it says; asked again for `connect_timeout_s`, since a broker that has just started does not know
-    its groups yet. Raises BrokerAway."""
-    until_s, pause = time.monotonic() + kafka.connect_timeout_s, Event()
+def with_retries(call: Callable[[AdminClient], T], kafka: KafkaConfig) -> T:
+    """Call it with an admin client; retry for `connect_timeout_s`, since a broker that has just started does
+    not know its groups yet. Raises BrokerAway."""
+    deadline = time.monotonic() + kafka.connect_timeout_s
     while True:
         try:
             with admin(kafka) as client:
-                return ask(client)
+                return call(client)
         except BrokerAway:
-            if time.monotonic() > until_s:
+            if time.monotonic() > deadline:
                 raise
-        pause.wait(RETRY_S)
+        Event().wait(RETRY_S)
 
 
-def groups_on(client: KafkaAdminClient, names: Collection[str], *, others: bool = True) -> dict[str, Group]:
-    """Those of the names, known to the broker or not, and all others that commit offsets.
-
-    Raises as the client does; see `clients.admin`.
-    """
-    # First: while a coordinator still loads what it knows this fails, and the list denies its groups.
+def describe_groups(client: AdminClient, names: Collection[str], *, others: bool = True) -> dict[str, Group]:
+    """The named groups, known to the broker or not, and all others that commit offsets."""
+    # Offsets first: while a coordinator is still loading this raises, whereas the list just lacks its groups.
     committed = client.list_group_offsets(dict.fromkeys(names)) if names else {}
-    listed = {one["group_id"]: one for one in client.list_groups() if others or one["group_id"] in names}
-    if unnamed := [name for name, one in listed.items() if name not in committed and _has_offsets(one)]:
-        committed |= client.list_group_offsets(dict.fromkeys(unnamed))
-    # The newer protocol's groups are told of by a request that this client does not know.
+    listed = {
+        group["group_id"]: group for group in client.list_groups() if others or group["group_id"] in names
+    }
+    if more := [name for name, group in listed.items() if name not in committed and _commits_offsets(group)]:
+        committed |= client.list_group_offsets(dict.fromkeys(more))
     classic = [name for name in committed if listed.get(name, {}).get("group_type") in (None, "", "classic")]
     described = client.describe_groups(classic) if classic else {}
     return {
         name: Group(
             name,
-            described.get(name, listed.get(name, {})).get("group_state", UNHEARD_OF),
+            described.get(name, listed.get(name, {})).get("group_state", UNKNOWN_GROUP_STATE),
             tuple(map(_member, described.get(name, {}).get("members", ()))),
-            {TopicPartition(*at): commit.offset for at, commit in commits.items() if commit.offset >= 0},
+            {TopicPartition(*tp): commit.offset for tp, commit in commits.items() if commit.offset >= 0},
         )
         for name, commits in committed.items()
     }
 
 
-def group_named(client: KafkaAdminClient, name: str) -> Group:
-    return groups_on(client, [name], others=False)[name]
+def describe_group(client: AdminClient, name: str) -> Group:
+    return describe_groups(client, [name], others=False)[name]
 
 
-def _has_offsets(listed: Mapping[str, Any]) -> bool:
-    return not {listed["protocol_type"], listed.get("group_type")}.intersection(NO_OFFSETS)
+def _commits_offsets(listed: Mapping[str, Any]) -> bool:
+    return NO_OFFSETS.isdisjoint((listed["protocol_type"], listed.get("group_type")))
 
 
-def log_bounds(client: KafkaAdminClient, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-    """Of those that are there."""
+def _member(described: Mapping[str, Any]) -> Member:
+    assignment = described["member_assignment"]
+    topics = assignment["assigned_partitions"] if isinstance(assignment, Mapping) else []
+    tps = {TopicPartition(topic["topic"], partition) for topic in topics for partition in topic["partitions"]}
+    return Member(described["client_id"], described["client_host"].lstrip("/"), frozenset(tps))
+
+
+def log_bounds(client: AdminClient, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    """The bounds of those partitions that exist."""
     counts = partition_counts(client, {tp.topic for tp in tps})
-    there = [tp for tp in tps if tp.partition < counts.get(tp.topic, 0)]
-    starts = client.list_partition_offsets(dict.fromkeys(there, OffsetSpec.EARLIEST))
-    ends = client.list_partition_offsets(dict.fromkeys(there, OffsetSpec.LATEST))
-    return {tp: Bounds(starts[tp].offset, ends[tp].offset) for tp in there}
+    existing = [tp for tp in tps if tp.partition < counts.get(tp.topic, 0)]
+    starts = client.list_partition_offsets(dict.fromkeys(existing, OffsetSpec.EARLIEST))
+    ends = client.list_partition_offsets(dict.fromkeys(existing, OffsetSpec.LATEST))
+    return {tp: Bounds(starts[tp].offset, ends[tp].offset) for tp in existing}
 
 
-def partitions_of(client: KafkaAdminClient, topic: str) -> set[TopicPartition]:
-    """None if it is not there."""
-    return {
-        TopicPartition(topic, partition)
-        for partition in range(partition_counts(client, [topic]).get(topic, 0))
-    }
+def offsets_for_time(
+    client: AdminClient, tps: Collection[TopicPartition], time_ms: int
+) -> dict[TopicPartition, int]:
+    """The offset of the first record appended at `time_ms` or later; partitions without one are left out."""
+    found = client.list_partition_offsets(dict.fromkeys(tps, time_ms))
+    return {TopicPartition(*tp): record.offset for tp, record in found.items() if record.offset >= 0}
 
 
-# Moving
+def partitions_of(client: AdminClient, topic: str) -> set[TopicPartition]:
+    """Empty set if the topic does not exist."""
+    count = partition_counts(client, [topic]).get(topic, 0)
+    return {TopicPartition(topic, partition) for partition in range(count)}
 
 
-def move(client: KafkaAdminClient, group: Group, moves: Sequence[Move]) -> None:
-    """Raises GroupActive, also if somebody joined just now; OffsetsNotMoved."""
+@dataclass(frozen=True, slots=True)
+class OffsetMove:
+    """`was`: None if nothing was committed; `requested`: the wanted offset, which the log may not have."""
+
+    tp: TopicPartition
+    was: int | None
+    to: int
+    requested: int
+
+    @property
+    def is_clamped(self) -> bool:
+        return self.to != self.requested
+
+
+def move_offsets(client: AdminClient, group: Group, moves: Sequence[OffsetMove]) -> None:
+    """Raises GroupActive, also if a member joined after `group` was described; OffsetsNotMoved."""
     if group.is_active:
         raise GroupActive(group)
-    wanted = {one.tp: one.to for one in moves}
+    wanted = {move.tp: move.to for move in moves}
+    # Without metadata, so that the role sees that the commit is not its own.
     commits = {tp: OffsetAndMetadata(to, "", -1) for tp, to in wanted.items()}
     answers = client.alter_group_offsets(group.name, commits)
     if any(answer in (UnknownMemberIdError, NonEmptyGroupError) for answer in answers.values()):
-        raise GroupActive(group_named(client, group.name))
+        raise GroupActive(describe_group(client, group.name))
     for tp, answer in answers.items():
         if issubclass(answer, RetriableError):
             raise answer(f"of {group.name}")
         if answer is not NoError:
             where = f"{group.name} on {tp.topic}-{tp.partition}"
             raise OffsetsNotMoved(f"the broker refused to move {where}: {answer.__name__}")
-    _check_moved(group_named(client, group.name), wanted)
-
-
-def _check_moved(group: Group, wanted: Mapping[TopicPartition, int]) -> None:
-    name, committed = group.name, group.committed
+    committed = describe_group(client, group.name).committed
     for tp, to in wanted.items():
         if committed.get(tp) != to:
             raise OffsetsNotMoved(
-                f"{name} stands at {committed.get(tp)} on {tp.topic}-{tp.partition}, not at {to}. "
+                f"{group.name} stands at {committed.get(tp)} on {tp.topic}-{tp.partition}, not at {to}. "
                 "Probably a member has joined and committed meanwhile. Stop it and try again."
             )
-
-
-def first_offsets_since(
-    client: KafkaAdminClient, tps: Collection[TopicPartition], time_ms: int
-) -> dict[TopicPartition, int]:
-    """The offset of the first record appended at `time_ms` or later; partitions without one are left out."""
-    found = client.list_partition_offsets(dict.fromkeys(tps, time_ms))
-    return {TopicPartition(*at): one.offset for at, one in found.items() if one.offset >= 0}
-
-
-def _member(described: Mapping[str, Any]) -> Member:
-    assignment = described["member_assignment"]
-    held = assignment["assigned_partitions"] if isinstance(assignment, Mapping) else []
-    tps = frozenset(
-        TopicPartition(one["topic"], partition) for one in held for partition in one["partitions"]
-    )
-    return Member(described["client_id"], described["client_host"].lstrip("/"), tps)

@@ -1,4 +1,4 @@
-"""The values that go to and come from Kafka: where a record stands, what is written, what came of it."""
+"""The values exchanged with Kafka: a partition, a record to write, where it landed, the bounds of a log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,12 @@ from typing import TypeAlias
 
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
-Key: TypeAlias = bytes | None
-Value: TypeAlias = bytes | None
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
-ProducerRecord: TypeAlias = tuple[Key, Value, Headers]
+ProducerRecord: TypeAlias = tuple[bytes | None, bytes | None, Headers]  # key, value, headers
 
 
 class TopicPartition(KafkaTopicPartition):
-    """kafka-python's own, printed as `order-events[1]`; equal to it, so each can stand for the other."""
+    """kafka-python's TopicPartition, equal to it, but printed as `topic[1]`."""
 
     __slots__ = ()
 
@@ -26,9 +24,9 @@ Records: TypeAlias = Mapping[TopicPartition, Sequence[ProducerRecord]]
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """The offset of the first record, and the one after the last.
+    """The offset of the first record, and the offset after the last.
 
-    `end - first` is the number of records if and only if nobody else wrote between them.
+    `end - first` equals the number of records if and only if nobody else wrote between them.
     """
 
     first: int
@@ -37,7 +35,7 @@ class AppendResult:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`start`: the first offset that is still there; `end`: the offset that the next record gets."""
+    """`start`: the first offset the log still holds; `end`: the offset that the next record gets."""
 
     start: int
     end: int

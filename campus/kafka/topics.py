@@ -1,20 +1,19 @@
-"""Topics: create the missing ones by name, and check the partition counts of the others.
+"""Creates missing topics, and checks the partition counts and settings of existing ones.
 
-Topics are never created by accident: every look-up asks for the list of topics first, since a broker with
-auto-creation creates what somebody asks about.
+No topic is created by accident: every look-up starts from the list of topics, since a broker with
+auto-creation creates a topic that a client asks about.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError
-from kafka.structs import TopicPartition
 
 from campus.config.settings import KafkaConfig
 from campus.errors import CampusError
-from campus.kafka.clients import admin
+from campus.kafka.clients import AdminClient, admin
+from campus.kafka.records import TopicPartition
 
 TopicSettings = Mapping[str, str]
 
@@ -26,7 +25,7 @@ class PartitionCountMismatch(CampusError):
         self.topic, self.found, self.wanted = topic, found, wanted
         super().__init__(
             f"{topic} has {found} partitions, topics.partitions says {wanted}. "
-            "Probably the config changed after the topic was made; a topic's count is fixed then. "
+            "Probably the config changed after the topic was created, which fixes its count. "
             f"Set topics.partitions: {found}, or take a new topics.prefix."
         )
 
@@ -34,51 +33,44 @@ class PartitionCountMismatch(CampusError):
 class TopicNotMade(CampusError):
     exit_code = 2
 
-    def __init__(self, topic: str, fact: str) -> None:
-        super().__init__(f"{topic} cannot be made: {fact}")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicPlan:
-    """The topics that must exist: their settings by name; all have the same number of partitions."""
+    """The topics that must exist: their settings by name, and what all have in common."""
 
     settings: Mapping[str, TopicSettings]
     partitions: int
     replication: int
 
 
-def create_missing(client: KafkaAdminClient, plan: TopicPlan) -> list[str]:
-    """Create the topics that do not exist and wait until they do.
+def create_missing(client: AdminClient, plan: TopicPlan) -> list[str]:
+    """Create the missing topics, wait until they exist, and return the names that this call created.
 
-    Returns the names that this call created; another process may have created the rest.
-    Raises PartitionCountMismatch if an existing topic has another count, TopicNotMade.
+    Another process may have created others meanwhile. Raises PartitionCountMismatch, TopicNotMade.
     """
-    counts = partition_counts(client, plan.settings)
-    check_counts(counts, plan.partitions)
+    counts = _checked_counts(client, plan.settings, plan.partitions)
     missing = [topic for topic in plan.settings if topic not in counts]
     created = [topic for topic in missing if _create(client, topic, plan)]
     client.wait_for_topics(missing)
     return created
 
 
-def partition_counts(client: KafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
-    """How many partitions each topic has; topics that do not exist are left out."""
-    there = set(client.list_topics()).intersection(names)
-    if not there:
+def partition_counts(client: AdminClient, names: Iterable[str]) -> dict[str, int]:
+    """The number of partitions of each topic that exists."""
+    existing = set(client.list_topics()).intersection(names)
+    if not existing:
         return {}
-    return {topic["name"]: len(topic["partitions"]) for topic in client.describe_topics([*there])}
+    return {topic["name"]: len(topic["partitions"]) for topic in client.describe_topics([*existing])}
 
 
 def existing_topics(kafka: KafkaConfig, names: Collection[str], partitions: int) -> set[str]:
-    """Those of the topics that exist. Raises PartitionCountMismatch if one has another count."""
+    """The names of the topics that exist. Raises PartitionCountMismatch, BrokerAway."""
     with admin(kafka) as client:
-        counts = partition_counts(client, names)
-    check_counts(counts, partitions)
-    return set(counts)
+        return set(_checked_counts(client, names, partitions))
 
 
-def settings_that_differ(client: KafkaAdminClient, settings: Mapping[str, TopicSettings]) -> list[str]:
-    """One sentence for each setting of an existing topic that is not as wanted."""
+def settings_that_differ(client: AdminClient, settings: Mapping[str, TopicSettings]) -> list[str]:
+    """One sentence for each setting of an existing topic that has another value."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, [*settings[name]]) for name in settings]
     described = client.describe_configs(resources, config_filter="all")["topic"]
     return [
@@ -89,34 +81,34 @@ def settings_that_differ(client: KafkaAdminClient, settings: Mapping[str, TopicS
     ]
 
 
-def is_empty(client: KafkaAdminClient, topic: str, partitions: int) -> bool:
-    """Whether nothing was ever written to any partition of the topic."""
-    asked = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(partitions)}
-    return all(end.offset == 0 for end in client.list_partition_offsets(asked).values())
+def is_empty(client: AdminClient, topic: str, partitions: int) -> bool:
+    """Whether nothing was ever written to the topic."""
+    tps = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(partitions)}
+    return all(end.offset == 0 for end in client.list_partition_offsets(tps).values())
 
 
-def check_counts(counts: Mapping[str, int], partitions: int) -> None:
-    """Raises PartitionCountMismatch for the first topic with another count."""
+def _checked_counts(client: AdminClient, names: Iterable[str], partitions: int) -> dict[str, int]:
+    counts = partition_counts(client, names)
     for topic, found in counts.items():
         if found != partitions:
             raise PartitionCountMismatch(topic, found, partitions)
+    return counts
 
 
-def _create(client: KafkaAdminClient, topic: str, plan: TopicPlan) -> bool:
-    """Returns False if another process was quicker."""
-    wanted = {
+def _create(client: AdminClient, topic: str, plan: TopicPlan) -> bool:
+    """Returns False if another process has just created it."""
+    spec = {
         "num_partitions": plan.partitions,
         "replication_factor": plan.replication,
         "configs": plan.settings[topic],
     }
     try:
-        client.create_topics({topic: wanted})
+        client.create_topics({topic: spec})
     except TopicAlreadyExistsError:
         return False
     except InvalidReplicationFactorError as refused:
         raise TopicNotMade(
-            topic,
-            f"topics.replication is {plan.replication}, but the cluster has fewer brokers. "
-            "Set topics.replication to at most the number of brokers.",
+            f"{topic} cannot be created: topics.replication is {plan.replication}, but the cluster has fewer "
+            "brokers. Set topics.replication to at most their number."
         ) from refused
     return True

@@ -109,7 +109,7 @@ class Follower(Generic[A]):
         have of them is still true, and spares the next one work.
         """
         polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
-        gone = polled.lost | (self._followed.keys() - polled.assigned)
+        gone = polled.revoked | (self._followed.keys() - polled.assigned)
         released = {p: self._followed.pop(p) for p in gone if p in self._followed}
         self._fold(polled.batches)
         self._snapshots.write(released)

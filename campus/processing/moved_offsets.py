@@ -20,7 +20,7 @@ A = TypeVar("A", bound=Foldable)
 class Movable(Protocol):
     """What is needed of a GroupReader; the simulation has its own."""
 
-    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]: ...
+    def externally_moved_offsets(self, partitions: Collection[int]) -> dict[int, int]: ...
 
 
 class Wishes(Generic[A]):
@@ -39,7 +39,7 @@ class Wishes(Generic[A]):
         `stand_for`: the offset, on the group's topic, up to which each state has what was written;
         `ends`: those on the journal that it was restored up to. Raises BrokerAway, HistoryMissing.
         """
-        moved = self._group.moved_by_hand(restored.keys())
+        moved = self._group.externally_moved_offsets(restored.keys())
         back = {p: to for p, to in moved.items() if to < stand_for[p]}
         if on := {p: to for p, to in moved.items() if to > stand_for[p]}:
             listed = _listed(on)

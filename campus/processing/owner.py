@@ -17,7 +17,7 @@ from campus.domain.codec import encode, keyed_record
 from campus.domain.events import Entry, Input, JournalEvent, OwnerClaimed
 from campus.domain.journal import OWNER_HEADER
 from campus.inventory.ledger import InputRecord, Reroute, SideOutput
-from campus.kafka.group_consumer import Polled
+from campus.kafka.group_consumer import PollResult
 from campus.kafka.log_reader import HistoryMissing
 from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
 from campus.processing.moved_offsets import Wishes
@@ -53,10 +53,10 @@ class Rules(Protocol[F]):
 class Group(Protocol):
     """What the loop needs of a GroupReader; the simulation has its own."""
 
-    def poll(self, *, timeout_s: float, records_max: int) -> Polled: ...
+    def poll(self, *, timeout_s: float, records_max: int) -> PollResult: ...
     def seek(self, partition: int, offset: int) -> None: ...
     def positions(self, partitions: Collection[int]) -> dict[int, int]: ...
-    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]: ...
+    def externally_moved_offsets(self, partitions: Collection[int]) -> dict[int, int]: ...
     def commit(self, partitions: Collection[int]) -> None: ...
 
 
@@ -122,7 +122,7 @@ class Owner(Generic[F]):
         Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
         """
         polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
-        self._release(polled.lost | (self._owned.keys() - polled.assigned))
+        self._release(polled.revoked | (self._owned.keys() - polled.assigned))
         if new := polled.assigned - self._owned.keys():
             self._claim_and_restore(new, stop)
             self._seek_all()  # which also throws away what was polled
@@ -204,7 +204,7 @@ class Owner(Generic[F]):
 
     # Deciding and writing
 
-    def _decide_and_write(self, polled: Polled, stop: StopEvent) -> None:
+    def _decide_and_write(self, polled: PollResult, stop: StopEvent) -> None:
         entries: dict[TopicPartition, list[ProducerRecord]] = {}
         side_outputs: dict[TopicPartition, list[ProducerRecord]] = {}
         for partition, records in polled.batches.items():

@@ -180,9 +180,9 @@ class FakeCommit:
         if self.at_once:
             self.acknowledge()
 
-    def ask(self, answered, *, timeout_s) -> None:
+    def probe(self, on_answer, *, timeout_s) -> None:
         if self.is_there:
-            answered()
+            on_answer()
 
     def acknowledge(self) -> None:
         tokens, self.tokens = self.tokens, []

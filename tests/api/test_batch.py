@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from campus.api import bodies
-from campus.kafka.producer.group_commit import AckTimeout, Backpressure, GroupClosed
+from campus.kafka.producer.group_commit import AckTimeout, Backpressure, GroupCommitClosed
 from tests.api.book_fixture import BookFixture
 from tests.api.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
 
@@ -219,7 +219,7 @@ def test_who_is_not_told_in_time_is_told_what_does_not_order_twice(headers, advi
 
 
 def test_a_commit_that_ends_amid_a_batch_loses_nothing_of_what_it_took():
-    with a_producer(commit=RoomFor(1, GroupClosed())) as served:
+    with a_producer(commit=RoomFor(1, GroupCommitClosed())) as served:
         answer = served.ask(a_batch([AN_ORDER] * 2))
         assert [result["status"] for result in answer.json["results"]] == [202, 503]
         served.ends()

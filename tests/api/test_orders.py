@@ -14,7 +14,7 @@ from campus.domain.partitions import item_partition
 from campus.domain.times import ms_of
 from campus.http.server import HttpServer
 from campus.kafka.producer.errors import AppendFailed
-from campus.kafka.producer.group_commit import AckTimeout, Backpressure, GroupClosed
+from campus.kafka.producer.group_commit import AckTimeout, Backpressure, GroupCommitClosed
 from campus.kafka.records import TopicPartition
 from roles import producer
 from tests.api.serving import AN_ORDER, SOON_S, FakeCommit, a_config, a_producer, a_request, soon
@@ -361,7 +361,7 @@ def test_its_health_beats_while_nobody_orders():
 
 
 def test_a_commit_that_has_ended_is_a_crash_so_that_everything_is_made_anew():
-    closed = GroupClosed()
+    closed = GroupCommitClosed()
     with a_producer(commit=FakeCommit(refuses=closed)) as served:
         assert served.order().json["type"] == "/problems/starting-anew"
         served.ends()

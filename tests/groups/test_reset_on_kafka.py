@@ -1,4 +1,4 @@
-"""Offsets moved by hand on a real Kafka, by our command and by other tools, and what the roles make of it."""
+"""Offsets moved by our command and by other tools on a real Kafka, and how the roles react."""
 
 from argparse import ArgumentParser
 from contextlib import closing
@@ -15,9 +15,9 @@ from campus.kafka.consumer_groups import (
     GroupActive,
     NothingToMove,
     UnknownGroup,
-    group_named,
-    move,
-    patiently,
+    describe_group,
+    move_offsets,
+    with_retries,
 )
 from campus.kafka.group_consumer import COMMIT_METADATA, GroupConsumer
 from campus.kafka.producer.writer import Writer
@@ -55,7 +55,8 @@ def config(kafka, unique_prefix):
 
 @pytest.fixture
 def worked(config):
-    """A campus that has stopped: 3 orders of each item were placed, decided, counted and written down."""
+    """A stopped system in which 3 orders of each item were placed, decided, counted and saved in
+    snapshots."""
     orders(config, 3)
     with running(config, "inventory"), running(config, "analytics"):
         caught_up(config, "inventory")
@@ -82,8 +83,8 @@ def topic_of(config, name):
 def committed(config, name):
     """Per partition the offset, and the metadata with it."""
     group = config.roles[name].group
-    # Patiently: on a new broker, the first to ask has its log of offsets made.
-    commits = patiently(lambda client: client.list_group_offsets({group: None})[group], config.kafka)
+    # With retries: on a new broker, the first request creates the topic of the offsets.
+    commits = with_retries(lambda client: client.list_group_offsets({group: None})[group], config.kafka)
     return {at.partition: (one.offset, one.metadata) for at, one in commits.items()}
 
 
@@ -94,7 +95,7 @@ def ends(config, name):
 
 
 def caught_up(config, name):
-    """It has committed all that there is, by its own hand."""
+    """Wait until the role has committed the end of every partition itself."""
 
     def has_committed():
         commits = committed(config, name)
@@ -107,7 +108,7 @@ def caught_up(config, name):
 
 
 def started_again(config, name, caplog):
-    """What it says until it has committed by its own hand again."""
+    """What the role logs until it has committed again itself."""
     caplog.clear()
     with caplog.at_level("INFO"), running(config, name):
         caught_up(config, name)
@@ -115,7 +116,7 @@ def started_again(config, name, caplog):
 
 
 def final_report(config, capsys):
-    """Of an analytics that starts and stops."""
+    """The final report of an analytics that starts and stops."""
     capsys.readouterr()
     with running(config, "analytics"):
         caught_up(config, "analytics")
@@ -151,11 +152,11 @@ EACH_TOOL = pytest.mark.parametrize(
     [by_our_command, by_kafkas_own, pytest.param(by_a_tool_that_keeps_the_metadata, marks=pytest.mark.long)],
 )
 
-# What the roles make of it
+# How the roles react
 
 
 @EACH_TOOL
-def test_moved_back_analytics_says_so_counts_again_and_reports_the_same(
+def test_analytics_whose_offsets_moved_back_logs_it_counts_again_and_reports_the_same(
     kafka, worked, caplog, capsys, moved_back
 ):
     before = final_report(worked, capsys)
@@ -168,7 +169,7 @@ def test_moved_back_analytics_says_so_counts_again_and_reports_the_same(
 
 
 @EACH_TOOL
-def test_moved_back_inventory_says_so_folds_its_journal_again_and_decides_nothing_twice(
+def test_inventory_whose_offsets_moved_back_logs_it_rebuilds_and_decides_nothing_twice(
     kafka, worked, caplog, moved_back
 ):
     before = audited(worked).summed_totals()
@@ -184,7 +185,7 @@ def test_moved_back_inventory_says_so_folds_its_journal_again_and_decides_nothin
     assert (totals.reserved, totals.failed) == (20 * len(ITEMS), {"insufficient_stock": len(ITEMS)})
 
 
-def test_a_wish_is_fulfilled_once(kafka, worked, caplog):
+def test_offsets_moved_back_are_handled_once(kafka, worked, caplog):
     by_our_command(kafka, worked, worked.roles["inventory"].group)
     assert "rebuilding" in started_again(worked, "inventory", caplog)[0]
     caplog.clear()
@@ -194,7 +195,7 @@ def test_a_wish_is_fulfilled_once(kafka, worked, caplog):
 
 
 @pytest.mark.parametrize("name", ["inventory", "analytics"])
-def test_moved_forward_no_record_is_skipped(worked, caplog, name):
+def test_offsets_moved_forward_skip_no_record(worked, caplog, name):
     orders(worked, 2, first=100)
     if name == "analytics":
         with running(worked, "inventory"):
@@ -207,7 +208,7 @@ def test_moved_forward_no_record_is_skipped(worked, caplog, name):
 
 
 @pytest.mark.parametrize("name", ["inventory", "analytics"])
-def test_an_offset_beyond_the_log_stops_nobody(worked, caplog, name):
+def test_an_offset_beyond_the_log_does_not_stop_a_role(worked, caplog, name):
     commits = {
         TopicPartition(topic_of(worked, name), partition): OffsetAndMetadata(10_000, "", -1)
         for partition in range(PARTITIONS)
@@ -220,10 +221,12 @@ def test_an_offset_beyond_the_log_stops_nobody(worked, caplog, name):
 # The command
 
 
-def test_while_the_group_is_active_nothing_is_moved_and_its_members_are_named(worked, capsys):
+def test_an_active_group_is_an_error_that_names_its_members_and_moves_nothing(worked, capsys):
     group = worked.roles["analytics"].group
     with running(worked, "analytics"):
-        soon(lambda: patiently(lambda client: group_named(client, group), worked.kafka).state == "Stable")
+        soon(
+            lambda: with_retries(lambda client: describe_group(client, group), worked.kafka).state == "Stable"
+        )
         before = committed(worked, "analytics")
         with pytest.raises(GroupActive, match=r"is active: analytics at 127\.0\.0\.1\.") as refused:
             resets(worked, group, "--to", "earliest")
@@ -231,17 +234,17 @@ def test_while_the_group_is_active_nothing_is_moved_and_its_members_are_named(wo
     assert refused.value.exit_code == 1
 
 
-def test_whoever_joins_at_the_last_moment_is_heard(worked):
+def test_a_member_that_joins_at_the_last_moment_stops_the_move(worked):
     with admin(worked.kafka) as client:
-        group = group_named(client, worked.roles["analytics"].group)
-        plan = reset.planned(client, group, group.partitions, reset.parse_target("earliest"))
+        group = describe_group(client, worked.roles["analytics"].group)
+        plan = reset.plan_moves(client, group, group.partitions, reset.parse_target("earliest"))
         reader = GroupConsumer(
             worked.kafka, topic=worked.topics.journal_topic, group=group.name, client_id="late"
         )
         with closing(reader):
             soon(lambda: bool(reader.poll(timeout_s=0.1, records_max=1).assigned), every_s=0)
             with pytest.raises(GroupActive, match="late at"):
-                move(client, group, plan)
+                move_offsets(client, group, plan)
 
 
 def test_a_dry_run_shows_what_would_change_and_changes_nothing(worked, capsys):
@@ -259,7 +262,7 @@ def moved_to(config, to, *words):
     return committed(config, "inventory")[PIZZA]
 
 
-def test_it_moves_to_an_offset_or_so_many_back_without_metadata_of_ours(worked):
+def test_it_moves_to_an_offset_or_back_by_a_count_without_our_metadata(worked):
     assert moved_to(worked, "2") == (2, "")
     end = ends(worked, "inventory")[PIZZA]
     assert moved_to(worked, "latest") == (end, "")
@@ -275,7 +278,7 @@ def test_it_moves_to_the_first_record_from_a_time_on(worked):
     assert moved_to(worked, "2101-01-01") == (len(records), "")
 
 
-def test_what_the_log_does_not_have_is_clamped_and_told(worked, capsys):
+def test_an_offset_outside_the_log_is_clamped_and_reported(worked, capsys):
     with admin(worked.kafka) as client:
         client.delete_records({TopicPartition(worked.topics.orders_topic, PIZZA): 2})
     end = ends(worked, "inventory")[PIZZA] + 2
@@ -285,7 +288,7 @@ def test_what_the_log_does_not_have_is_clamped_and_told(worked, capsys):
     assert "the log does not have 1\n" in capsys.readouterr().out
 
 
-def test_what_has_nothing_to_be_moved_is_an_error(worked):
+def test_nothing_to_move_is_an_error(worked):
     with pytest.raises(UnknownGroup, match=worked.roles["analytics"].group):
         resets(worked, "nobody", "--to", "earliest")
     for topic in ("nowhere", worked.topics.orders_topic):
@@ -293,7 +296,7 @@ def test_what_has_nothing_to_be_moved_is_an_error(worked):
             resets(worked, worked.roles["analytics"].group, "--to", "earliest", "--topic", topic)
 
 
-def test_a_wrong_target_is_a_wrong_command_line(worked, capsys):
+def test_a_wrong_target_is_a_command_line_error(worked, capsys):
     with pytest.raises(SystemExit) as ended:
         resets(worked, "any", "--to", "soon")
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Membership of a consumer group, on a real coordinator."""
+"""Membership of a consumer group, with a real coordinator."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,7 +25,7 @@ def topic(kafka: OneKafka, unique_prefix: str) -> Iterator[str]:
         yield name
 
 
-def test_a_join_that_outlasts_a_poll_is_gone_on_with(kafka: OneKafka, topic: str) -> None:
+def test_a_join_that_outlasts_a_poll_is_continued(kafka: OneKafka, topic: str) -> None:
     with closing(GroupConsumer(kafka.kafka, topic=topic, group=topic, client_id="test")) as reader:
 
         def has_joined() -> bool:
@@ -36,14 +36,12 @@ def test_a_join_that_outlasts_a_poll_is_gone_on_with(kafka: OneKafka, topic: str
         soon(has_joined, every_s=0)
         coordinator._assignment_snapshot = {}  # as if it had learned of new partitions
         reader.poll(timeout_s=0, records_max=10)
-        soon(lambda: coordinator._assignment_snapshot != {})  # they are shared out, behind our back
+        soon(lambda: coordinator._assignment_snapshot != {})  # they are assigned while nobody polls
         assert not coordinator.stable()
         soon(has_joined, within_s=20, every_s=0)
 
 
-def test_two_members_share_the_partitions_out_and_the_one_that_stays_gets_them_all(
-    kafka: OneKafka, topic: str
-) -> None:
+def test_two_members_share_the_partitions_and_the_remaining_one_gets_all(kafka: OneKafka, topic: str) -> None:
     def a_member() -> GroupConsumer:
         return GroupConsumer(kafka.kafka, topic=topic, group=topic, client_id="test")
 
@@ -66,17 +64,17 @@ def test_two_members_share_the_partitions_out_and_the_one_that_stays_gets_them_a
     ],
     ids=["seek", "positions", "commit"],
 )
-def test_a_partition_that_is_not_ours_any_more_is_a_word_for_starting_anew(
+def test_using_a_revoked_partition_raises_fenced(
     kafka: OneKafka, topic: str, ask: Callable[[GroupConsumer], object]
 ) -> None:
     with closing(GroupConsumer(kafka.kafka, topic=topic, group=topic, client_id="test")) as reader:
         reader.poll(timeout_s=1, records_max=10)
-        with pytest.raises(Fenced, match="was taken away"):
+        with pytest.raises(Fenced, match="was revoked"):
             ask(reader)
 
 
 @pytest.mark.parametrize(("fetch_bytes_min", "first_batch"), [(1, 1), (100_000, 2)])
-def test_who_wants_more_bytes_is_given_together_what_came_apart(
+def test_a_fetch_waits_for_the_minimum_of_bytes(
     kafka: OneKafka, topic: str, fetch_bytes_min: int, first_batch: int
 ) -> None:
     config = replace(kafka.kafka, consumer=replace(kafka.kafka.consumer, fetch_max_wait_ms=5000))

@@ -1,17 +1,17 @@
-"""A record whose header has a name of strange bytes is read like any other; nothing else of it changes."""
+"""Records with header names that are not UTF-8 are read, and nothing else of a record changes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-import campus.kafka.clients  # noqa: F401  (what is tested)
+import campus.kafka.clients  # noqa: F401  (patches the decoder)
 
-STRANGE = b"\xff\xfe"
+NOT_UTF8 = b"\xff\xfe"
 
 
 class Name(str):
-    """One that any bytes can be the encoding of."""
+    """A string whose encoding is any given bytes."""
 
     def __new__(cls, name):
         text = super().__new__(cls, name.decode("latin-1"))
@@ -23,7 +23,7 @@ class Name(str):
 
 
 def read_back(*records):
-    """Records of (key, value, headers by bytes), as a consumer gets them."""
+    """Encode and decode records of (key, value, headers with names as bytes)."""
     builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1 << 24)
     for key, value, headers in records:
         headers = [(Name(name), header) for name, header in headers]
@@ -37,20 +37,20 @@ def read_back(*records):
     ]
 
 
-def test_a_strange_name_is_read_as_question_marks():
-    assert read_back((b"k", b"v", [(STRANGE, b"h")])) == [(b"k", b"v", [("??", b"h")])]
+def test_a_name_that_is_not_utf8_is_read_as_question_marks():
+    assert read_back((b"k", b"v", [(NOT_UTF8, b"h")])) == [(b"k", b"v", [("??", b"h")])]
 
 
-@pytest.mark.parametrize("value", [STRANGE, b"x" + STRANGE + b"y", STRANGE * 3])
-def test_a_value_with_the_same_bytes_stays_as_it_is(value):
-    ((key, read, _),) = read_back((STRANGE, value, [(b"plain", b"h"), (STRANGE, b"h")]))
-    assert (key, read) == (STRANGE, value)
+@pytest.mark.parametrize("value", [NOT_UTF8, b"x" + NOT_UTF8 + b"y", NOT_UTF8 * 3])
+def test_a_key_or_value_with_the_same_bytes_is_not_changed(value):
+    ((key, read, _),) = read_back((NOT_UTF8, value, [(b"plain", b"h"), (NOT_UTF8, b"h")]))
+    assert (key, read) == (NOT_UTF8, value)
 
 
-def test_several_strange_names_and_the_records_around_them_are_read():
+def test_records_around_one_with_several_such_names_are_read():
     records = [
         (b"1", b"before", [(b"a", b"x")]),
-        (b"2", b"strange", [(STRANGE, None), (STRANGE, b"y"), (b"b", b"z")]),
+        (b"2", b"strange", [(NOT_UTF8, None), (NOT_UTF8, b"y"), (b"b", b"z")]),
         (b"3", b"after", []),
     ]
     assert [value for _, value, _ in read_back(*records)] == [b"before", b"strange", b"after"]
@@ -69,11 +69,11 @@ HEADERS = st.lists(st.tuples(st.binary(max_size=70) | st.just(b"\x80"), st.none(
 
 
 @given(st.lists(st.tuples(st.none() | BYTES, st.none() | BYTES, HEADERS), max_size=3))
-def test_whatever_the_names_are_only_they_are_read_otherwise(records):
+def test_only_names_that_are_not_utf8_are_read_differently(records):
     read = read_back(*records)
     assert read == [(k, v, [(shown(name), header) for name, header in headers]) for k, v, headers in records]
 
 
-def test_very_many_strange_names_are_read_in_one_go():  # name by name it would take minutes
+def test_very_many_such_names_are_read_in_one_pass():  # name by name it would take minutes
     ((*_, headers),) = read_back((b"k", b"v", [(b"\xff%d" % n, None) for n in range(50_000)]))
     assert len(headers) == 50_000

@@ -1,4 +1,4 @@
-"""Reading a real log from one offset to another: again and again, and on from there."""
+"""Reading a real log from one offset to another, repeatedly, and following it from there."""
 
 from contextlib import closing
 
@@ -28,18 +28,18 @@ def values(reader: LogReader, tp: TopicPartition) -> list[bytes]:
     return [record.value for _, batch in reader.read({tp: Bounds(0, len(VALUES))}) for record in batch]
 
 
-def test_the_same_span_can_be_read_again_by_the_same_reader(kafka: OneKafka, tp: TopicPartition) -> None:
+def test_a_reader_can_read_the_same_span_again(kafka: OneKafka, tp: TopicPartition) -> None:
     with closing(LogReader(kafka.kafka, client_id="test")) as reader:
         assert [values(reader, tp) for _ in range(3)] == [VALUES] * 3
 
 
-def test_what_was_read_to_its_end_can_be_followed_from_there(kafka: OneKafka, tp: TopicPartition) -> None:
+def test_a_reader_can_follow_a_partition_after_reading_it(kafka: OneKafka, tp: TopicPartition) -> None:
     with closing(LogReader(kafka.kafka, client_id="test")) as reader:
         values(reader, tp)
-        batches = reader.follow(tp, 1)
+        batches = reader.follow_all({tp: 1})
         found: list[bytes] = []
         for _ in range(50):
-            found += [record.value for record in next(batches)]
+            found += [record.value for record in next(batches).get(tp, ())]
             if len(found) == 2:
                 break
         assert found == [b"b", b"c"]

@@ -12,7 +12,7 @@ from kafka.errors import KafkaConnectionError
 from campus.config.settings import TopicsConfig
 from campus.domain.events import JournalEvent
 from campus.domain.journal import JournalRule
-from campus.kafka.group_consumer import Fenced, Polled
+from campus.kafka.group_consumer import Fenced, PollResult
 from campus.kafka.producer.errors import AppendFailed
 from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
 from tests.builders import APPENDED_AT_MS, ARecord
@@ -68,7 +68,7 @@ class MemoryGroup:
         self.committed: dict[int, int] = {}
         self.wishes: dict[int, int] = {}  # commits by some tool, until the next of ours
 
-    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+    def poll(self, *, timeout_s: float, records_max: int) -> PollResult:
         lost, self.lost = self.lost, frozenset()
         batches = {}
         for partition in sorted(self.assigned):
@@ -78,7 +78,7 @@ class MemoryGroup:
                 batches[partition] = records
                 self.positions_now[partition] = records[-1].offset + 1
         self.redeliver = 0
-        return Polled(self.assigned, lost, batches)
+        return PollResult(self.assigned, lost, batches)
 
     def seek(self, partition: int, offset: int) -> None:
         self.positions_now[partition] = offset
@@ -95,7 +95,7 @@ class MemoryGroup:
         self.committed.update({p: self.positions_now[p] for p in partitions})
         self.wishes = {p: to for p, to in self.wishes.items() if p not in partitions}
 
-    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:
+    def externally_moved_offsets(self, partitions: Collection[int]) -> dict[int, int]:
         return {p: to for p, to in self.wishes.items() if p in partitions}
 
 

@@ -13,7 +13,7 @@ from kafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from campus.config.settings import KafkaConfig
 from campus.kafka.clients import BrokerAway
-from campus.kafka.group_consumer import Fenced, Polled
+from campus.kafka.group_consumer import Fenced, PollResult
 from campus.kafka.producer.errors import AppendFailed
 from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
 from tests.builders import ARecord
@@ -152,7 +152,7 @@ class MemberPort(_Port):
     def leave(self) -> None:
         self._group.drop(self)
 
-    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+    def poll(self, *, timeout_s: float, records_max: int) -> PollResult:
         self._call()
         if self not in self._group.members and (
             self._knows_it_is_out or not self._weather.strikes("not_told")
@@ -168,7 +168,7 @@ class MemberPort(_Port):
                 batches[partition] = records
         if not batches:
             self._world.clock.ms += round(timeout_s * 1000)
-        return Polled(frozenset(self.assigned), lost, batches)
+        return PollResult(frozenset(self.assigned), lost, batches)
 
     def seek(self, partition: int, offset: int) -> None:
         self._check_is_assigned(partition)
@@ -193,7 +193,7 @@ class MemberPort(_Port):
             return
         self._group.committed.update({partition: self._position(partition) for partition in partitions})
 
-    def moved_by_hand(self, partitions: Collection[int]) -> dict[int, int]:
+    def externally_moved_offsets(self, partitions: Collection[int]) -> dict[int, int]:
         self._call()
         anywhere = self._topics.end(TopicPartition(self._topic, 0)) + 5
         moved = [p for p in sorted(partitions) if self._weather.strikes("moved_by_hand")]

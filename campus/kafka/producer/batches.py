@@ -1,7 +1,7 @@
-"""What one append sends and learns: records cut into batches, a produce request, the answers in it.
+"""Cuts the records of an append into batches, and reads the answers in a Produce response.
 
-Each round takes the next batch of every place that has records left, so all of a call's batches of one
-place go out in order. Not here: which broker gets them (leaders.py), and when (writer.py).
+A produce batch takes the next batch of each partition that has records left, so a partition's records stay in
+order. Not here: which broker gets them (leaders.py), and when (writer.py).
 """
 
 import time
@@ -14,11 +14,11 @@ from kafka import errors as kafka_errors
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from campus.kafka.producer.produce_request import ProduceRequest, ProduceResponse
-from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
+from campus.kafka.records import AppendResult, ProducerRecord, Records, TopicPartition
 
-BATCH_BYTES_MAX = 512 * 1024  # of one place in one round; a topic takes 1 MiB unless it is told otherwise
+BATCH_BYTES_MAX = 512 * 1024  # for one partition; the default max.message.bytes of a topic is 1 MiB
 RECORD_OVERHEAD_BYTES = 36  # at most: attributes, and varints of length, time, offset, key, value, headers
-HEADER_OVERHEAD_BYTES = 10  # at most: varints of the name's and the value's length
+HEADER_OVERHEAD_BYTES = 10  # at most: varints of the lengths of name and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Batch:
     count: int
 
 
-Answer: TypeAlias = int | Exception  # the offset of a batch's first record, or why it has none
+Batches: TypeAlias = Mapping[TopicPartition, Batch]
+# The offset of each batch's first record, or why the batch was not written.
+Answers: TypeAlias = Mapping[TopicPartition, int | Exception]
 
 
-def size_most(record: ProducerRecord) -> int:
-    """An upper bound of the bytes that a record takes in a batch."""
+def size_bound(record: ProducerRecord) -> int:
+    """An upper bound of the bytes that the record takes in a batch."""
     key, value, headers = record
     size = RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")
     for name, content in headers:
@@ -40,19 +42,15 @@ def size_most(record: ProducerRecord) -> int:
 
 
 class Remaining:
-    """What one append call has still to send, and what has become of the rest."""
+    """The records that an append has still to send, and where the others landed."""
 
-    def __init__(self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]) -> None:
-        self._records = {tp: those for tp, those in records.items() if those}
+    def __init__(self, records: Records) -> None:
+        self._records = {tp: tp_records for tp, tp_records in records.items() if tp_records}
         self._sent = dict.fromkeys(self._records, 0)
         self._landed: dict[TopicPartition, AppendResult] = {}
 
-    @property
-    def partitions(self) -> list[TopicPartition]:
-        return list(self._records)
-
-    def cut(self) -> dict[TopicPartition, Batch]:
-        """The next batch of each place; nothing when everything is sent."""
+    def next_batches(self) -> dict[TopicPartition, Batch]:
+        """The next batch of each partition that has records left."""
         now_ms = int(time.time() * 1000)
         return {
             tp: _batch(records, self._sent[tp], now_ms)
@@ -60,7 +58,7 @@ class Remaining:
             if self._sent[tp] < len(records)
         }
 
-    def note(self, batches: Mapping[TopicPartition, Batch], answers: Mapping[TopicPartition, Answer]) -> None:
+    def update(self, batches: Batches, answers: Answers) -> None:
         for tp, answer in answers.items():
             if isinstance(answer, int):
                 count = batches[tp].count
@@ -70,12 +68,12 @@ class Remaining:
 
     @property
     def landed(self) -> dict[TopicPartition, AppendResult]:
-        """The places of which every record has landed."""
-        return {p: at for p, at in self._landed.items() if self._sent[p] == len(self._records[p])}
+        """The partitions whose records have all landed."""
+        return {tp: at for tp, at in self._landed.items() if self._sent[tp] == len(self._records[tp])}
 
 
 def _batch(records: Sequence[ProducerRecord], start: int, now_ms: int) -> Batch:
-    """The records from `start` on, as many as fit; the first one always does, alone if need be."""
+    """As many records from `start` on as fit; at least one, however large."""
     builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=BATCH_BYTES_MAX)
     append = builder.append
     count = 0
@@ -88,27 +86,23 @@ def _batch(records: Sequence[ProducerRecord], start: int, now_ms: int) -> Batch:
     return Batch(builder.buffer(), count)
 
 
-def produce_request(batches: Mapping[TopicPartition, Batch], *, timeout_s: float) -> ProduceRequest:
-    """One request with all the batches of one leader."""
+def produce_request(batches: Batches, *, timeout_s: float) -> ProduceRequest:
     by_topic: dict[str, list[tuple[int, bytearray]]] = defaultdict(list)
     for tp, batch in batches.items():
         by_topic[tp.topic].append((tp.partition, batch.data))
     return ProduceRequest(by_topic, timeout_s=timeout_s)
 
 
-def answers_in(
-    response: ProduceResponse, asked: Mapping[TopicPartition, Batch]
-) -> dict[TopicPartition, Answer]:
-    """What the leader says of each place that it was asked to write."""
-    answers: dict[TopicPartition, Answer] = {
-        tp: kafka_errors.KafkaTimeoutError("the broker's answer leaves this partition out") for tp in asked
-    }
-    for topic, partition, error, first, message in response.appended:
-        answers[TopicPartition(topic, partition)] = error_for(error, message) if error else first
+def parse_answers(response: ProduceResponse, batches: Batches) -> Answers:
+    """The leader's answer to each batch."""
+    missing = kafka_errors.KafkaTimeoutError("the broker's response does not mention this partition")
+    answers: dict[TopicPartition, int | Exception] = dict.fromkeys(batches, missing)
+    for topic, partition, code, offset, message in response.partitions:
+        answers[TopicPartition(topic, partition)] = error_for(code, message) if code else offset
     return answers
 
 
-def error_for(code: int, told: str | None) -> Exception:
+def error_for(code: int, message: str | None) -> Exception:
     kind = kafka_errors.for_code(code)
-    error: Exception = kind(told) if told else kind()
+    error: Exception = kind(message) if message else kind()
     return error

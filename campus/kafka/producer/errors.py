@@ -1,4 +1,4 @@
-"""Why an append failed, and whether trying again can help."""
+"""Why an append failed, and whether a retry can help."""
 
 from collections.abc import Mapping
 
@@ -15,34 +15,21 @@ class WriterClosed(CampusError):
         )
 
 
-# A round that failed so may be sent again; anything else is refused for good.
+# A retry may help after these; any other error refuses the records for good.
 RETRIABLE: tuple[type[Exception], ...] = (
-    # The leader moved, is not elected, or cannot be reached; the topic is not made yet.
-    kafka_errors.InvalidMetadataError,
-    kafka_errors.UnknownBrokerIdError,
+    kafka_errors.RetriableError,  # no leader, no connection, no answer in time, too few in-sync replicas, …
+    kafka_errors.UnknownBrokerIdError,  # the metadata names a broker that is not there, or not yet
     kafka_errors.BrokerNotAvailableError,
-    # Nobody answered in time: the broker hangs, or its followers do.
-    kafka_errors.KafkaTimeoutError,
-    kafka_errors.RequestTimedOutError,
-    # Between two attempts to connect; a broker that has just started; a connection that idled too long.
-    kafka_errors.NodeNotReadyError,
-    kafka_errors.MetadataEmptyBrokerList,
-    kafka_errors.Cancelled,
-    # Too few followers are there: they come back.
-    kafka_errors.NotEnoughReplicasError,
-    kafka_errors.NotEnoughReplicasAfterAppendError,
-    # Nobody's refusal: what was in flight then may have landed, and a new writer can try again.
-    WriterClosed,
-    # The checksum broke on the way: the bytes that we have are right.
-    kafka_errors.CorruptRecordError,
+    kafka_errors.CorruptRecordError,  # the checksum broke on the way: the bytes we have are right
+    WriterClosed,  # a new writer can send them again
 )
 
 
 class AppendFailed(CampusError):
-    """What was written is unknown, but for the places that `landed`, and the `refused` ones' last batch.
+    """Records were not acknowledged; they may have landed, except the last batch of a `refused` partition.
 
-    `errors`: what went wrong, per place. `refused`: those of them that trying again cannot mend.
-    `retriable`: trying again can mend all. A place in neither `errors` nor `landed` is written in part.
+    `errors`: by partition. `refused`: those of them that no retry can mend; `retriable`: there are none.
+    `landed`: the partitions whose records have all landed. In neither: partitions that are written in part.
     """
 
     def __init__(
@@ -53,17 +40,14 @@ class AppendFailed(CampusError):
         assert errors, "a failure without an error"
         self.errors = dict(errors)
         self.landed = dict(landed or {})
-        self.refused = {p: e for p, e in errors.items() if not isinstance(e, RETRIABLE)}
+        self.refused = {tp: error for tp, error in errors.items() if not isinstance(error, RETRIABLE)}
         self.retriable = not self.refused
         tp, error = next(iter((self.refused or self.errors).items()))
         others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        super().__init__(f"{tp}{others} did not acknowledge: {_one_line(error)}. {self._advice()}")
-
-    def _advice(self) -> str:
-        if self.retriable:
-            return "Probably the broker is away, or its partitions are moving. What was sent may have landed."
-        return "Sending the same again will not help."
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        advice = (
+            "Probably the broker is away, or its partitions are moving. What was sent may have landed."
+            if self.retriable
+            else "Sending the same again will not help."
+        )
+        super().__init__(f"{tp}{others} did not acknowledge: {text}. {advice}")

@@ -1,25 +1,25 @@
-"""Who drives kafka-python's loop: a thread of its own, or the asyncio loop of the thread that uses it.
+"""Runs kafka-python's network loop, in a thread of its own or inside an asyncio loop.
 
-What that loop is given runs where it is driven, one thing after the other. A thread serves callers on any
-thread. An asyncio loop serves its own thread alone, and spares each round two changes of thread, for each of
-which the interpreter has to be won first: by HTTP that is 1.8 times the orders at 32 connections, 1.4 times
-at 256, 1.1 times at 1 (benchmarks/http, in one run).
+`ThreadRunner` serves callers on any thread. `AsyncioRunner` serves only the thread that made it, and saves
+two thread switches per produce batch, each of which waits for the interpreter lock: over HTTP 1.8 times the
+records at 32 connections, 1.4 times at 256, 1.1 times at 1 (benchmarks/http, in one run).
 """
 
 import asyncio
 import logging
+import math
 import selectors
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 
-TURNS_MAX = 100  # of kafka-python's loop in one of asyncio's, which others wait for
-# asyncio's clock may count whole milliseconds; a timer that came too early would only have to be set again.
+POLLS_MAX = 100  # of kafka-python's loop in one turn of asyncio's, so that other callbacks get theirs
+# asyncio's clock may count whole milliseconds; a timer that fires too early would have to be set again.
 TIMER_SLACK_S = 0.001
 
 T = TypeVar("T")
@@ -27,55 +27,37 @@ T = TypeVar("T")
 log = logging.getLogger("writer")
 
 
-class Watch(selectors.DefaultSelector):
-    """What kafka-python's loop waits for.
-
-    Twice a round it asks for the key of a socket that is not there yet, and the text of the error, which
-    nobody reads, has the system asked for both of its addresses. By the socket's number there is nothing to
-    ask: a twentieth of a round of one order.
-    """
+class FdSelector(selectors.DefaultSelector):
+    """Looks sockets up by number. Twice per produce batch kafka-python asks for one that is not registered;
+    the KeyError would contain its repr, which asks the system for both addresses: a twentieth of the time."""
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         number = fileobj.fileno()
         return super().get_key(fileobj if number < 0 else number)
 
 
-class Driver(Protocol):
-    def soon(self, callback: Callable[[], Any]) -> None:
-        """Have the loop call it."""
-
-    def wait_for(self, told: "SimpleQueue[T]", timeout_s: float | None) -> T:
-        """What the loop puts there, while it goes on. Raises queue.Empty when the time is over."""
-
-    def is_here(self) -> bool:
-        """Whether the caller is in the loop, and would wait for itself."""
-
-    def stop(self, timeout_s: float) -> None:
-        """Drive it no more, and say so to `ended`, once."""
-
-
-# Made of the loop, a name, and what is called when the loop is over, be it that it broke.
-MakeDriver: TypeAlias = Callable[[NetworkSelector, str, Callable[[], None]], Driver]
-
-
-class OwnThread:
-    def __init__(self, net: NetworkSelector, name: str, ended: Callable[[], None]) -> None:
+class ThreadRunner:
+    def __init__(self, net: NetworkSelector, name: str, on_closed: Callable[[], None]) -> None:
         self._net = net
-        self._ended = ended
+        self._on_closed = on_closed
         self._stopped = Future()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def soon(self, callback: Callable[[], Any]) -> None:
+    def call_soon(self, callback: Callable[[], Any]) -> None:
+        """Run a function, or a coroutine function, in the loop."""
         self._net.call_soon_threadsafe(callback)
 
-    def wait_for(self, told: "SimpleQueue[T]", timeout_s: float | None) -> T:
-        return told.get(timeout=timeout_s)
+    def wait_for(self, queue: "SimpleQueue[T]", timeout_s: float | None) -> T:
+        """The next item that the loop puts into the queue. Raises queue.Empty after `timeout_s`."""
+        return queue.get(timeout=timeout_s)
 
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
+        """Whether the caller runs in the loop, and so must not wait for it."""
         return threading.current_thread() is self._thread
 
     def stop(self, timeout_s: float) -> None:
+        """End the loop, which calls `on_closed`."""
         if not self._stopped.is_done:
             self._stopped.success(None)
         self._net.wakeup()
@@ -86,75 +68,71 @@ class OwnThread:
     def _run(self) -> None:
         try:
             self._net.poll(future=self._stopped)
-        finally:  # also if the loop itself broke: nobody may wait for ever
-            self._ended()
+        finally:  # also if the loop raises, so that nobody waits for ever
+            self._on_closed()
 
 
-class InEventLoop:
-    """Driven by the asyncio loop that runs when it is used; when none runs, by whoever waits."""
+class AsyncioRunner:
+    """Like ThreadRunner, in the running asyncio loop; if none is, `wait_for` runs the network loop."""
 
-    def __init__(self, net: NetworkSelector, _name: str, ended: Callable[[], None]) -> None:
+    def __init__(self, net: NetworkSelector, _name: str, on_closed: Callable[[], None]) -> None:
         self._net = net
-        self._ended = ended
+        self._on_closed = on_closed
         self._thread_id = threading.get_ident()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = 0.0
-        self._is_at_it = False
-        self._is_over = False
+        self._is_polling = False
+        self._is_closed = False
 
-    def soon(self, callback: Callable[[], Any]) -> None:
-        assert threading.get_ident() == self._thread_id, "it may be used in the thread that made it only"
+    def call_soon(self, callback: Callable[[], Any]) -> None:
+        assert threading.get_ident() == self._thread_id, "only the thread that made this writer may use it"
         self._net.call_soon(callback)
-        if not self._is_at_it and (loop := _running_loop()):
+        if not self._is_polling and (loop := _running_loop()):
             if loop is not self._loop:
-                self._enter(loop)
-            loop.call_soon(self._turn)
+                self._loop, self._timer = loop, None
+                # The selector's own descriptor is readable when any socket in it is ready.
+                loop.add_reader(self._net._selector.fileno(), self._run_ready)
+            loop.call_soon(self._run_ready)
 
-    def wait_for(self, told: "SimpleQueue[T]", timeout_s: float | None) -> T:
-        assert not _running_loop(), "it would keep the asyncio loop from all else"
-        until_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while told.empty():
-            left_s = None if until_s is None else until_s - time.monotonic()
-            if self._is_over or (left_s is not None and left_s <= 0):
+    def wait_for(self, queue: "SimpleQueue[T]", timeout_s: float | None) -> T:
+        assert not _running_loop(), "this would block the asyncio loop"
+        deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
+        while queue.empty():
+            remaining_s = deadline - time.monotonic()
+            if self._is_closed or remaining_s <= 0:
                 raise Empty
-            self._drive(None if left_s is None else left_s * 1000)
-        return told.get_nowait()
+            self._poll(remaining_s)
+        return queue.get_nowait()
 
-    def is_here(self) -> bool:
-        return self._is_at_it or _running_loop() is not None
+    def is_current(self) -> bool:
+        return self._is_polling or _running_loop() is not None
 
     def stop(self, timeout_s: float) -> None:
-        if self._is_over:
+        if self._is_closed:
             return
-        self._is_over = True
+        self._is_closed = True
         if self._timer:
             self._timer.cancel()
         if self._loop and not self._loop.is_closed():
             self._loop.remove_reader(self._net._selector.fileno())
-        self._ended()
+        self._on_closed()
 
-    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._timer = loop, None
-        # All that it waits for is behind one descriptor, which is readable when any of it is ready.
-        loop.add_reader(self._net._selector.fileno(), self._turn)
-
-    def _turn(self) -> None:
-        """Until nothing is ready. What waits for the network, or for its time, waits in asyncio's loop."""
-        if self._is_over or self._loop is None:
+    def _run_ready(self) -> None:
+        """Run the network loop until nothing in it is ready; waiting is left to asyncio."""
+        if self._is_closed or self._loop is None:
             return
-        self._drive(0)
-        turns = 1
-        while self._net._ready and turns < TURNS_MAX:
-            self._drive(0)
-            turns += 1
-        if self._net._ready:
-            self._loop.call_soon(self._turn)
+        for _ in range(POLLS_MAX):
+            self._poll(0)
+            if not self._net._ready:
+                break
+        else:
+            self._loop.call_soon(self._run_ready)
         self._set_timer(self._loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        """For the first of its timers. One that is set already and comes before it is let come: most are for
-        requests that are answered in time, and to set it anew for each would cost more than a turn."""
+        """Wake up for the network loop's first timer. An earlier one is kept: most belong to requests that
+        were answered in time, and setting a new one for each would cost more than waking up for nothing."""
         if not self._net._scheduled:
             return
         pause_s = max(0.0, self._net._scheduled[0][0] - time.monotonic()) + TIMER_SLACK_S
@@ -163,21 +141,21 @@ class InEventLoop:
             if self._timer_due_s <= due_s:
                 return
             self._timer.cancel()
-        self._timer, self._timer_due_s = loop.call_later(pause_s, self._time_has_come), due_s
+        self._timer, self._timer_due_s = loop.call_later(pause_s, self._on_timer), due_s
 
-    def _time_has_come(self) -> None:
-        self._timer = None  # not by its time: a clock of whole milliseconds may still be short of it
-        self._turn()
+    def _on_timer(self) -> None:
+        self._timer = None  # before the next is set: a clock of whole milliseconds may still be behind
+        self._run_ready()
 
-    def _drive(self, timeout_ms: float | None) -> None:
-        self._is_at_it = True
+    def _poll(self, timeout_s: float) -> None:
+        self._is_polling = True
         try:
-            self._net.poll(timeout_ms=timeout_ms)
-        except BaseException:  # the loop itself broke: nobody may wait for ever
+            self._net.poll(timeout_ms=timeout_s * 1000)
+        except BaseException:  # the loop itself is broken: nobody may wait for ever
             self.stop(0.0)
             raise
         finally:
-            self._is_at_it = False
+            self._is_polling = False
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -187,5 +165,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-# Windows' selector has no descriptor that another loop could watch.
-beside_asyncio: MakeDriver = InEventLoop if hasattr(Watch, "fileno") else OwnThread
+# Factory(net, name, on_closed). on_closed is also called if the loop raises.
+RunnerFactory: TypeAlias = Callable[[NetworkSelector, str, Callable[[], None]], ThreadRunner | AsyncioRunner]
+# Windows' selector has no descriptor that asyncio could watch.
+asyncio_runner: RunnerFactory = AsyncioRunner if hasattr(FdSelector, "fileno") else ThreadRunner

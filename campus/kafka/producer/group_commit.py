@@ -1,285 +1,265 @@
-"""Orders that gather while a round is out go together in the next: one wait for the broker answers many.
+"""Gathers single records into produce batches: what arrives while one is in flight is sent in the next.
 
-Nothing lingers for a time: alone, an order goes at once; under load rounds grow by themselves. Everything
-taken and not yet answered is capped, and every order taken is answered once: it landed, it was refused, or
-its time is over (Late), and then it may still land. What failed is sent again until then, and holds up nobody
-else; an order that is published twice is decided once (campus/inventory/ledger.py).
+Nothing lingers: a lone record is sent at once, and under load the batches grow by themselves. The number and
+size of unreported records are limited. Each submitted record is reported exactly once: it landed, it was
+refused, or its deadline passed (AckTimeout), and then it may still land. Failed records are sent again until
+their deadline, without delaying others. So a record can land twice: readers must be able to skip the second.
 """
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 from queue import Empty, SimpleQueue
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from campus.errors import CampusError
-from campus.kafka.producer.batches import BATCH_BYTES_MAX, size_most
+from campus.kafka.producer.batches import BATCH_BYTES_MAX, size_bound
 from campus.kafka.producer.errors import AppendFailed, WriterClosed
-from campus.kafka.producer.writer import Outcome
-from campus.kafka.records import ProducerRecord, Records, TopicPartition
+from campus.kafka.producer.writer import Outcome, Writer
+from campus.kafka.records import ProducerRecord, TopicPartition
 
-# Of a whole round, so that none of its places has more, and each takes one batch in one produce request.
-ROUND_BYTES_MAX = BATCH_BYTES_MAX
-# Of a round, for what failed in the last one, as long as others wait: a partition that nobody leads must not
-# hold them up.
-AGAIN_SHARE = 1 / 8
-# So that a broker that hangs leaves time for another try, at the leader that comes after it.
-ROUND_SHARE_OF_DEADLINE = 0.5
+# Of all partitions together, so that each takes one batch in one produce request.
+PRODUCE_BATCH_BYTES_MAX = BATCH_BYTES_MAX
+# Of a produce batch, for records that failed before: a leaderless partition must not delay the others.
+RETRY_SHARE = 1 / 8
+# So that a broker that hangs leaves time for another attempt, at the next leader.
+ATTEMPT_SHARE_OF_DEADLINE = 0.5
 
 T = TypeVar("T")
 
-# Who landed, and who did not with the reason: all of a round's at once.
+# report(landed, failed): the tokens of the records that landed, and of the others with the reason.
 Report: TypeAlias = Callable[[Sequence[T], Sequence[tuple[T, CampusError]]], None]
 
 
-class NotTaken(CampusError):
-    """Nothing was taken, nothing will land."""
+class Backpressure(CampusError):
+    """The record was not accepted and will not land."""
 
-
-class Backpressure(NotTaken):
     def __init__(self, waiting: int, waiting_bytes: int) -> None:
         self.waiting, self.waiting_bytes = waiting, waiting_bytes
         super().__init__(
-            f"{waiting} orders ({waiting_bytes} bytes) wait for the broker already. Probably it is away or "
-            "slower than what comes in. Try again in a moment"
+            f"{waiting} records ({waiting_bytes} bytes) wait for the broker already. Probably it is away or "
+            "slower than the records come in. Try again in a moment"
         )
 
 
-class GroupClosed(NotTaken):
+class GroupCommitClosed(CampusError):
     def __init__(self) -> None:
-        super().__init__("no more orders are taken: probably the process is stopping. Try again in a moment")
+        super().__init__(
+            "no more records are accepted: probably the process is stopping. Try again in a moment"
+        )
 
 
 class AckTimeout(CampusError):
-    """The time was over before the acknowledgement came; whether it landed is not known."""
+    """The deadline passed before the acknowledgement came; whether the record landed is not known."""
 
     def __init__(self, when: str, last: CampusError | None) -> None:
         self.last = last
         super().__init__(
             f"not acknowledged {when}: {last or 'the broker has not answered'}. "
-            "It may still land: look for the order before placing it again"
+            "It may still land: look for it before sending it again"
         )
 
 
-class RoundWriter(Protocol):
-    """What of the Writer is used here."""
-
-    def append_soon(
-        self, records: Records, done: Callable[[Outcome], None], *, timeout_s: float | None = None
-    ) -> None: ...
-    def ask_soon(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
-    def after(self, pause_s: float, callback: Callable[[], None]) -> None: ...
-    def wait_for(self, told: "SimpleQueue[None]", timeout_s: float) -> None: ...
-
-
 @dataclass(slots=True, eq=False)
-class _Order(Generic[T]):
+class _Pending(Generic[T]):
     tp: TopicPartition
     record: ProducerRecord
     token: T
     size: int
     deadline: float
-    answered: bool = False
+    is_reported: bool = False
 
 
 class GroupCommit(Generic[T]):
-    """`submit` and `close` from wherever the writer may be used; `report` is called in the writer's loop,
-    once a round, and must not block.
+    """`report` is called in the writer's loop, once for each produce batch, and must not block.
 
-    Orders stand in the order of their deadlines in each of `_out`, `_again` (sent, and to be sent again) and
-    `_waiting`. Whoever sets `_sending` sends, and hands it on from round to round until nothing waits, so
-    that one round is out at a time.
+    `_in_flight`, `_retries` and `_waiting` are in the order of their deadlines. Whoever sets `_is_sending`
+    sends a produce batch, and its end sends the next until nothing waits: so one is in flight at a time.
     """
 
     def __init__(
         self,
-        writer: RoundWriter,
+        writer: Writer,
         report: Report[T],
         *,
         waiting_max: int,
         waiting_bytes_max: int,
         deadline_s: float,
-        soon: Callable[[Callable[[], None]], object] = lambda send: send(),
+        schedule: Callable[[Callable[[], None]], object] = lambda send: send(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`soon` has the first round sent: at once, or when its caller has taken in all that is there. A
-        caller with an event loop gains by its end of the turn: else the first order goes alone, and all
-        that came with it wait for that round (half of the rate, at 256 connections)."""
+        """`schedule` runs the first send. In an event loop it should do so at the end of the turn: else the
+        first record goes alone, and those that came with it wait (half the rate at 256 connections)."""
         self._writer = writer
         self._report = report
         self._waiting_max = waiting_max
         self._waiting_bytes_max = waiting_bytes_max
         self._deadline_s = deadline_s
-        self._soon = soon
+        self._schedule = schedule
         self._clock = clock
-        self._lock = threading.Lock()  # of everything below
-        self._waiting: deque[_Order[T]] = deque()
-        self._again: deque[_Order[T]] = deque()
-        self._out: list[_Order[T]] = []
-        self._out_again = 0  # so many of those, the first, were sent before
-        self._count = 0  # taken and not answered
+        self._lock = threading.Lock()  # guards everything below
+        self._waiting: deque[_Pending[T]] = deque()
+        self._retries: deque[_Pending[T]] = deque()
+        self._in_flight: list[_Pending[T]] = []
+        self._retries_in_flight = 0  # the first of `_in_flight` so many are retries
+        self._count = 0  # of unreported records
         self._bytes = 0
-        self._reporting = 0  # reports under way
-        self._sending = False
+        self._reports_running = 0
+        self._is_sending = False
         self._timer_is_set = False
         self._last_failure: CampusError | None = None
         self._closed = False
-        self._all_answered: SimpleQueue[None] = SimpleQueue()
+        self._all_reported: SimpleQueue[None] = SimpleQueue()
 
     def submit(self, tp: TopicPartition, record: ProducerRecord, token: T) -> None:
-        """Take an order; `token` will be in a report. Raises NotTaken, at once, and then nothing was."""
-        size = size_most(record)
+        """Accept a record; `token` identifies it in a report. Raises Backpressure, GroupCommitClosed."""
+        size = size_bound(record)
         with self._lock:
             if self._closed:
-                raise GroupClosed
+                raise GroupCommitClosed
             if self._count >= self._waiting_max or self._bytes + size > self._waiting_bytes_max:
                 raise Backpressure(self._count, self._bytes)
             deadline = self._clock() + self._deadline_s
-            self._waiting.append(_Order(tp, record, token, size, deadline))
+            self._waiting.append(_Pending(tp, record, token, size, deadline))
             self._count += 1
             self._bytes += size
             set_timer, self._timer_is_set = not self._timer_is_set, True
-            send, self._sending = not self._sending, True
+            send, self._is_sending = not self._is_sending, True
         if set_timer:
             self._set_timer(self._deadline_s)
         if send:
-            self._soon(self._send)
+            self._schedule(self._send)
 
-    def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None:
-        """Whether a broker is there: `answered` is called in the writer's loop if one answers. As long as
-        anything is being sent, that is answer enough. Raises WriterClosed."""
+    def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None:
+        """See `Writer.probe`. Does nothing while records are being sent: their acknowledgement tells more."""
         with self._lock:
-            if self._sending:
+            if self._is_sending:
                 return
-        self._writer.ask_soon(answered, timeout_s=timeout_s)
-
-    def waiting(self) -> tuple[int, int]:
-        """How many orders, and bytes, are taken and not yet answered."""
-        return self._count, self._bytes
+        self._writer.probe(on_answer, timeout_s=timeout_s)
 
     def close(self, *, timeout_s: float) -> None:
-        """Take no more, wait until what was taken is reported, and report the rest as Late."""
+        """Accept no more, wait until all is reported, and report the rest as AckTimeout."""
         with self._lock:
             self._closed = True
-            self._note_if_all_is_answered()
+            self._notify_if_all_reported()
         try:
-            self._writer.wait_for(self._all_answered, timeout_s)
+            self._writer.wait_for(self._all_reported, timeout_s)
         except Empty:
-            self._give_up("before the end", self._last_failure)
+            self._expire("before the end", self._last_failure)
 
     def _send(self) -> None:
         with self._lock:
-            self._out = self._next_round()
-            self._sending = bool(self._out)
-            if not self._out:
+            self._in_flight = self._next_batch()
+            self._is_sending = bool(self._in_flight)
+            if not self._in_flight:
                 return
             records: dict[TopicPartition, list[ProducerRecord]] = {}
-            for order in self._out:
-                records.setdefault(order.tp, []).append(order.record)
+            for pending in self._in_flight:
+                records.setdefault(pending.tp, []).append(pending.record)
         try:
-            timeout_s = self._deadline_s * ROUND_SHARE_OF_DEADLINE
-            self._writer.append_soon(records, self._round_ended, timeout_s=timeout_s)
+            timeout_s = self._deadline_s * ATTEMPT_SHARE_OF_DEADLINE
+            self._writer.append_soon(records, self._on_batch_done, timeout_s=timeout_s)
         except WriterClosed as closed:
             with self._lock:
                 self._closed = True
-            self._give_up("before the writer was closed", closed)
+            self._expire("before the writer was closed", closed)
 
-    def _next_round(self) -> list[_Order[T]]:
-        """The first of those that wait, as many as fit into a round; before them, what failed."""
-        out: list[_Order[T]] = []
-        is_held_up = self._waiting and self._last_failure is not None
-        _move(self._again, out, round(ROUND_BYTES_MAX * AGAIN_SHARE) if is_held_up else ROUND_BYTES_MAX)
-        self._out_again = len(out)
-        _move(self._waiting, out, ROUND_BYTES_MAX - sum(order.size for order in out))
-        return out
+    def _next_batch(self) -> list[_Pending[T]]:
+        """As many records as fit: retries first, but after a failure they leave room for new records."""
+        batch: list[_Pending[T]] = []
+        share = RETRY_SHARE if self._waiting and self._last_failure else 1
+        _move(self._retries, batch, round(PRODUCE_BATCH_BYTES_MAX * share))
+        self._retries_in_flight = len(batch)
+        _move(self._waiting, batch, PRODUCE_BATCH_BYTES_MAX - sum(pending.size for pending in batch))
+        return batch
 
-    def _round_ended(self, outcome: Outcome) -> None:
-        """Send the next round, then report the one that ended."""
+    def _on_batch_done(self, outcome: Outcome) -> None:
+        """Send the next produce batch, then report this one."""
         landed: list[T] = []
         failed: list[tuple[T, CampusError]] = []
         with self._lock:
-            again: list[_Order[T]] = []
-            anew: list[_Order[T]] = []  # not for the first time
-            for number, order in enumerate(self._out):
-                if order.answered:  # as late, while the round was out
+            old, new = list[_Pending[T]](), list[_Pending[T]]()  # retries: sent before, or for the first time
+            for number, pending in enumerate(self._in_flight):
+                if pending.is_reported:  # as AckTimeout, while it was in flight
                     continue
-                if not isinstance(outcome, AppendFailed) or order.tp in outcome.landed:
-                    landed.append(order.token)
-                elif order.tp in outcome.refused:
-                    failed.append((order.token, outcome))
+                if not isinstance(outcome, AppendFailed) or pending.tp in outcome.landed:
+                    landed.append(pending.token)
+                elif pending.tp in outcome.refused:
+                    failed.append((pending.token, outcome))
                 else:
-                    (anew if number < self._out_again else again).append(order)
+                    (old if number < self._retries_in_flight else new).append(pending)
                     continue
-                self._answer(order)
-            self._out = []
-            self._again.extendleft(reversed(anew))
-            self._again.extend(again)
+                self._remove(pending)
+            self._in_flight = []
+            self._retries.extendleft(reversed(old))
+            self._retries.extend(new)
             self._last_failure = outcome if isinstance(outcome, AppendFailed) else None
-            self._reporting += 1
+            self._reports_running += 1
         self._send()
-        self._tell(landed, failed)
+        self._run_report(landed, failed)
 
-    def _answer(self, order: _Order[T]) -> None:
-        order.answered = True
+    def _remove(self, pending: _Pending[T]) -> None:
+        pending.is_reported = True
         self._count -= 1
-        self._bytes -= order.size
+        self._bytes -= pending.size
 
-    def _tell(self, landed: Sequence[T], failed: Sequence[tuple[T, CampusError]]) -> None:
+    def _run_report(self, landed: Sequence[T], failed: Sequence[tuple[T, CampusError]]) -> None:
         try:
             if landed or failed:
                 self._report(landed, failed)
         finally:
             with self._lock:
-                self._reporting -= 1
-                self._note_if_all_is_answered()
+                self._reports_running -= 1
+                self._notify_if_all_reported()
 
-    def _note_if_all_is_answered(self) -> None:
-        if self._closed and not self._count and not self._reporting:
-            self._all_answered.put(None)
+    def _notify_if_all_reported(self) -> None:
+        if self._closed and not self._count and not self._reports_running:
+            self._all_reported.put(None)
 
-    def _set_timer(self, pause_s: float) -> None:
+    def _set_timer(self, delay_s: float) -> None:
         try:
-            self._writer.after(pause_s, self._time_is_over)
+            self._writer.call_later(delay_s, self._on_timer)
         except WriterClosed:
-            return  # then all are answered by whoever sends next: it is told the same
+            return  # then the next send fails too, and reports everything
 
-    def _time_is_over(self) -> None:
-        """Answer those whose time is over, also of the round that is out, and wait for the next."""
+    def _on_timer(self) -> None:
+        """Report what has passed its deadline, also in flight, and wait for the next deadline."""
         now = self._clock()
-        self._give_up(f"within {self._deadline_s:g} s", self._last_failure, until=now)
+        self._expire(f"within {self._deadline_s:g} s", self._last_failure, until=now)
         with self._lock:
-            lines = (self._out, self._again, self._waiting)
-            deadlines = [order.deadline for line in lines for order in _first_open(line)]
-            self._timer_is_set = bool(deadlines)
-        if deadlines:
-            self._set_timer(min(deadlines) - now)
+            due = min(map(_first_deadline, (self._in_flight, self._retries, self._waiting)))
+            self._timer_is_set = due < math.inf
+        if due < math.inf:
+            self._set_timer(due - now)
 
-    def _give_up(self, when: str, why: CampusError | None, *, until: float = float("inf")) -> None:
-        late = AckTimeout(when, why)
+    def _expire(self, when: str, cause: CampusError | None, *, until: float = math.inf) -> None:
+        """Report every record with a deadline up to `until` as AckTimeout."""
+        timeout = AckTimeout(when, cause)
         failed: list[tuple[T, CampusError]] = []
         with self._lock:
-            for line in (self._out, self._again, self._waiting):
-                for order in takewhile(lambda order: order.deadline <= until, line):
-                    if not order.answered:
-                        failed.append((order.token, late))
-                        self._answer(order)
-            for waiting in (self._again, self._waiting):
-                while waiting and waiting[0].answered:
-                    waiting.popleft()
-            self._reporting += 1
-        self._tell([], failed)
+            for queue in (self._in_flight, self._retries, self._waiting):
+                for pending in takewhile(lambda pending: pending.deadline <= until, queue):
+                    if not pending.is_reported:
+                        failed.append((pending.token, timeout))
+                        self._remove(pending)
+            for unsent in (self._retries, self._waiting):
+                while unsent and unsent[0].is_reported:
+                    unsent.popleft()
+            self._reports_running += 1
+        self._run_report([], failed)
 
 
-def _move(line: deque[_Order[T]], out: list[_Order[T]], room: int) -> None:
-    """The first in line into a round, as many as there is room for; if it is empty, one at least."""
-    while line and (line[0].size <= room or not out):
-        order = line.popleft()
-        room -= order.size
-        out.append(order)
+def _move(queue: deque[_Pending[T]], batch: list[_Pending[T]], room: int) -> None:
+    """Move records into the batch while there is room; at least one if the batch is empty."""
+    while queue and (queue[0].size <= room or not batch):
+        pending = queue.popleft()
+        room -= pending.size
+        batch.append(pending)
 
 
-def _first_open(line: Iterable[_Order[T]]) -> Iterator[_Order[T]]:
-    return islice((order for order in line if not order.answered), 1)
+def _first_deadline(queue: Iterable[_Pending[T]]) -> float:
+    return next((pending.deadline for pending in queue if not pending.is_reported), math.inf)

@@ -1,8 +1,9 @@
-"""A Kafka cluster of a few sockets: it speaks ApiVersions, Metadata and Produce, and misbehaves on demand.
+"""A fake Kafka cluster on local sockets: it speaks ApiVersions, Metadata and Produce, and misbehaves on
+demand.
 
-For what a real broker cannot be made to do in a test: several leaders, one partition refused, an answer
-that never comes. Its log is a list a place, so a test sees what a broker was given. kafka-python's own
-protocol classes read and write the frames, from the broker's side.
+For what a real broker cannot be made to do in a test: several leaders, one partition refused, an answer that
+never comes. Its log is a list of records by partition, so a test sees what a broker was given. kafka-python's
+own protocol classes read and write the frames, from the broker's side.
 """
 
 import socket
@@ -53,14 +54,14 @@ class Node:
     listener: socket.socket | None = None
     open_connections: list[socket.socket] = field(default_factory=list)
     accepted: int = 0
-    hangs: bool = False  # as `silent`, but this one alone
+    hangs: bool = False  # like `silent`, for this broker alone
 
 
 Fault = Callable[[Produced], Mapping[TopicPartition, int] | None]
 
 
 def held_by(event: threading.Event) -> Fault:
-    """Answer when the test says so."""
+    """Hold the response back until the event is set."""
 
     def hold(_: Produced) -> None:
         event.wait(5)
@@ -71,7 +72,7 @@ def held_by(event: threading.Event) -> Fault:
 class FakeCluster:
     """`topics`: of each, the leader of each partition. `faults`: one for each produce request to come.
 
-    A fault gets the request and returns error codes by place (the others are written), or raises Cut.
+    A fault gets the request and returns error codes by partition (the others are written), or raises Cut.
     """
 
     def __init__(self, nodes: int = 1, **topics: list[int]) -> None:
@@ -111,7 +112,7 @@ class FakeCluster:
         self._spawn(self._accept, node, node.listener)
 
     def stop(self, number: int) -> None:
-        """As kill -9 does it: the port refuses, every connection breaks."""
+        """Like kill -9: the port refuses connections, and every connection breaks."""
         node = self.nodes[number]
         if node.listener is not None:
             node.listener.shutdown(socket.SHUT_RDWR)
@@ -205,7 +206,7 @@ class FakeCluster:
         )
 
     def _produce(self, node: Node, request: Any) -> Any:
-        assert request.acks == -1, "the writer waits for all in-sync replicas"
+        assert request.acks == -1, "acks is not all"
         batches = {
             TopicPartition(topic.name, part.index): (bytes(part.records), _records_in(part.records))
             for topic in request.topic_data
@@ -236,7 +237,7 @@ class FakeCluster:
             code = codes.get(tp, NO_ERROR)
             base = -1 if code else len(self.log[tp])
             if not code:
-                self.log[tp].extend(records)  # only its leader's thread writes a place
+                self.log[tp].extend(records)  # only the leader's thread writes a partition
             by_topic[tp.topic].append(
                 topic_type.PartitionProduceResponse(
                     index=tp.partition,

@@ -1,4 +1,4 @@
-"""Our Produce is kafka-python's, byte by byte, and reads the same; half an answer is not taken for one."""
+"""Our Produce request and response equal kafka-python's, byte for byte; a response cut short is an error."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.producer import ProduceRequest as TheirRequest
 from kafka.protocol.producer import ProduceResponse as TheirResponse
 
-from campus.kafka.producer.produce_request import NEWEST, OLDEST, Appended, ProduceRequest
+from campus.kafka.producer.produce_request import NEWEST, OLDEST, PartitionResponse, ProduceRequest
 
 VERSIONS = st.integers(OLDEST, NEWEST)
 TOPICS = st.text("abcXYZ09._-", min_size=1, max_size=249)
@@ -28,7 +28,7 @@ Partition = Topic.PartitionProduceResponse
 
 
 def sent(request, version, client_id):
-    """What kafka-python's protocol makes of a request, and that protocol, which waits for the answer."""
+    """The bytes that kafka-python sends for a request, and its protocol object, which awaits the response."""
     request.API_VERSION = version
     protocol = KafkaProtocol(client_id=client_id)
     protocol.send_request(request)
@@ -49,7 +49,7 @@ def their_request(batches, timeout_s):
 
 
 @given(BATCHES, st.floats(0, 100), VERSIONS, CLIENT_IDS)
-def test_a_request_is_the_bytes_that_kafka_python_would_send(batches, timeout_s, version, client_id):
+def test_a_request_has_the_bytes_that_kafka_python_would_send(batches, timeout_s, version, client_id):
     ours, _ = sent(ProduceRequest(batches, timeout_s=timeout_s), version, client_id)
     theirs, _ = sent(their_request(batches, timeout_s), version, client_id)
     assert ours == theirs
@@ -77,7 +77,7 @@ def partition_answers(with_log_start, with_messages):
 
 @st.composite
 def answers(draw):
-    """Their response of some version, and its bytes as a broker sends them."""
+    """A response of kafka-python's own class in some version, and its bytes as a broker sends them."""
     version = draw(VERSIONS)
     topics = draw(
         st.lists(
@@ -96,7 +96,7 @@ def answers(draw):
 
 
 @given(answers(), st.lists(st.integers(0, 2000), max_size=3))
-def test_an_answer_says_what_kafka_python_reads_in_it_however_it_is_cut(answer, cuts):
+def test_a_response_is_read_as_kafka_python_reads_it_however_it_is_split(answer, cuts):
     theirs, data = answer
     _, protocol = sent(ProduceRequest({}, timeout_s=1), theirs.API_VERSION, "us")
     edges = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
@@ -104,15 +104,15 @@ def test_an_answer_says_what_kafka_python_reads_in_it_however_it_is_cut(answer, 
     [(correlation_id, ours)] = [answer for piece in pieces for answer in protocol.receive_bytes(piece)]
     assert correlation_id == 1
     assert ours.throttle_time_ms == theirs.throttle_time_ms
-    assert ours.appended == [
-        Appended(topic.name, part.index, part.error_code, part.base_offset, part.error_message)
+    assert ours.partitions == [
+        PartitionResponse(topic.name, part.index, part.error_code, part.base_offset, part.error_message)
         for topic in theirs.responses
         for part in topic.partition_responses
     ]
 
 
 @given(answers(), st.data())
-def test_half_an_answer_is_an_error_and_no_shorter_answer(answer, data):
+def test_a_response_cut_short_raises(answer, data):
     theirs, whole = answer
     body = whole[8:]
     half = body[: data.draw(st.integers(0, len(body) - 1))]

@@ -1,4 +1,4 @@
-"""A writer that an asyncio loop drives: no thread, nothing held up, and the same answers."""
+"""A writer inside an asyncio loop: no thread of its own, nothing blocked, and the same answers."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ import pytest
 
 from campus.http.server import new_event_loop
 from campus.kafka.producer.errors import AppendFailed, WriterClosed
-from campus.kafka.producer.event_loops import InEventLoop
+from campus.kafka.producer.event_loops import AsyncioRunner
 from campus.kafka.producer.writer import Outcome, Writer
 from campus.kafka.records import AppendResult, TopicPartition
 from tests.kafka.producer.fake_cluster import FakeCluster
@@ -32,7 +32,7 @@ def cluster() -> Iterator[FakeCluster]:
 
 @pytest.fixture
 def writer(cluster: FakeCluster) -> Iterator[Writer]:
-    with closing(Writer(cluster.kafka, client_id="test", driver=InEventLoop)) as writer:
+    with closing(Writer(cluster.kafka, client_id="test", runner=AsyncioRunner)) as writer:
         yield writer
 
 
@@ -44,14 +44,14 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Awaitable[Any]], A
 
 
 async def appended(writer: Writer, *, timeout_s: float = SOON_S) -> Outcome:
-    told = asyncio.get_running_loop().create_future()
-    writer.append_soon(RECORDS, told.set_result, timeout_s=timeout_s)
-    outcome: Outcome = await asyncio.wait_for(told, timeout_s + SOON_S)
+    outcomes = asyncio.get_running_loop().create_future()
+    writer.append_soon(RECORDS, outcomes.set_result, timeout_s=timeout_s)
+    outcome: Outcome = await asyncio.wait_for(outcomes, timeout_s + SOON_S)
     return outcome
 
 
 class Ticks:
-    """How often a loop has come round to something else, for as long as the block lasts."""
+    """Counts how often other callbacks of the loop ran during the block."""
 
     EACH_S = 0.005
 
@@ -79,7 +79,7 @@ def test_it_appends_without_a_thread_of_its_own(run, cluster: FakeCluster, write
     assert "test-writer" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_calls_of_one_turn_are_served_in_the_order_they_came(
+def test_appends_of_one_turn_of_the_loop_are_served_in_order(
     run, cluster: FakeCluster, writer: Writer
 ) -> None:
     async def work() -> list[Outcome]:
@@ -88,7 +88,9 @@ def test_calls_of_one_turn_are_served_in_the_order_they_came(
     assert run(work()) == [{A: AppendResult(n, n + 1)} for n in range(20)]
 
 
-def test_a_broker_that_never_answers_holds_nothing_else_up(run, cluster: FakeCluster, writer: Writer) -> None:
+def test_a_broker_that_never_answers_does_not_block_the_loop(
+    run, cluster: FakeCluster, writer: Writer
+) -> None:
     async def work() -> tuple[Outcome, Ticks]:
         await appended(writer)
         cluster.silent.set()
@@ -102,7 +104,7 @@ def test_a_broker_that_never_answers_holds_nothing_else_up(run, cluster: FakeClu
     assert ticks.count > 5
 
 
-def test_a_broker_that_was_killed_is_found_when_it_is_back(run, cluster: FakeCluster, writer: Writer) -> None:
+def test_a_killed_broker_is_found_again_when_it_is_back(run, cluster: FakeCluster, writer: Writer) -> None:
     async def work() -> Outcome:
         await appended(writer)
         cluster.stop(1)
@@ -117,13 +119,13 @@ def test_a_broker_that_was_killed_is_found_when_it_is_back(run, cluster: FakeClu
     assert run(work()) == {A: AppendResult(1, 2)}
 
 
-def test_timers_come_in_their_time_and_order(run, writer: Writer) -> None:
+def test_timers_fire_in_time_and_in_order(run, writer: Writer) -> None:
     async def work() -> tuple[list[str], float]:
         came: list[str] = []
         done = asyncio.Event()
         began_s = time.monotonic()
-        writer.after(0.2, lambda: (came.append("second"), done.set()))
-        writer.after(0.05, lambda: came.append("first"))
+        writer.call_later(0.2, lambda: (came.append("second"), done.set()))
+        writer.call_later(0.05, lambda: came.append("first"))
         await asyncio.wait_for(done.wait(), SOON_S)
         return came, time.monotonic() - began_s
 
@@ -136,33 +138,33 @@ def test_no_timer_is_lost_to_a_clock_of_whole_milliseconds(run, writer: Writer) 
     async def work() -> None:
         for tenths_ms in range(200):
             came = asyncio.Event()
-            writer.after(tenths_ms % 37 / 10_000, came.set)
+            writer.call_later(tenths_ms % 37 / 10_000, came.set)
             await asyncio.wait_for(came.wait(), SOON_S)
 
     run(work())
 
 
-def test_what_is_in_flight_when_the_loop_ends_is_heard_by_whoever_waits(
+def test_an_append_in_flight_when_the_loop_ends_can_still_be_waited_for(
     run, cluster: FakeCluster, writer: Writer
 ) -> None:
-    told: SimpleQueue[Outcome] = SimpleQueue()
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
 
     async def work() -> None:
-        writer.append_soon(RECORDS, told.put)
+        writer.append_soon(RECORDS, outcomes.put)
 
     run(work())
-    assert writer.wait_for(told, SOON_S) == {A: AppendResult(0, 1)}
+    assert writer.wait_for(outcomes, SOON_S) == {A: AppendResult(0, 1)}
     with pytest.raises(Empty):
-        writer.wait_for(told, 0.01)
+        writer.wait_for(outcomes, 0.01)
     assert writer.append(RECORDS) == {A: AppendResult(1, 2)}
 
 
-def test_another_loop_may_go_on_with_it(run, cluster: FakeCluster, writer: Writer) -> None:
+def test_another_loop_can_continue_to_use_the_writer(run, cluster: FakeCluster, writer: Writer) -> None:
     assert asyncio.run(appended(writer)) == {A: AppendResult(0, 1)}
     assert run(appended(writer)) == {A: AppendResult(1, 2)}
 
 
-def test_a_callback_may_append_the_next_round(run, cluster: FakeCluster, writer: Writer) -> None:
+def test_a_callback_may_append_again(run, cluster: FakeCluster, writer: Writer) -> None:
     async def work() -> None:
         done = asyncio.Event()
         writer.append_soon(RECORDS, lambda _: writer.append_soon(RECORDS, lambda _: done.set()))
@@ -172,27 +174,27 @@ def test_a_callback_may_append_the_next_round(run, cluster: FakeCluster, writer:
     assert len(cluster.log[A]) == 2
 
 
-def test_close_fails_what_is_in_flight_and_leaves_the_loop_alone(run, cluster: FakeCluster) -> None:
-    writer = Writer(cluster.kafka, client_id="test", driver=InEventLoop)
-    told: SimpleQueue[Outcome] = SimpleQueue()
+def test_close_fails_what_is_in_flight_and_detaches_from_the_loop(run, cluster: FakeCluster) -> None:
+    writer = Writer(cluster.kafka, client_id="test", runner=AsyncioRunner)
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
 
     async def work() -> asyncio.AbstractEventLoop:
         await appended(writer)
         cluster.silent.set()
-        writer.append_soon(RECORDS, told.put)
+        writer.append_soon(RECORDS, outcomes.put)
         return asyncio.get_running_loop()
 
     loop, watched = run(work()), writer._net._selector.fileno()
     writer.close()
     writer.close()
     assert not loop.remove_reader(watched)
-    outcome = told.get_nowait()
+    outcome = outcomes.get_nowait()
     assert isinstance(outcome, AppendFailed) and isinstance(outcome.errors[A], WriterClosed)
     with pytest.raises(WriterClosed):
         writer.append(RECORDS)
 
 
-def test_to_wait_for_an_append_in_the_loop_is_a_clear_mistake(run, writer: Writer) -> None:
+def test_waiting_for_an_append_inside_the_loop_is_an_assertion_error(run, writer: Writer) -> None:
     async def work() -> None:
         writer.append(RECORDS)
 
@@ -200,7 +202,7 @@ def test_to_wait_for_an_append_in_the_loop_is_a_clear_mistake(run, writer: Write
         run(work())
 
 
-def test_to_use_it_in_another_thread_is_a_clear_mistake(writer: Writer) -> None:
+def test_using_it_on_another_thread_is_an_assertion_error(writer: Writer) -> None:
     mistakes: SimpleQueue[str] = SimpleQueue()
 
     def use() -> None:
@@ -210,10 +212,10 @@ def test_to_use_it_in_another_thread_is_a_clear_mistake(writer: Writer) -> None:
             mistakes.put(str(mistake))
 
     threading.Thread(target=use).start()
-    assert "thread that made it" in mistakes.get(timeout=SOON_S)
+    assert "thread that made" in mistakes.get(timeout=SOON_S)
 
 
-def test_when_its_own_loop_breaks_nobody_waits_for_ever(
+def test_when_the_network_loop_raises_the_append_fails_and_the_writer_is_closed(
     run, cluster: FakeCluster, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> Outcome:
@@ -232,19 +234,19 @@ def test_when_its_own_loop_breaks_nobody_waits_for_ever(
         writer.append(RECORDS)
 
 
-# Names.
+# Host names
 
 
 @pytest.fixture
 def named(cluster: FakeCluster) -> Iterator[Writer]:
-    """To a broker that is known by a name."""
+    """A writer whose broker has a host name, not an IP address."""
     kafka = replace(cluster.kafka, bootstrap_servers=f"kafka.campus.test:{cluster.nodes[1].port}")
-    with closing(Writer(kafka, client_id="test", driver=InEventLoop)) as writer:
+    with closing(Writer(kafka, client_id="test", runner=AsyncioRunner)) as writer:
         yield writer
 
 
 def looks_up(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
-    """A resolver that knows the name, once `ask` has returned."""
+    """Patch the resolver: it knows the name after `ask` has returned."""
     real = socket.getaddrinfo
 
     def getaddrinfo(host: str, *args: Any, **options: Any) -> Any:
@@ -256,7 +258,7 @@ def looks_up(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
-def test_a_resolver_that_is_silent_holds_nothing_else_up(
+def test_a_resolver_that_never_answers_does_not_block_the_loop(
     run, named: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speaks = threading.Event()
@@ -277,7 +279,7 @@ def test_a_resolver_that_is_silent_holds_nothing_else_up(
     assert landed == {A: AppendResult(0, 1)}
 
 
-def test_a_name_that_nobody_knows_is_told_and_asked_for_a_few_times_a_second(
+def test_an_unknown_host_name_is_named_in_the_error_and_looked_up_a_few_times_a_second(
     run, named: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []

@@ -1,4 +1,4 @@
-"""The writer on the real broker: where records land, what is refused, and a broker that goes and comes."""
+"""The writer on a real broker: where records land, what is refused, and outages."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def make_topic(config: KafkaConfig, *, partitions: int = PARTITIONS, **configs: 
     with admin(config) as client:
         client.create_topics({name: wanted})
         client.wait_for_topics([name])
-    with closing(make_consumer(config)) as consumer:  # it asks until every leader is at work
+    with closing(make_consumer(config)) as consumer:  # retries until every partition has a leader
         consumer.end_offsets([TopicPartition(name, partition) for partition in range(partitions)])
     return name
 
@@ -57,7 +57,7 @@ def make_topic(config: KafkaConfig, *, partitions: int = PARTITIONS, **configs: 
 def everything_in(
     config: KafkaConfig, topic: str, *, partitions: int = PARTITIONS
 ) -> dict[TopicPartition, list[Any]]:
-    """All the records of a topic, by place, from the beginning to the end that it has now."""
+    """All records of a topic by partition, up to its current end."""
     tps = [TopicPartition(topic, partition) for partition in range(partitions)]
     read: dict[TopicPartition, list[Any]] = {TopicPartition(topic, tp.partition): [] for tp in tps}
     with closing(make_consumer(config, max_poll_records=10_000)) as consumer:
@@ -83,22 +83,24 @@ def number_of(record: Any) -> int:
 def test_a_hundred_thousand_records_arrive_once_and_in_order(config: KafkaConfig, writer: Writer) -> None:
     topic = make_topic(config)
     tps = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-    told: dict[TopicPartition, list[int]] = {tp: [] for tp in tps}
+    written: dict[TopicPartition, list[int]] = {tp: [] for tp in tps}
     for start in range(0, 100_000, 1000):
         part = {tp: range(start + 250 * i, start + 250 * (i + 1)) for i, tp in enumerate(tps)}
         landed = writer.append({tp: numbered(numbers) for tp, numbers in part.items()})
         for tp, numbers in part.items():
-            assert landed[tp] == AppendResult(len(told[tp]), len(told[tp]) + 250)
-            told[tp].extend(numbers)
+            assert landed[tp] == AppendResult(len(written[tp]), len(written[tp]) + 250)
+            written[tp].extend(numbers)
     read = everything_in(config, topic)
-    assert {tp: [number_of(r) for r in records] for tp, records in read.items()} == told
+    assert {tp: [number_of(r) for r in records] for tp, records in read.items()} == written
     last = read[tps[0]][-1]
-    number = b"%d" % told[tps[0]][-1]
+    number = b"%d" % written[tps[0]][-1]
     assert (last.key, last.headers) == (b"key-" + number, [("n", number)])
 
 
 @pytest.mark.parametrize("timestamps", ["LogAppendTime", "CreateTime"])
-def test_the_offsets_told_are_those_of_the_log(config: KafkaConfig, writer: Writer, timestamps: str) -> None:
+def test_the_returned_offsets_are_those_in_the_log(
+    config: KafkaConfig, writer: Writer, timestamps: str
+) -> None:
     topic = make_topic(config, partitions=1, message_timestamp_type=timestamps)
     tp = TopicPartition(topic, 0)
     before_ms = time.time() * 1000 - 1
@@ -110,7 +112,9 @@ def test_the_offsets_told_are_those_of_the_log(config: KafkaConfig, writer: Writ
     assert all(before_ms <= record.timestamp <= time.time() * 1000 + 1 for record in records)
 
 
-def test_somebody_elses_records_between_ours_show(config: KafkaConfig, writer: Writer) -> None:
+def test_records_of_another_writer_show_as_a_gap_between_our_offsets(
+    config: KafkaConfig, writer: Writer
+) -> None:
     tp = TopicPartition(make_topic(config, partitions=1), 0)
     with closing(Writer(config, client_id="other")) as other:
         assert writer.append({tp: numbered(range(3))})[tp] == AppendResult(0, 3)
@@ -118,7 +122,9 @@ def test_somebody_elses_records_between_ours_show(config: KafkaConfig, writer: W
         assert writer.append({tp: numbered(range(3))})[tp] == AppendResult(5, 8)
 
 
-def test_several_topics_and_more_than_a_batch_go_in_one_call(config: KafkaConfig, writer: Writer) -> None:
+def test_one_append_may_have_several_topics_and_more_than_a_batch(
+    config: KafkaConfig, writer: Writer
+) -> None:
     large, small = make_topic(config), make_topic(config, partitions=1)
     count = 3 * BATCH_BYTES_MAX // 10_000
     landed = writer.append(
@@ -135,7 +141,7 @@ def test_several_topics_and_more_than_a_batch_go_in_one_call(config: KafkaConfig
     assert [number_of(record) for record in read] == list(range(count))
 
 
-def test_a_record_larger_than_the_topic_takes_is_refused_for_good(
+def test_a_record_larger_than_max_message_bytes_is_refused_for_good(
     config: KafkaConfig, writer: Writer
 ) -> None:
     usual = TopicPartition(make_topic(config, partitions=1), 0)
@@ -149,7 +155,7 @@ def test_a_record_larger_than_the_topic_takes_is_refused_for_good(
     assert writer.append({usual: numbered(range(1))}) == {usual: AppendResult(0, 1)}
 
 
-def test_a_topic_that_is_not_there_is_not_made_by_asking(config: KafkaConfig, writer: Writer) -> None:
+def test_appending_to_a_missing_topic_does_not_create_it(config: KafkaConfig, writer: Writer) -> None:
     here, nowhere = (
         TopicPartition(make_topic(config), 0),
         TopicPartition(f"nowhere-{uuid.uuid4().hex[:8]}", 0),
@@ -163,21 +169,21 @@ def test_a_topic_that_is_not_there_is_not_made_by_asking(config: KafkaConfig, wr
         assert nowhere.topic not in client.list_topics()
 
 
-def test_orders_committed_in_groups_all_arrive(config: KafkaConfig, writer: Writer) -> None:
+def test_records_of_a_group_commit_all_arrive(config: KafkaConfig, writer: Writer) -> None:
     topic = make_topic(config)
-    orders = Orders()
-    group = GroupCommit(writer, orders.report, waiting_max=50_000, waiting_bytes_max=1 << 26, deadline_s=10)
+    reported = Reported()
+    group = GroupCommit(writer, reported.report, waiting_max=50_000, waiting_bytes_max=1 << 26, deadline_s=10)
     for n, record in enumerate(numbered(range(20_000))):
         group.submit(TopicPartition(topic, n % PARTITIONS), record, n)
     group.close(timeout_s=20)
-    assert sorted(orders.landed) == list(range(20_000))
-    assert orders.reports < 2000, "rounds that do not grow under load"
+    assert sorted(reported.landed) == list(range(20_000))
+    assert reported.reports < 2000, "produce batches do not grow under load"
     read = everything_in(config, topic)
     assert sorted(number_of(r) for records in read.values() for r in records) == list(range(20_000))
 
 
-class Orders:
-    """What a group commit has said of each order."""
+class Reported:
+    """What a group commit has reported."""
 
     def __init__(self) -> None:
         self.landed: list[int] = []
@@ -191,7 +197,7 @@ class Orders:
 
 
 def append_until_failure(writer: Writer, tp: TopicPartition, acknowledged: list[int]) -> AppendFailed:
-    """Round after round of 500, as fast as they go; what came of them, and the failure that ended it."""
+    """Append 500 records at a time until an append fails; returns the failure."""
     for start in range(0, 10_000_000, 500):
         numbers = range(start, start + 500)
         try:
@@ -205,7 +211,7 @@ def append_until_failure(writer: Writer, tp: TopicPartition, acknowledged: list[
 def first_success_after(
     writer: Writer, records: Mapping[TopicPartition, list[ProducerRecord]], own_broker: OneKafka
 ) -> float:
-    """Append over and over; how long after the port opened the first one landed."""
+    """Append again and again; returns how long after the port opened the first append landed, in seconds."""
     opened_at: SimpleQueue[float] = SimpleQueue()
 
     def watch() -> None:
@@ -231,7 +237,7 @@ def lands(writer: Writer, records: Mapping[TopicPartition, list[ProducerRecord]]
     return True
 
 
-def test_a_broker_killed_in_a_round_fails_it_at_once_and_is_found_again(
+def test_a_killed_broker_fails_the_append_at_once_and_is_found_again(
     own_broker: OneKafka,
 ) -> None:
     topic = make_topic(own_broker.kafka, partitions=1)
@@ -256,14 +262,14 @@ def test_a_broker_killed_in_a_round_fails_it_at_once_and_is_found_again(
     assert read[: len(acknowledged)] == acknowledged, "an acknowledged record is lost, or out of order"
 
 
-def test_orders_outlive_a_broker_that_is_killed_and_comes_back(
+def test_submitted_records_survive_a_broker_that_is_killed_and_comes_back(
     own_broker: OneKafka,
 ) -> None:
     topic, count = make_topic(own_broker.kafka), 10_000
-    orders = Orders()
+    reported = Reported()
     with closing(Writer(own_broker.kafka, client_id="test")) as writer:
         group = GroupCommit(
-            writer, orders.report, waiting_max=count, waiting_bytes_max=1 << 26, deadline_s=40
+            writer, reported.report, waiting_max=count, waiting_bytes_max=1 << 26, deadline_s=40
         )
         for n, record in enumerate(numbered(range(count))):
             if n == count // 2:
@@ -271,20 +277,20 @@ def test_orders_outlive_a_broker_that_is_killed_and_comes_back(
             group.submit(TopicPartition(topic, n % PARTITIONS), record, n)
         own_broker.start()
         group.close(timeout_s=60)
-    assert orders.failed == {}
-    assert sorted(orders.landed) == list(range(count))
+    assert reported.failed == {}
+    assert sorted(reported.landed) == list(range(count))
     read = everything_in(own_broker.kafka, topic)
     assert {number_of(r) for records in read.values() for r in records} == set(range(count))
 
 
-def test_a_broker_that_is_paused_fails_the_round_when_its_time_is_over(
+def test_a_paused_broker_fails_the_append_after_its_timeout(
     own_broker: OneKafka,
 ) -> None:
     tp = TopicPartition(make_topic(own_broker.kafka, partitions=1), 0)
     with closing(Writer(own_broker.kafka, client_id="test")) as writer:
         assert writer.append({tp: numbered(range(1))}) == {tp: AppendResult(0, 1)}
         os.kill(own_broker.pid, signal.SIGSTOP)
-        try:  # a round may still land, since a process of many threads does not stop at one moment
+        try:  # an append may still land: a process with many threads does not stop at one moment
             failed, took_s = first_failure(writer, {tp: numbered(range(1))}, timeout_s=0.5)
         finally:
             os.kill(own_broker.pid, signal.SIGCONT)
@@ -292,7 +298,7 @@ def test_a_broker_that_is_paused_fails_the_round_when_its_time_is_over(
         assert 0.5 <= took_s < 1.5
         deadline = time.monotonic() + 20
         while not lands(writer, {tp: numbered(range(1))}):
-            assert time.monotonic() < deadline, "the broker goes on, and nothing lands"
+            assert time.monotonic() < deadline, "the broker runs again, but nothing lands"
 
 
 def first_failure(

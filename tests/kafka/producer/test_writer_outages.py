@@ -1,4 +1,4 @@
-"""What a writer does while brokers are away, hang, throttle or move, and how it ends."""
+"""A writer while brokers are away, hang, throttle or move, and how it closes."""
 
 import gc
 import logging
@@ -54,7 +54,7 @@ def cut(_: Produced) -> None:
 
 @pytest.fixture
 def quiet_kafka(caplog: pytest.LogCaptureFixture) -> None:
-    """As the program has it; what pytest captures would keep the errors, and with them their sockets."""
+    """As the program sets it: log records that pytest captures would keep errors, and so their sockets."""
     caplog.set_level(logging.CRITICAL, logger="kafka")
 
 
@@ -69,14 +69,14 @@ def appends(writer: Writer, *, timeout_s: float) -> bool:
 
 
 def tries_until(writer: Writer, enough: Callable[[int], bool], *, timeout_s: float = 5.0) -> int:
-    """Append until it works or it is enough; how many failed."""
+    """Append until it succeeds or `enough(failed)`; returns how many failed."""
     failed = 0
     while not enough(failed) and not appends(writer, timeout_s=timeout_s):
         failed += 1
     return failed
 
 
-def test_a_broker_killed_in_a_round_fails_it_at_once(cluster: FakeCluster, writer: Writer) -> None:
+def test_an_append_fails_at_once_when_its_broker_is_killed(cluster: FakeCluster, writer: Writer) -> None:
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     held = Event()
     cluster.faults.append(held_by(held))
@@ -92,48 +92,50 @@ def test_a_broker_killed_in_a_round_fails_it_at_once(cluster: FakeCluster, write
     assert isinstance(outcome.errors[A], kafka_errors.KafkaConnectionError)
 
 
-def test_a_connection_that_breaks_in_a_round_is_made_again(cluster: FakeCluster, writer: Writer) -> None:
+def test_a_connection_that_breaks_during_an_append_is_made_again(
+    cluster: FakeCluster, writer: Writer
+) -> None:
     cluster.faults.append(cut)
     with pytest.raises(AppendFailed):
         writer.append(RECORDS)
     assert writer.append(RECORDS) == {A: AppendResult(0, 1)}
 
 
-def test_a_broker_that_is_there_answers_without_a_record_and_one_that_is_away_does_not(
+def test_a_probe_is_answered_without_a_record_if_and_only_if_the_broker_is_up(
     cluster: FakeCluster, writer: Writer
 ) -> None:
     answered: SimpleQueue[None] = SimpleQueue()
-    writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+    writer.probe(lambda: answered.put(None), timeout_s=5)
     answered.get(timeout=5)
     cluster.stop(1)
     assert not appends(writer, timeout_s=5)
-    writer.ask_soon(lambda: answered.put(None), timeout_s=0.2)
+    writer.probe(lambda: answered.put(None), timeout_s=0.2)
     with pytest.raises(Empty):
         answered.get(timeout=0.5)
     cluster.start(1)
-    writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+    writer.probe(lambda: answered.put(None), timeout_s=5)
     answered.get(timeout=5)
     assert not cluster.produced
     assert appends(writer, timeout_s=5)
 
 
-def test_a_broker_that_knows_no_leader_of_some_partition_is_not_there_for_it() -> None:
+def test_a_probe_is_not_answered_while_some_partition_is_leaderless() -> None:
     answered: SimpleQueue[None] = SimpleQueue()
     with (
         FakeCluster(1, orders=[1, -1]) as cluster,
         closing(Writer(cluster.kafka, client_id="test")) as writer,
     ):
         writer.append(RECORDS)
-        writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+        writer.probe(lambda: answered.put(None), timeout_s=5)
         assert wait_until(lambda: cluster.asked["MetadataRequest"] == 2, Event(), timeout_s=5)
         cluster.topics["orders"] = [1, 1]
-        writer.ask_soon(lambda: answered.put(None), timeout_s=5)
+        writer.probe(lambda: answered.put(None), timeout_s=5)
         answered.get(timeout=5)
         with pytest.raises(Empty):
             answered.get(timeout=0.1)
 
 
-def test_a_broker_that_is_back_is_found_soon(cluster: FakeCluster, writer: Writer) -> None:
+def test_a_broker_that_is_back_is_found_quickly(cluster: FakeCluster, writer: Writer) -> None:
     writer.append(RECORDS)
     cluster.stop(1)
     with Stopwatch() as away:
@@ -145,7 +147,7 @@ def test_a_broker_that_is_back_is_found_soon(cluster: FakeCluster, writer: Write
     assert back.s < 0.8  # at most 0.36 s, on a machine that is not busy
 
 
-def test_a_writer_may_be_there_before_its_broker(cluster: FakeCluster, writer: Writer) -> None:
+def test_a_writer_can_be_made_before_its_broker_is_up(cluster: FakeCluster, writer: Writer) -> None:
     cluster.stop(1)
     with Stopwatch() as took, pytest.raises(AppendFailed) as failed:
         writer.append(RECORDS, timeout_s=5)
@@ -157,7 +159,7 @@ def test_a_writer_may_be_there_before_its_broker(cluster: FakeCluster, writer: W
 
 
 @pytest.mark.parametrize("refuses", [True, False])
-def test_a_broker_that_is_away_is_tried_a_few_times_a_second(
+def test_an_absent_broker_is_tried_a_few_times_a_second(
     cluster: FakeCluster, writer: Writer, refuses: bool
 ) -> None:
     cluster.drops_connections = not refuses
@@ -169,7 +171,7 @@ def test_a_broker_that_is_away_is_tried_a_few_times_a_second(
     assert cluster.nodes[1].accepted <= failed
 
 
-def test_a_broker_that_never_answers_fails_the_call_when_its_time_is_over(
+def test_an_append_to_a_broker_that_never_answers_fails_after_its_timeout(
     cluster: FakeCluster, writer: Writer
 ) -> None:
     writer.append(RECORDS)
@@ -183,7 +185,7 @@ def test_a_broker_that_never_answers_fails_the_call_when_its_time_is_over(
     assert writer.append(RECORDS)[A].end == len(cluster.log[A])
 
 
-def test_a_broker_that_accepts_and_never_greets_fails_the_call_when_its_time_is_over(
+def test_an_append_to_a_broker_that_only_accepts_connections_fails_after_its_timeout(
     cluster: FakeCluster, writer: Writer
 ) -> None:
     cluster.silent.set()
@@ -197,7 +199,7 @@ def test_a_broker_that_accepts_and_never_greets_fails_the_call_when_its_time_is_
     assert cluster.nodes[1].accepted <= 2
 
 
-def test_a_tls_handshake_that_hangs_is_given_up_and_tried_anew(cluster: FakeCluster) -> None:
+def test_a_tls_handshake_that_hangs_is_given_up_and_tried_again(cluster: FakeCluster) -> None:
     cluster.silent.set()
     tls = replace(cluster.kafka, connect_timeout_s=0.2, security=SecurityConfig(protocol="SSL"))
     with closing(Writer(tls, client_id="test")) as writer:
@@ -207,20 +209,22 @@ def test_a_tls_handshake_that_hangs_is_given_up_and_tried_anew(cluster: FakeClus
             assert cluster.nodes[1].accepted == attempt
 
 
-def test_a_call_whose_time_is_over_in_line_is_not_sent(cluster: FakeCluster, writer: Writer) -> None:
+def test_an_append_whose_timeout_is_over_before_its_turn_is_not_sent(
+    cluster: FakeCluster, writer: Writer
+) -> None:
     writer.append(RECORDS)
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     cluster.silent.set()
     for _ in range(3):
         writer.append_soon(RECORDS, outcomes.put, timeout_s=0.3)
     with Stopwatch() as took:
-        told = [outcomes.get(timeout=5) for _ in range(3)]
-    assert all(isinstance(outcome, AppendFailed) and outcome.retriable for outcome in told)
+        failed = [outcomes.get(timeout=5) for _ in range(3)]
+    assert all(isinstance(outcome, AppendFailed) and outcome.retriable for outcome in failed)
     assert took.s < 1
     assert cluster.asked["ProduceRequest"] == 1
 
 
-def test_with_one_broker_away_the_others_tell_the_new_leader() -> None:
+def test_with_one_broker_away_the_others_name_the_new_leader() -> None:
     with FakeCluster(3, orders=[2]) as cluster:
         writer = Writer(cluster.kafka, client_id="test")
         writer.append(RECORDS)
@@ -232,7 +236,7 @@ def test_with_one_broker_away_the_others_tell_the_new_leader() -> None:
         assert cluster.produced[-1].node == 3
 
 
-def test_brokers_that_hang_do_not_keep_the_others_from_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brokers_that_hang_leave_time_to_ask_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.sample", lambda nodes, count: sorted(nodes, reverse=True))
     with FakeCluster(3, orders=[2]) as cluster, closing(Writer(cluster.kafka, client_id="test")) as writer:
         writer.append(RECORDS)
@@ -242,23 +246,21 @@ def test_brokers_that_hang_do_not_keep_the_others_from_being_asked(monkeypatch: 
         assert appends(writer, timeout_s=1.5)
 
 
-def test_a_topic_that_is_not_there_is_asked_for_a_few_times_a_second(
-    cluster: FakeCluster, writer: Writer
-) -> None:
+def test_a_missing_topic_is_looked_up_a_few_times_a_second(cluster: FakeCluster, writer: Writer) -> None:
     del cluster.topics["orders"]
     deadline = time.monotonic() + 0.5
     failed = tries_until(writer, lambda _: time.monotonic() > deadline)
     assert failed <= cluster.asked["MetadataRequest"] <= 11
 
 
-def test_a_leader_that_no_broker_knows_can_be_tried_again(cluster: FakeCluster, writer: Writer) -> None:
+def test_a_leader_missing_from_the_metadata_can_be_retried(cluster: FakeCluster, writer: Writer) -> None:
     cluster.topics["orders"] = [7]
     assert tries_until(writer, lambda failed: failed == 2) == 2
     cluster.topics["orders"] = [1]
     assert writer.append(RECORDS) == {A: AppendResult(0, 1)}
 
 
-def test_a_throttled_connection_is_waited_for(cluster: FakeCluster, writer: Writer) -> None:
+def test_an_append_waits_for_a_throttled_connection(cluster: FakeCluster, writer: Writer) -> None:
     cluster.throttle_ms = 200
     writer.append(RECORDS)
     cluster.throttle_ms = 0
@@ -267,7 +269,7 @@ def test_a_throttled_connection_is_waited_for(cluster: FakeCluster, writer: Writ
     assert 0.15 <= took.s < 1
 
 
-def test_a_connection_throttled_for_too_long_fails_the_call_unsent(
+def test_an_append_fails_unsent_if_its_connection_is_throttled_for_too_long(
     cluster: FakeCluster, writer: Writer
 ) -> None:
     cluster.throttle_ms = 5000
@@ -279,7 +281,7 @@ def test_a_connection_throttled_for_too_long_fails_the_call_unsent(
     assert len(cluster.log[A]) == 1
 
 
-def test_appending_on_the_writers_own_thread_is_a_clear_mistake(writer: Writer) -> None:
+def test_appending_in_a_callback_of_the_writer_is_an_assertion_error(writer: Writer) -> None:
     mistakes: SimpleQueue[AssertionError] = SimpleQueue()
 
     def append_there(_: Outcome) -> None:
@@ -292,14 +294,14 @@ def test_appending_on_the_writers_own_thread_is_a_clear_mistake(writer: Writer) 
     assert "append_soon" in str(mistakes.get(timeout=5))
 
 
-def test_a_callback_may_append_the_next_round(cluster: FakeCluster, writer: Writer) -> None:
+def test_a_callback_may_append_again_without_waiting(cluster: FakeCluster, writer: Writer) -> None:
     done = Event()
     writer.append_soon(RECORDS, lambda _: writer.append_soon(RECORDS, lambda _: done.set()))
     assert done.wait(5)
     assert len(cluster.log[A]) == 2
 
 
-def test_a_callback_that_fails_is_told_and_harms_nobody(
+def test_a_callback_that_raises_is_logged_and_harms_no_other_append(
     writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Outcome) -> None:
@@ -311,15 +313,15 @@ def test_a_callback_that_fails_is_told_and_harms_nobody(
     assert "a bug in a callback" in caplog.text
 
 
-def test_after_calls_back_on_the_writers_thread(writer: Writer) -> None:
+def test_call_later_runs_on_the_writers_thread(writer: Writer) -> None:
     names: SimpleQueue[str] = SimpleQueue()
     with Stopwatch() as took:
-        writer.after(0.05, lambda: names.put(threading.current_thread().name))
+        writer.call_later(0.05, lambda: names.put(threading.current_thread().name))
         assert names.get(timeout=5) == "test-writer"
     assert took.s >= 0.05
 
 
-def test_close_fails_what_is_in_flight_and_in_line(cluster: FakeCluster) -> None:
+def test_close_fails_appends_in_flight_and_waiting(cluster: FakeCluster) -> None:
     writer = Writer(cluster.kafka, client_id="test")
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     writer.append(RECORDS)
@@ -328,32 +330,32 @@ def test_close_fails_what_is_in_flight_and_in_line(cluster: FakeCluster) -> None
         writer.append_soon(RECORDS, outcomes.put, timeout_s=30)
     with Stopwatch() as took:
         writer.close()
-        told = [outcomes.get(timeout=5) for _ in range(3)]
+        failed = [outcomes.get(timeout=5) for _ in range(3)]
     assert took.s < 1
-    for outcome in told:
+    for outcome in failed:
         assert isinstance(outcome, AppendFailed)
         assert isinstance(outcome.errors[A], WriterClosed)
     assert outcomes.empty()
 
 
-def test_close_frees_a_thread_that_waits_for_its_append(cluster: FakeCluster) -> None:
+def test_close_wakes_a_thread_that_waits_for_its_append(cluster: FakeCluster) -> None:
     writer = Writer(cluster.kafka, client_id="test")
-    told: SimpleQueue[AppendFailed] = SimpleQueue()
+    failures: SimpleQueue[AppendFailed] = SimpleQueue()
     cluster.silent.set()
 
     def append() -> None:
         try:
             writer.append(RECORDS, timeout_s=30)
         except AppendFailed as failed:
-            told.put(failed)
+            failures.put(failed)
 
     threading.Thread(target=append).start()
     assert wait_until(lambda: cluster.nodes[1].accepted == 1, Event(), timeout_s=5)
     writer.close()
-    assert isinstance(told.get(timeout=5).errors[A], WriterClosed)
+    assert isinstance(failures.get(timeout=5).errors[A], WriterClosed)
 
 
-def test_a_closed_writer_says_so(cluster: FakeCluster) -> None:
+def test_a_closed_writer_raises_writer_closed(cluster: FakeCluster) -> None:
     writer = Writer(cluster.kafka, client_id="test")
     writer.close()
     writer.close()
@@ -362,10 +364,10 @@ def test_a_closed_writer_says_so(cluster: FakeCluster) -> None:
     with pytest.raises(WriterClosed):
         writer.append_soon(RECORDS, lambda _: None)
     with pytest.raises(WriterClosed):
-        writer.after(0.01, lambda: None)
+        writer.call_later(0.01, lambda: None)
 
 
-def test_closing_on_the_writers_own_thread_is_a_clear_mistake(writer: Writer) -> None:
+def test_closing_in_a_callback_of_the_writer_is_an_assertion_error(writer: Writer) -> None:
     mistakes: SimpleQueue[AssertionError] = SimpleQueue()
 
     def close_there() -> None:
@@ -374,7 +376,7 @@ def test_closing_on_the_writers_own_thread_is_a_clear_mistake(writer: Writer) ->
         except AssertionError as mistake:
             mistakes.put(mistake)
 
-    writer.after(0, close_there)
+    writer.call_later(0, close_there)
     assert "cannot close" in str(mistakes.get(timeout=5))
 
 
@@ -384,7 +386,7 @@ def open_files() -> int:
 
 
 @pytest.mark.usefixtures("quiet_kafka")
-def test_writers_leave_no_thread_and_no_socket_behind() -> None:
+def test_closed_writers_leave_no_thread_and_no_socket_behind() -> None:
     threads, files = threading.active_count(), open_files()
     with FakeCluster(2, orders=[1, 2]) as cluster:
         endings: list[Callable[[], object]] = [list, lambda: cluster.stop(2), cluster.silent.set]
@@ -412,7 +414,7 @@ def test_an_error_that_is_kept_keeps_no_socket_open(cluster: FakeCluster, writer
     assert open_files() == files
 
 
-def test_rounds_leave_no_timer_behind(cluster: FakeCluster, writer: Writer) -> None:
+def test_appends_leave_no_timer_behind(cluster: FakeCluster, writer: Writer) -> None:
     writer.append(RECORDS)
     timers = len(writer._net._scheduled)
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""What is made of a broker's answers about groups, and of its refusals to move an offset."""
+"""How the broker's answers about groups, and its refusals to move an offset, are understood."""
 
 import pytest
 from kafka import OffsetAndMetadata
@@ -9,16 +9,23 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
-from campus.kafka.consumer_groups import Group, GroupActive, Move, OffsetsNotMoved, groups_on, move
-from campus.kafka.group_consumer import is_ours
+from campus.kafka.consumer_groups import (
+    Group,
+    GroupActive,
+    OffsetMove,
+    OffsetsNotMoved,
+    describe_groups,
+    move_offsets,
+)
+from campus.kafka.group_consumer import is_own_commit
 from campus.kafka.records import TopicPartition
 
 TP = TopicPartition("orders", 0)
-MOVES = [Move(TP, was=7, to=3, asked=3)]
+MOVES = [OffsetMove(TP, was=7, to=3, requested=3)]
 
 
 class FakeAdmin:
-    """Of a broker that has these groups: name, protocol, type, state."""
+    """The admin client of a broker with these groups: name, protocol, type, state."""
 
     def __init__(self, *listed, members=(), answer=NoError, obeys=True):
         self.listed, self.members, self.answer, self.obeys = listed, members, answer, obeys
@@ -54,48 +61,48 @@ A_MEMBER = {
 # Groups
 
 
-def test_a_member_is_told_with_its_host_and_what_it_holds():
-    group = groups_on(FakeAdmin(("g", "consumer", "classic", "Stable"), members=[A_MEMBER]), ())["g"]
-    member = group.holder(TopicPartition("orders", 1))
+def test_a_member_has_its_host_and_its_partitions():
+    group = describe_groups(FakeAdmin(("g", "consumer", "classic", "Stable"), members=[A_MEMBER]), ())["g"]
+    member = group.assignee(TopicPartition("orders", 1))
     assert (member.client_id, member.host) == ("somebody", "10.0.0.1")
-    assert group.holder(TopicPartition("orders", 2)) is None
+    assert group.assignee(TopicPartition("orders", 2)) is None
     assert group.partitions == {TP, TopicPartition("orders", 1)}
 
 
-def test_a_member_that_has_been_given_nothing_yet_holds_nothing():
+def test_a_joining_member_has_no_partitions():
     joining = {**A_MEMBER, "member_assignment": b""}
-    group = groups_on(FakeAdmin(("g", "consumer", "classic", "PreparingRebalance"), members=[joining]), ())[
-        "g"
-    ]
+    group = describe_groups(
+        FakeAdmin(("g", "consumer", "classic", "PreparingRebalance"), members=[joining]), ()
+    )["g"]
     assert group.is_active
-    assert group.holder(TP) is None
+    assert group.assignee(TP) is None
 
 
-def test_of_a_group_of_the_newer_protocol_its_state_says_whether_somebody_is_there():
+def test_a_group_of_the_consumer_protocol_is_active_by_its_state():
     there, gone = ("new", "consumer", "consumer", "Stable"), ("left", "consumer", "consumer", "Empty")
-    groups = groups_on(FakeAdmin(there, gone), ())
+    groups = describe_groups(FakeAdmin(there, gone), ())
     assert (groups["new"].is_active, groups["left"].is_active) == (True, False)
 
 
 def test_groups_that_commit_no_offsets_are_left_out():
     share, connect = ("queue", "share", "share", "Stable"), ("workers", "connect", "classic", "Stable")
-    assert groups_on(FakeAdmin(A_GROUP, share, connect), ()).keys() == {"g"}
+    assert describe_groups(FakeAdmin(A_GROUP, share, connect), ()).keys() == {"g"}
 
 
-def test_a_group_that_was_asked_for_by_name_is_told_of_also_if_nobody_knows_it():
-    groups = groups_on(FakeAdmin(A_GROUP), ["unheard-of"])
+def test_a_named_group_is_described_even_if_the_broker_does_not_know_it():
+    groups = describe_groups(FakeAdmin(A_GROUP), ["unheard-of"])
     assert (groups["g"].is_known, groups["unheard-of"].is_known) == (True, False)
-    assert groups_on(FakeAdmin(A_GROUP), ["unheard-of"], others=False).keys() == {"unheard-of"}
+    assert describe_groups(FakeAdmin(A_GROUP), ["unheard-of"], others=False).keys() == {"unheard-of"}
 
 
 # Moving
 
 
 def moved(client):
-    move(client, Group("g", "Empty", (), {TP: 7}), MOVES)
+    move_offsets(client, Group("g", "Empty", (), {TP: 7}), MOVES)
 
 
-def test_what_was_moved_is_read_back():
+def test_moved_offsets_are_read_back():
     client = FakeAdmin(A_GROUP)
     moved(client)
     assert client.offset == 3
@@ -103,12 +110,14 @@ def test_what_was_moved_is_read_back():
         moved(FakeAdmin(A_GROUP, obeys=False))
 
 
-def test_an_active_group_is_not_even_asked_to_move():
+def test_no_offset_of_an_active_group_is_moved():
     with pytest.raises(GroupActive, match="its state is Stable"):
-        move(FakeAdmin(A_GROUP, answer=TopicAuthorizationFailedError), Group("g", "Stable", (), {}), MOVES)
+        move_offsets(
+            FakeAdmin(A_GROUP, answer=TopicAuthorizationFailedError), Group("g", "Stable", (), {}), MOVES
+        )
 
 
-def test_a_group_that_became_active_meanwhile_is_told_with_its_members():
+def test_the_error_names_members_that_joined_meanwhile():
     client = FakeAdmin(
         ("g", "consumer", "classic", "Stable"), members=[A_MEMBER], answer=UnknownMemberIdError
     )
@@ -116,17 +125,17 @@ def test_a_group_that_became_active_meanwhile_is_told_with_its_members():
         moved(client)
 
 
-def test_what_the_broker_refuses_is_told_by_its_own_word():
+def test_a_refused_move_names_the_brokers_error():
     with pytest.raises(OffsetsNotMoved, match="refused to move g on orders-0: TopicAuthorizationFailedError"):
         moved(FakeAdmin(A_GROUP, answer=TopicAuthorizationFailedError))
 
 
-def test_a_broker_that_is_not_ready_is_no_refusal():
+def test_a_broker_that_is_not_ready_is_a_retriable_error():
     with pytest.raises(CoordinatorLoadInProgressError):
         moved(FakeAdmin(A_GROUP, answer=CoordinatorLoadInProgressError))
 
 
-# Whose a commit is
+# Own commits
 
 
 @pytest.mark.parametrize(
@@ -139,5 +148,5 @@ def test_a_broker_that_is_not_ready_is_no_refusal():
         ("a tool", False),
     ],
 )
-def test_a_commit_is_ours_by_its_metadata_if_the_offset_in_it_is_its_own(metadata, ours):
-    assert is_ours(OffsetAndMetadata(7, metadata, -1)) is ours
+def test_a_commit_is_own_if_its_metadata_holds_its_own_offset_or_none(metadata, ours):
+    assert is_own_commit(OffsetAndMetadata(7, metadata, -1)) is ours
