@@ -12,7 +12,7 @@ from typing import Any
 
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
-from campus.domain.codec import Unfit, decode_input, encode
+from campus.domain.codec import Undecodable, decode_input, encode
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.errors import CampusError
@@ -183,15 +183,15 @@ def _sending(letter: Letter, value: bytes) -> Sending:
         raise NotSentOn(f"{letter.at} was cut, the rest of it is lost; give what to send by --value")
     try:
         event = decode_input(value)
-    except Unfit as unfit:
-        raise NotSentOn(f"{letter.at} would die again ({unfit}); give what to send by --value") from unfit
+    except Undecodable as fault:
+        raise NotSentOn(f"{letter.at} would die again ({fault}); give what to send by --value") from fault
     return Sending(letter, encode(event), event.item)
 
 
 def _fits(value: bytes) -> bool:
     try:
         decode_input(value)
-    except Unfit:
+    except Undecodable:
         return False
     return True
 

@@ -1,10 +1,9 @@
-"""One event in a few words, for people who look on.
+"""One event as a line of text, for people.
 
-The words carry texts that strangers wrote, as they are: whoever prints them to a terminal must make them
-printable.
+The line contains texts from strangers as they are: make it `printable` before it goes to a terminal.
 """
 
-from campus.domain.codec import Unfit
+from campus.domain.codec import Undecodable
 from campus.domain.events import (
     CancelRejected,
     DuplicateIgnored,
@@ -23,50 +22,45 @@ from campus.domain.events import (
 )
 
 
-def said(event: Input | Unfit | JournalEvent) -> str:
-    """What somebody asked for, or, behind an arrow, what inventory made of it."""
-    if isinstance(event, Unfit):
-        return f"a record that fits no event ({event.reason})"
-    if isinstance(event, OrderPlaced | StockAdded | OrderCancelled):
-        return _asked(event)
-    return f"  → {journal_line(event)}"
+def describe(event: Input | Undecodable | JournalEvent) -> str:
+    """A request as a sentence; an event of the journal behind an arrow."""
+    if isinstance(event, OrderPlaced | StockAdded | OrderCancelled | Undecodable):
+        return _request(event)
+    return f"  → {describe_journal(event)}"
 
 
-def _asked(event: Input) -> str:
-    if isinstance(event, OrderPlaced):
-        return f"{event.user_id} orders {event.quantity} × {event.item} ({event.order_id})"
-    if isinstance(event, OrderCancelled):
-        return f"{event.item} is cancelled ({event.order_id})"
-    if event.reason == "opening":
-        return f"{event.quantity} × {event.item} as opening stock"
-    return f"{event.quantity} × {event.item} arrive ({event.event_id})"
+def _request(event: Input | Undecodable) -> str:
+    match event:
+        case Undecodable():
+            return f"a record that fits no event ({event.reason})"
+        case OrderPlaced():
+            return f"{event.user_id} orders {event.quantity} × {event.item} ({event.order_id})"
+        case OrderCancelled():
+            return f"{event.item} is cancelled ({event.order_id})"
+        case StockAdded(reason="opening"):
+            return f"{event.quantity} × {event.item} as opening stock"
+        case StockAdded():
+            return f"{event.quantity} × {event.item} arrive ({event.event_id})"
 
 
-def journal_line(event: JournalEvent) -> str:
-    if isinstance(event, OwnerClaimed):
-        return f"owner {event.owner} takes over"
-    if isinstance(event, OrderDeadLettered):
-        return f"dead letter: {event.reason}"
-    if isinstance(event, OrderRerouted):
-        return f"{event.item} is sent on to partition {event.to_partition} ({event.rerouted_id})"
-    if isinstance(event, DuplicateIgnored):
-        return f"{event.item} again, ignored ({event.repeated_id})"
-    return f"{_decided(event)}; {_left(event.remaining)}"
-
-
-def _decided(
-    event: InventoryReserved | InventoryFailed | StockChanged | ReservationReleased | CancelRejected,
-) -> str:
-    if isinstance(event, InventoryReserved):
-        return f"reserved {event.quantity} × {event.item} for {event.user_id} ({event.order_id})"
-    if isinstance(event, InventoryFailed):
-        return f"failed {event.quantity} × {event.item}: {event.reason} ({event.order_id})"
-    if isinstance(event, ReservationReleased):
-        return f"released {event.quantity} × {event.item} ({event.order_id})"
-    if isinstance(event, CancelRejected):
-        return f"{event.item} not cancelled: {event.reason} ({event.order_id})"
-    return f"stock {event.reason} {event.quantity} × {event.item}"
-
-
-def _left(remaining: int | None) -> str:
-    return "never in stock" if remaining is None else f"{remaining} left"
+def describe_journal(event: JournalEvent) -> str:
+    match event:
+        case OwnerClaimed():
+            return f"owner {event.owner} takes over"
+        case OrderDeadLettered():
+            return f"dead letter: {event.reason}"
+        case OrderRerouted():
+            return f"{event.item} is sent on to partition {event.to_partition} ({event.rerouted_id})"
+        case DuplicateIgnored():
+            return f"{event.item} again, ignored ({event.repeated_id})"
+        case InventoryReserved():
+            outcome = f"reserved {event.quantity} × {event.item} for {event.user_id} ({event.order_id})"
+        case InventoryFailed():
+            outcome = f"failed {event.quantity} × {event.item}: {event.reason} ({event.order_id})"
+        case ReservationReleased():
+            outcome = f"released {event.quantity} × {event.item} ({event.order_id})"
+        case CancelRejected():
+            outcome = f"{event.item} not cancelled: {event.reason} ({event.order_id})"
+        case StockChanged():
+            outcome = f"stock {event.reason} {event.quantity} × {event.item}"
+    return f"{outcome}; {'never in stock' if event.remaining is None else f'{event.remaining} left'}"

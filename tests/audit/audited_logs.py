@@ -29,7 +29,7 @@ REPEATED_AFTER_MOST = 4  # decisions; well within the window
 
 
 def audited(
-    log: MemoryLog, expected: Sequence[str] = (), told: Mapping[int, Totals] | None = None
+    log: MemoryLog, expected: Sequence[str] = (), analytics: Mapping[int, Totals] | None = None
 ) -> Findings:
     audit = Audit(PARTITIONS, expected=expected)
     for partition in range(PARTITIONS):
@@ -38,7 +38,7 @@ def audited(
             partition,
             log.at(TOPICS.orders_topic, partition),
             log.at(TOPICS.journal_topic, partition),
-            (told or {}).get(partition),
+            (analytics or {}).get(partition),
         )
     return audit.finish()
 
@@ -76,7 +76,7 @@ class EventfulShop:
         self.work(2)
 
     def history(self) -> MemoryLog:
-        happenings: list[Callable[[], None]] = [
+        read_timeline: list[Callable[[], None]] = [
             *[self.some_orders] * 6,
             *[self.the_same_again] * 3,
             self.reserved_and_repeated,
@@ -101,8 +101,8 @@ class EventfulShop:
             self.entry_after_a_gap,
             self.stranger_in_the_journal,
         ]
-        self.random.shuffle(happenings)
-        for happens in happenings:
+        self.random.shuffle(read_timeline)
+        for happens in read_timeline:
             happens()
             if self.random.random() < 0.7:
                 self.work(self.random.randint(1, 2))

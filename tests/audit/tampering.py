@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from campus.audit.findings import Kind
+from campus.audit.findings import ViolationKind
 from campus.domain.codec import decode_input, encode
 from campus.domain.events import (
     CancelRejected,
@@ -143,14 +143,14 @@ PutInto: TypeAlias = Callable[[Tampered], None]
 @dataclass(frozen=True, slots=True)
 class Fault:
     name: str
-    kind: Kind
+    kind: ViolationKind
     put_into: PutInto
 
 
 class Faults(list[Fault]):
     """A table of faults; each is entered by a decorator with the violation that it must be."""
 
-    def of(self, kind: Kind) -> Callable[[PutInto], PutInto]:
+    def of(self, kind: ViolationKind) -> Callable[[PutInto], PutInto]:
         def enter(put_into: PutInto) -> PutInto:
             self.append(Fault(put_into.__name__, kind, put_into))
             return put_into

@@ -76,8 +76,8 @@ def decided_all(config, capsys):
 
 
 def test_with_no_orders_there_is_nothing_to_audit(config, capsys):
-    code, told = audit_says(config, capsys)
-    assert (code, told["verdict"], told["decisions"]) == (3, "empty", 0)
+    code, printed = audit_says(config, capsys)
+    assert (code, printed["verdict"], printed["decisions"]) == (3, "empty", 0)
 
 
 def test_with_no_topics_there_is_nothing_to_audit(kafka, unique_prefix, capsys):
@@ -93,17 +93,17 @@ def test_a_system_that_has_met_everything_is_clean(config, capsys):
     sent(config, keyed_record(an_order("C")), partition=(PIZZA + 1) % PARTITIONS)
     cancel = keyed_record(a_cancel("A"))
     sent(config, cancel, cancel, keyed_record(a_cancel("B")), keyed_record(a_cancel("nobody's")))
-    code, told = decided_all(config, capsys)
-    assert (code, told["verdict"]) == (0, "clean")
-    assert (told["duplicates"], told["dead_letters"], told["reroutes"]) == (1, 1, 1)
-    assert told["totals"] == {
+    code, printed = decided_all(config, capsys)
+    assert (code, printed["verdict"]) == (0, "clean")
+    assert (printed["duplicates"], printed["dead_letters"], printed["reroutes"]) == (1, 1, 1)
+    assert printed["totals"] == {
         "orders": 3,
         "reserved": 2,
         "cancelled": 1,
         "failed": {"insufficient_stock": 1},
         "portions": {"pizza": 1},
     }
-    assert told["not_cancelled"] == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
+    assert printed["not_cancelled"] == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
 
 
 def test_a_system_at_work_is_clean_at_any_moment(config, capsys):
@@ -113,8 +113,8 @@ def test_a_system_at_work_is_clean_at_any_moment(config, capsys):
             batch = [keyed_record(an_order(f"o-{n}")) for n in range(first, first + 1000)]
             writer.append({TopicPartition(config.topics.orders_topic, PIZZA): batch})
             assert audit_says(config, capsys)[1]["violations"] == []
-    code, told = decided_all(config, capsys)
-    assert (code, told["records"], told["decisions"]) == (0, orders + len(STOCK), orders + len(STOCK))
+    code, printed = decided_all(config, capsys)
+    assert (code, printed["records"], printed["decisions"]) == (0, orders + len(STOCK), orders + len(STOCK))
 
 
 def test_orders_of_an_aborted_transaction_were_never_placed(config, capsys):
@@ -130,8 +130,8 @@ def test_orders_of_an_aborted_transaction_were_never_placed(config, capsys):
         ends()
     producer.close()
     sent(config, keyed_record(an_order("C")))
-    code, told = decided_all(config, capsys)
-    assert (code, told["totals"]["reserved"]) == (0, 2)
+    code, printed = decided_all(config, capsys)
+    assert (code, printed["totals"]["reserved"]) == (0, 2)
 
 
 def test_an_outcome_that_somebody_invented_is_a_violation_with_its_coordinates(config, capsys):
@@ -146,9 +146,9 @@ def test_an_outcome_that_somebody_invented_is_a_violation_with_its_coordinates(c
     invented = InventoryReserved(**{**fields, "seq": last.seq + 1, "source_offset": last.source_offset + 1})
     with closing(Writer(config.kafka, client_id="test")) as writer:
         writer.append({tp: [(None, encode(invented), records[-1].headers)]})
-    code, told = audit_says(config, capsys)
-    assert (code, told["verdict"]) == (1, "violated")
-    first = told["violations"][0]
+    code, printed = audit_says(config, capsys)
+    assert (code, printed["verdict"]) == (1, "violated")
+    first = printed["violations"][0]
     assert (first["kind"], first["partition"]) == ("entry_without_record", PIZZA)
     assert (first["offset"], first["seq"]) == (invented.source_offset, invented.seq)
 
@@ -160,9 +160,9 @@ def test_orders_that_were_accepted_must_be_there(config, capsys, tmp_path):
     accepted.write_text("A\nB\n")
     assert audit_says(config, capsys, "--expect", str(accepted))[0] == 0
     accepted.write_text("A\nlost\nB\n")
-    code, told = audit_says(config, capsys, "--expect", str(accepted))
+    code, printed = audit_says(config, capsys, "--expect", str(accepted))
     assert code == 1
-    assert [(one["kind"], "'lost'" in one["what"]) for one in told["violations"]] == [
+    assert [(one["kind"], "'lost'" in one["what"]) for one in printed["violations"]] == [
         ("expected_missing", True)
     ]
 

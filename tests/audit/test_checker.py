@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campus.audit.checker import Audit
-from campus.audit.findings import VIOLATIONS_LISTED_MAX, Findings, Kind, Totals
-from campus.audit.memory import DecidedIds, HashTable, Reservation, hashed
+from campus.audit.findings import VIOLATIONS_LISTED_MAX, Findings, Totals, ViolationKind
+from campus.audit.memory import DecidedIds
 from campus.commands.audit import as_json, as_text
 from campus.domain.codec import decode_journal, encode
 from campus.domain.events import Event, Input, OrderDeadLettered, ReservationReleased
@@ -29,8 +29,6 @@ from tests.builders import (
     an_opening,
     an_order,
 )
-
-UINT64 = st.integers(min_value=1, max_value=(1 << 64) - 1)
 
 
 class Logs:
@@ -89,7 +87,7 @@ class Logs:
         return audit.finish()
 
 
-def kinds(findings: Findings) -> list[Kind]:
+def kinds(findings: Findings) -> list[ViolationKind]:
     return [violation.kind for violation in findings.violations_listed]
 
 
@@ -150,10 +148,10 @@ def test_one_id_for_items_of_two_partitions_is_two_orders_to_cancel():
 
 def test_analytics_may_say_that_an_item_has_no_portions_left_or_say_nothing_of_it():
     ours = Totals(seq=1, reserved=1, cancelled=1, portions=Counter(pizza=0))
-    assert ours.differ_from(Totals(seq=1, reserved=1, cancelled=1)) is None
-    assert Totals(seq=1, reserved=1, cancelled=1).differ_from(ours) is None
+    assert ours.difference(Totals(seq=1, reserved=1, cancelled=1)) is None
+    assert Totals(seq=1, reserved=1, cancelled=1).difference(ours) is None
     wrong = Totals(seq=1, reserved=1)
-    assert ours.differ_from(wrong) == "cancelled are 0, the journal up to seq 1 says 1"
+    assert ours.difference(wrong) == "cancelled are 0, the journal up to seq 1 says 1"
 
 
 def test_no_records_prove_nothing():
@@ -262,7 +260,7 @@ def test_headers_without_a_value_are_as_good_as_none():
 def test_a_gap_that_nobody_has_closed_is_one_violation_at_its_beginning():
     findings = Logs(pizza=5).takes(an_order("A")).writes(an_entry(4, 3)).writes(an_entry(5, 4)).audited()
     (violation,) = findings.violations_listed
-    assert (violation.kind, violation.seq, violation.offset) == (Kind.SEQ_GAP, 4, 3)
+    assert (violation.kind, violation.seq, violation.offset) == (ViolationKind.SEQ_GAP, 4, 3)
 
 
 def test_a_violation_says_where_it_is():
@@ -270,7 +268,7 @@ def test_a_violation_says_where_it_is():
     entry = decode_journal(logs.journal.pop().value)
     logs.writes(type(entry)(**{**_fields(entry), "remaining": 3}))
     (violation,) = logs.audited().violations_listed
-    assert (violation.kind, violation.partition) == (Kind.WRONG_REMAINING, logs.partition)
+    assert (violation.kind, violation.partition) == (ViolationKind.WRONG_REMAINING, logs.partition)
     assert (violation.offset, violation.seq) == (1, 2)
     assert violation.what == "says 3 'pizza' remain, but it is 4"
 
@@ -278,23 +276,23 @@ def test_a_violation_says_where_it_is():
 def test_each_entry_that_goes_back_is_a_violation_even_if_it_goes_forward_from_the_one_before():
     logs = Logs(pizza=5).takes(an_order("A"), an_order("B"), an_order("C"))
     findings = logs.writes(an_entry(5, 1)).writes(an_entry(6, 2)).audited()
-    assert kinds(findings) == [Kind.OFFSET_NOT_GROWING] * 2
+    assert kinds(findings) == [ViolationKind.OFFSET_NOT_GROWING] * 2
 
 
 def test_an_order_is_never_reserved_twice_not_even_beyond_the_window():
     logs = Logs(window_orders=1, pizza=5).takes(an_order("A"), an_order("B"), an_order("A"))
-    assert kinds(logs.audited()) == [Kind.RESERVED_TWICE]
+    assert kinds(logs.audited()) == [ViolationKind.RESERVED_TWICE]
 
 
 def test_a_refusal_in_between_does_not_make_it_reserved_once():
     logs = Logs(window_orders=1, pizza=5).takes(an_order("A"), an_order("B"), an_order("A", quantity=9))
-    assert kinds(logs.takes(an_order("C"), an_order("A")).audited()) == [Kind.RESERVED_TWICE]
+    assert kinds(logs.takes(an_order("C"), an_order("A")).audited()) == [ViolationKind.RESERVED_TWICE]
 
 
 def test_an_order_that_is_reserved_again_beyond_the_window_was_reserved_twice_also_if_it_was_cancelled():
     logs = Logs(window_orders=1, pizza=5)
     logs.takes(an_order("A"), a_cancel("A"), an_order("B"), an_order("A"), a_cancel("A"))
-    assert kinds(logs.audited()) == [Kind.RESERVED_TWICE]
+    assert kinds(logs.audited()) == [ViolationKind.RESERVED_TWICE]
 
 
 def test_a_quantity_that_no_order_can_have_is_a_violation_and_not_a_crash():
@@ -302,7 +300,7 @@ def test_a_quantity_that_no_order_can_have_is_a_violation_and_not_a_crash():
     entry = decode_journal(logs.journal.pop().value)
     logs.writes(msgspec.structs.replace(entry, quantity=1 << 70, remaining=5 - (1 << 70)))
     logs.takes(a_cancel("A"))
-    assert kinds(logs.audited())[:2] == [Kind.DIFFERS_FROM_RECORD, Kind.STOCK_BELOW_ZERO]
+    assert kinds(logs.audited())[:2] == [ViolationKind.DIFFERS_FROM_RECORD, ViolationKind.STOCK_BELOW_ZERO]
 
 
 def test_a_release_says_why_it_must_not_be():
@@ -311,7 +309,7 @@ def test_a_release_says_why_it_must_not_be():
     fields = {**_fields(rejected), "quantity": 6, "remaining": 11}
     del fields["reason"]
     (violation,) = logs.writes(ReservationReleased(**fields)).audited().violations_listed
-    assert violation.kind == Kind.RELEASED_UNRESERVED
+    assert violation.kind == ViolationKind.RELEASED_UNRESERVED
     assert violation.what == "order 'A': the truth is not_reserved"
 
 
@@ -320,7 +318,7 @@ def test_the_same_id_is_not_elsewhere_once_it_was_decided_here():
     here.takes(an_order("A"))
     there.takes(an_order("A", "burger"), an_order("B", "burger"), an_order("A", "burger"))
     findings = here.audited(there)
-    assert kinds(findings) == [Kind.RESERVED_TWICE]
+    assert kinds(findings) == [ViolationKind.RESERVED_TWICE]
     assert findings.shared_ids == 1
 
 
@@ -328,7 +326,7 @@ def test_an_expected_order_that_is_nowhere_is_missed_and_one_that_waits_is_not()
     logs = Logs(pizza=5).takes(an_order("A")).is_sent(an_order("B"))
     findings = logs.audited(expected=("A", "B", "C"))
     (violation,) = findings.violations_listed
-    assert violation.kind == Kind.EXPECTED_MISSING
+    assert violation.kind == ViolationKind.EXPECTED_MISSING
     assert "'C'" in violation.what
 
 
@@ -349,53 +347,47 @@ def test_many_violations_are_counted_all_and_listed_some():
 # What it remembers
 
 
-@given(st.dictionaries(UINT64, UINT64, max_size=3000), UINT64)
-def test_a_hash_table_is_a_dictionary(numbers, absent):
-    table = HashTable()
-    for key, value in numbers.items():
-        table.put(key, 1)
-        table.put(key, value)
-    assert len(table) == len(numbers)
-    assert all(table.get(key) == value for key, value in numbers.items())
-    assert table.get(absent) == numbers.get(absent)
-
-
-def test_keys_that_want_the_same_slot_are_kept_apart():
-    table, keys = HashTable(), [1 + (n << 32) for n in range(600)]
-    for key in keys:
-        table.put(key, key)
-    assert [table.get(key) for key in keys] == keys
-
-
-def test_an_order_takes_48_bytes_at_most_and_half_as_much_again_while_the_table_grows():
-    orders = 22_000  # the table has just grown
-    tracemalloc.start()
-    table = HashTable()
-    for n in range(1, orders + 1):
-        table.put(hashed(str(n)), n)
-    now, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert now <= 48 * orders
-    assert peak <= 72 * orders
-
-
-def test_what_an_order_reserved_takes_9_bytes_more_while_its_partition_is_audited():
-    orders, window = 20_000, 100
+def test_an_order_takes_a_dict_entry_and_a_number_and_its_reservation_only_while_it_is_remembered():
+    orders, window = 22_000, 100  # the dict has just grown
     names = [str(n) for n in range(orders)]
     tracemalloc.start()
-    ids = DecidedIds(0, table := HashTable())
+    ids = DecidedIds(elsewhere := set())
     ids.claim(window)
     for n, name in enumerate(names):
-        ids.decide(name, at_ms=1, reserved=Reservation(n % 5, 1 + n % 3))
+        ids.decide(name, at_ms=n, item="pizza", quantity=1 + n % 3)
     now, _ = tracemalloc.get_traced_memory()
+    elsewhere.update(ids.hashes)
     del ids
     left, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(table) == orders
-    assert now - left <= 9 * orders + 100 * window
+    assert len(elsewhere) == orders
+    assert now <= 120 * orders + 500 * window
+    assert left <= 140 * orders
 
 
-# How it is told
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ABCDE"), st.integers(0, 4), st.none() | st.just("pizza")), max_size=60
+    )
+)
+def test_what_is_remembered_is_what_was_decided_last_within_the_window(steps):
+    """A step decides an id, under a claim of this window."""
+    ids, decided, first = DecidedIds(set()), [], 0  # `first`: the oldest decision that is remembered
+    for number, (name, window, item) in enumerate(steps):
+        ids.claim(window)
+        first = max(first, len(decided) - window)
+        remembered = {known: (n, what) for n, (known, what) in enumerate(decided) if n >= first}
+        for known in "ABCDE":
+            decision = ids.remembered(known)
+            assert (decision and (decision.at_ms, decision.item)) == remembered.get(known)
+        was_reserved = any(known == name and what for known, what in decided)
+        assert ids.decide(name, at_ms=number, item=item) == (was_reserved, name in remembered, False)
+        decided.append((name, item))
+        first = max(first, len(decided) - window)
+    assert ids.horizon_ms == first - 1
+
+
+# How it is shown
 
 
 def test_the_json_has_the_verdict_the_figures_and_the_violations():

@@ -90,8 +90,8 @@ def test_the_first_difference_is_told_with_both_entries_and_the_record():
         f"  order-events   {log.orders[2].value.decode()}",
         "different  (0.5 s, 8 records/s)",
     ]
-    told = json_of(found)
-    assert told["first_difference"] == {
+    printed = json_of(found)
+    assert printed["first_difference"] == {
         "where": "journal",
         "partition": PIZZA,
         "what": "7 in the journal, 0 decided again",
@@ -133,16 +133,16 @@ def test_the_metrics_as_of_a_time_are_a_report():
 
 def test_of_an_item_its_last_decisions_are_told():
     watched = []
-    found = a_log().replayed(item="pizza", watch=watched.append)
+    found = a_log().replayed(item="pizza", on_decision=watched.append)
     lines = text_of(found, item="pizza", history=watched[-2:]).splitlines()
     assert lines[:3] == [
         "2025-11-22T18:51:35.125Z  seq 3        reserved 1 × pizza for ana (B); 0 left",
         "2025-11-22T18:51:35.126Z  seq 4        failed 1 × pizza: insufficient_stock (C); 0 left",
         "records                 4   about pizza · 0 of them not decided yet",
     ]
-    told = json_of(found, item="pizza", history=watched[-2:])
-    assert [entry["order_id"] for entry in told["history"]] == ["B", "C"]
-    assert told["metrics_of_analytics"] == {
+    printed = json_of(found, item="pizza", history=watched[-2:])
+    assert [entry["order_id"] for entry in printed["history"]] == ["B", "C"]
+    assert printed["metrics_of_analytics"] == {
         "items": {"pizza": {"reserved": 2, "failed": 1, "cancelled": 0, "portions": 2}}
     }
 

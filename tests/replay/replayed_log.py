@@ -13,8 +13,8 @@ from campus.domain.journal import OWNER_HEADER
 from campus.domain.partitions import item_partition
 from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import RULES_VERSION
-from campus.replay.findings import Replay
-from campus.replay.replayer import Replaying
+from campus.replay.findings import ReplayFindings
+from campus.replay.replayer import Replayer
 from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord
 
 PIZZA = item_partition("pizza", PARTITIONS)
@@ -72,8 +72,8 @@ class ALog:
         self.journal[index] = replace(self.journal[index], value=value)
         return self
 
-    def replayed(self, *, inputs_end: int | None = None, **settings: Any) -> Replay:
-        replaying = Replaying(PARTITIONS, **settings)
+    def replayed(self, *, inputs_end: int | None = None, **settings: Any) -> ReplayFindings:
+        replayer = Replayer(PARTITIONS, **settings)
         end = len(self.orders) if inputs_end is None else inputs_end
-        replaying.partition(PIZZA, self.journal, self.orders, inputs_end=end, told=self.analytics)
-        return replaying.finish()
+        replayer.partition(PIZZA, self.journal, self.orders, inputs_end=end, analytics=self.analytics)
+        return replayer.finish()

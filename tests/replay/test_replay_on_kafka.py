@@ -131,14 +131,14 @@ def test_a_system_that_met_everything_replays_identically_at_work_and_at_rest(ca
     totals = audited(config, accepted=crowd.accepted).summed_totals()
 
     at_rest = here.run("replay", "--json")
-    told = json.loads(at_rest.stdout)
-    assert (at_rest.returncode, told["verdict"], told["metrics_identical"]) == (0, "identical", True)
-    assert (told["undecided"], told["different"], told["records"]) == (0, 0, told["decisions"])
-    assert told["claims"] > PARTITIONS
-    assert (told["metrics"]["successful"], told["metrics"]["total"]) == (totals.reserved, totals.orders)
-    assert told["metrics"] == told["metrics_of_analytics"]
-    assert told["metrics"]["cancelled"] == 15
-    assert told["digest"] == json.loads(here.run("replay", "--json").stdout)["digest"]
+    printed = json.loads(at_rest.stdout)
+    assert (at_rest.returncode, printed["verdict"], printed["metrics_identical"]) == (0, "identical", True)
+    assert (printed["undecided"], printed["different"], printed["records"]) == (0, 0, printed["decisions"])
+    assert printed["claims"] > PARTITIONS
+    assert (printed["metrics"]["successful"], printed["metrics"]["total"]) == (totals.reserved, totals.orders)
+    assert printed["metrics"] == printed["metrics_of_analytics"]
+    assert printed["metrics"]["cancelled"] == 15
+    assert printed["digest"] == json.loads(here.run("replay", "--json").stdout)["digest"]
     text = here.run("replay")
     assert text.returncode == 0
     assert re.search(r"^identical: every decision again, byte for byte  \(.* records/s\)$", text.stdout, re.M)
@@ -155,8 +155,8 @@ def test_the_events_are_shown_in_the_order_of_time_and_then_the_verdict(config, 
     shown = [line for line in out.splitlines() if re.match(r"\d{4}-", line)]
     assert code == 0
     assert [line[:24] for line in shown] == sorted(line[:24] for line in shown)
-    told = replay_says(config, capsys)[1]
-    assert len(shown) == told["records"] + told["decisions"] + told["claims"]
+    printed = replay_says(config, capsys)[1]
+    assert len(shown) == printed["records"] + printed["decisions"] + printed["claims"]
     ordered, reserved, wish, released = (
         next(number for number, line in enumerate(shown) if words in line)
         for words in (
@@ -185,8 +185,13 @@ def test_ctrl_c_ends_the_show_at_once_and_cleanly(config, campus: MakeCampus) ->
 
 
 def test_with_no_decisions_there_is_nothing_to_replay(config, capsys):
-    code, told = replay_says(config, capsys)
-    assert (code, told["verdict"], told["decisions"], told["undecided"]) == (3, "empty", 0, len(STOCK))
+    code, printed = replay_says(config, capsys)
+    assert (code, printed["verdict"], printed["decisions"], printed["undecided"]) == (
+        3,
+        "empty",
+        0,
+        len(STOCK),
+    )
 
 
 def test_with_no_topics_there_is_nothing_to_replay(kafka, unique_prefix, capsys):
@@ -223,8 +228,8 @@ def test_orders_of_an_aborted_transaction_are_not_decided_again(config, capsys):
         ends()
     producer.close()
     decided_all(config, an_order("C"))
-    code, told = replay_says(config, capsys)
-    assert (code, told["metrics"]["successful"], told["records"]) == (0, 2, 2 + len(STOCK))
+    code, printed = replay_says(config, capsys)
+    assert (code, printed["metrics"]["successful"], printed["records"]) == (0, 2, 2 + len(STOCK))
     assert replay_prints(config, capsys, "--speed", "max")[0] == 0
 
 
@@ -263,9 +268,9 @@ def time_of(config, event):
 
 def test_of_one_item_its_events_its_stock_and_its_verdict_are_shown(config, capsys):
     decided_all(config, an_order("A"), an_order("B", "burger"), an_order("C", quantity=9))
-    code, told = replay_says(config, capsys, "--item", "pizza")
-    assert (code, told["item"], told["records"], told["stock"]) == (0, "pizza", 3, {"pizza": 2})
-    assert [one["remaining"] for one in told["history"]] == [3, 2, 2]
+    code, printed = replay_says(config, capsys, "--item", "pizza")
+    assert (code, printed["item"], printed["records"], printed["stock"]) == (0, "pizza", 3, {"pizza": 2})
+    assert [one["remaining"] for one in printed["history"]] == [3, 2, 2]
     code, out = replay_prints(config, capsys, "--item", "pizza", "--speed", "max")
     assert code == 0
     assert "burger" not in out
@@ -298,9 +303,9 @@ def test_an_entry_that_somebody_invented_is_shown_with_its_coordinates(config, c
     entry = msgspec.json.decode(last.value)
     invented = entry | {"seq": entry["seq"] + 1, "source_offset": entry["source_offset"] + 1}
     written(config, config.topics.journal_topic, msgspec.json.encode(invented), last.headers)
-    code, told = replay_says(config, capsys)
-    first = told["first_difference"]
-    assert (code, told["verdict"], told["different"]) == (1, "different", 1)
+    code, printed = replay_says(config, capsys)
+    first = printed["first_difference"]
+    assert (code, printed["verdict"], printed["different"]) == (1, "different", 1)
     assert (first["where"], first["partition"], first["seq"]) == ("journal", PIZZA, invented["seq"])
     assert (first["field"], first["source_offset"]) == ("order_id", invented["source_offset"])
     assert json.loads(first["journal"]) == invented
@@ -321,9 +326,9 @@ def test_what_analytics_has_written_down_is_compared(config, capsys):
         metrics.apply(event)
     metrics.items["pizza"].portions += 1
     written(config, config.topics.analytics_snapshots_topic, packed(rule, metrics))
-    code, told = replay_says(config, capsys)
-    assert (code, told["different"], told["metrics_identical"]) == (1, 0, False)
-    first = told["first_difference"]
+    code, printed = replay_says(config, capsys)
+    assert (code, printed["different"], printed["metrics_identical"]) == (1, 0, False)
+    first = printed["first_difference"]
     assert (first["where"], first["partition"]) == ("analytics", PIZZA)
     assert (first["field"], first["what"]) == (
         "items.pizza.portions",
@@ -343,7 +348,7 @@ def test_what_analytics_counts_is_what_its_own_report_says(config, capsys):
     assert any(snapshots.values()), "it has written nothing down"
     found = replay(config)
     assert found.verdict == "identical"
-    assert found.metrics_of_analytics == found.metrics == summed(found.told.values())
+    assert found.metrics_of_analytics == found.metrics == summed(found.analytics.values())
     assert (found.metrics.successful, found.metrics.failed) == (2, 1)
 
 

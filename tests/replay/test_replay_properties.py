@@ -12,7 +12,7 @@ from campus.analytics.metrics import OrderMetrics
 from campus.domain.codec import encode
 from campus.domain.events import JournalEvent, OrderCancelled, OwnerClaimed
 from campus.inventory.ledger import ORIGIN_TIME_HEADER
-from campus.replay.replayer import Replaying
+from campus.replay.replayer import Replayer
 from tests.audit.audited_logs import EventfulShop
 from tests.builders import APPENDED_AT_MS, PARTITIONS, a_restock, an_opening, an_order
 from tests.replay.replayed_log import ALog
@@ -129,15 +129,15 @@ def test_an_entry_that_is_lost_or_not_its_owners_is_found_and_one_that_stands_tw
 def test_what_owners_wrote_through_crashes_and_takeovers_is_identical(seeds):
     for seed in seeds:
         log = EventfulShop(seed).history()
-        replaying = Replaying(PARTITIONS)
+        replayer = Replayer(PARTITIONS)
         for partition in range(PARTITIONS):
             orders = log.at(TOPICS.orders_topic, partition)
             journal = log.at(TOPICS.journal_topic, partition)
-            told = OrderMetrics()
+            metrics = OrderMetrics()
             for event in log.counting(partition):
-                told.apply(event)
-            replaying.partition(partition, journal, orders, inputs_end=len(orders), told=told)
-        found = replaying.finish()
+                metrics.apply(event)
+            replayer.partition(partition, journal, orders, inputs_end=len(orders), analytics=metrics)
+        found = replayer.finish()
         counting = [event for p in range(PARTITIONS) for event in log.counting(p)]
         entries = [encode(event) + b"\n" for event in counting if not isinstance(event, OwnerClaimed)]
         assert found.verdict == "identical", f"seed {seed}: {found.first_difference}"

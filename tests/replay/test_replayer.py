@@ -9,7 +9,7 @@ from campus.domain.events import InventoryFailed, InventoryReserved, OrderCancel
 from campus.domain.partitions import item_partition
 from campus.inventory.ledger import ORIGIN_TIME_HEADER, StockLedger
 from campus.inventory.rules import RULES_VERSION
-from campus.replay.replayer import Replaying
+from campus.replay.replayer import Replayer
 from tests.builders import APPENDED_AT_MS, PARTITIONS, a_restock, an_opening, an_order
 from tests.replay.replayed_log import PIZZA, ALog
 
@@ -308,9 +308,9 @@ def test_a_difference_in_the_journal_comes_before_what_analytics_makes_of_it():
 
 
 def test_without_analytics_only_the_decisions_are_compared():
-    log, replaying = a_log(), Replaying(PARTITIONS)
-    replaying.partition(PIZZA, log.journal, log.orders, inputs_end=6)
-    found = replaying.finish()
+    log, replayer = a_log(), Replayer(PARTITIONS)
+    replayer.partition(PIZZA, log.journal, log.orders, inputs_end=6)
+    found = replayer.finish()
     assert (found.verdict, found.metrics_of_analytics) == ("identical", None)
 
 
@@ -322,10 +322,10 @@ def two_items():
     return log.took(an_order("A"), an_order("B", NEIGHBOUR), b"rubbish", an_order("C"))
 
 
-def test_only_what_is_about_the_item_is_counted_and_watched():
+def test_only_what_is_about_the_item_is_counted_and_passed_on():
     watched = []
     log = two_items().ordered(an_order("D"), an_order("E", NEIGHBOUR), b"rubbish")
-    found = log.replayed(item="pizza", watch=watched.append)
+    found = log.replayed(item="pizza", on_decision=watched.append)
     assert found.verdict == "identical"
     assert (found.records, found.decisions, found.undecided, found.stock) == (4, 3, 1, {"pizza": 1})
     assert (found.metrics.successful, [*found.metrics.items]) == (2, ["pizza"])
