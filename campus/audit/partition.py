@@ -12,25 +12,15 @@ from typing import Any, TypeAlias
 from campus.audit.findings import Findings, Totals, Violation, ViolationKind
 from campus.audit.memory import DecidedIds, Decision, IdHistory, SideOutputs
 from campus.audit.record import SourceRecord, differences, header
+from campus.domain import events
 from campus.domain.codec import ConsumerRecord, decode_journal
-from campus.domain.events import (
-    CancelReason,
-    CancelRejected,
-    DuplicateIgnored,
-    Entry,
-    FailReason,
-    InventoryFailed,
-    InventoryReserved,
-    OrderDeadLettered,
-    OrderRerouted,
-    OwnerClaimed,
-    ReservationReleased,
-    StockAdded,
-    StockChanged,
-)
 
 StockEntry: TypeAlias = (
-    InventoryReserved | InventoryFailed | StockChanged | ReservationReleased | CancelRejected
+    events.InventoryReserved
+    | events.InventoryFailed
+    | events.StockChanged
+    | events.ReservationReleased
+    | events.CancelRejected
 )
 
 OWNER_HEADER = "owner"
@@ -39,15 +29,14 @@ DEAD_LETTER_BYTES = 64 * 1024
 
 @dataclass(slots=True)
 class Item:
-    opening: int = 0
-    added: int = 0
+    added: int = 0  # opening stock included
     reserved: int = 0
     released: int = 0
     was_opened: bool = False
 
     @property
     def remaining(self) -> int:
-        return self.opening + self.added - self.reserved + self.released
+        return self.added - self.reserved + self.released
 
 
 @dataclass(slots=True)
@@ -62,26 +51,20 @@ class PartitionAudit:
     items: dict[str, Item] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     offset: int = -1  # the source offset of the last entry
-    at_ms: int = 0  # the time of its record
+    source: SourceRecord | None = None  # the record of the entry that is judged, if there is one
+    at_ms: int = 0  # the time of the last such record
 
     def run(self, sources: Iterator[SourceRecord], journal: Iterable[ConsumerRecord]) -> None:
         self.findings.totals[self.number] = self.totals
         head = next(sources, None)
         for entry in self._counting(journal):
             while head and head.record.offset < entry.source_offset:
-                self._report_record(head, entry)
+                self._report_skipped(head, entry)
                 head = next(sources, None)
-            if entry.source_offset <= self.offset:
-                self._report(
-                    entry, ViolationKind.OFFSET_NOT_GROWING, f"the entry before it is of {self.offset}"
-                )
-            elif not head or head.record.offset != entry.source_offset:
-                self._report(entry, ViolationKind.ENTRY_WITHOUT_RECORD, "order-events has no record there")
-            source = head if head and head.record.offset == entry.source_offset else None
-            self._judge(entry, source)
-            self._check_analytics()
+            self.source = head if head and head.record.offset == entry.source_offset else None
+            self._judge(entry)
             self.offset = max(self.offset, entry.source_offset)
-            if source:
+            if self.source:
                 head = next(sources, None)
         while head:
             self.findings.undecided += 1
@@ -91,14 +74,14 @@ class PartitionAudit:
 
     # Which entries count: those of the owner that claimed last, in the order of seq
 
-    def _counting(self, journal: Iterable[ConsumerRecord]) -> Iterator[Entry]:
+    def _counting(self, journal: Iterable[ConsumerRecord]) -> Iterator[events.Entry]:
         owner: bytes | None = None
-        gap: Entry | None = None  # the first entry beyond the next seq, until that seq comes
+        gap: events.Entry | None = None  # the first entry beyond the next seq, until that seq comes
         for record in journal:
             event = decode_journal(record.value)
             if event is None:
                 self.findings.ignored["unreadable"] += 1
-            elif isinstance(event, OwnerClaimed):
+            elif isinstance(event, events.OwnerClaimed):
                 owner = event.owner.encode()
                 self.findings.claims += 1
                 self.ids.claim(event.window_orders)
@@ -116,66 +99,57 @@ class PartitionAudit:
                 self.totals.seq, gap = event.seq, None
                 yield event
         if gap:
-            self._report(
-                gap, ViolationKind.SEQ_GAP, f"follows seq {self.totals.seq}, and nothing closes the gap"
-            )
+            what = f"follows seq {self.totals.seq}, and nothing closes the gap"
+            self._report(gap, ViolationKind.SEQ_GAP, what)
 
     # What an entry must be, given its record
 
-    def _judge(self, entry: Entry, source: SourceRecord | None) -> None:
-        if source:
-            self.at_ms = source.record.timestamp
-            for kind, what in differences(entry, source, self.number, self.partitions):
+    def _judge(self, entry: events.Entry) -> None:
+        if entry.source_offset <= self.offset:
+            what = f"the entry before it is of {self.offset}"
+            self._report(entry, ViolationKind.OFFSET_NOT_GROWING, what)
+        elif not self.source:
+            self._report(entry, ViolationKind.ENTRY_WITHOUT_RECORD, "order-events has no record there")
+        if self.source:
+            self.at_ms = self.source.record.timestamp
+            for kind, what in differences(entry, self.source, self.number, self.partitions):
                 self._report(entry, kind, what)
-        JUDGES[type(entry)](self, entry, source)
-
-    def _check_analytics(self) -> None:
-        if not self.analytics or self.analytics.seq != self.totals.seq:
-            return
-        if difference := self.totals.difference(self.analytics):
-            self._report_analytics(difference)
-
-    def _report_analytics(self, what: str) -> None:
-        self.findings.report(
-            Violation(ViolationKind.ANALYTICS_DIFFERS, what, self.number, None, self.totals.seq)
-        )
+        JUDGES[type(entry)](self, entry)
+        if self.analytics and self.analytics.seq == self.totals.seq:
+            self._report_analytics(self.totals.difference(self.analytics))
 
     # What an entry must be, given what was decided before
 
-    def _reserved(self, entry: InventoryReserved, source: SourceRecord | None) -> None:
+    def _reserved(self, entry: events.InventoryReserved) -> None:
         self.totals.reserved += 1
         self.totals.portions[entry.item] += entry.quantity
-        if self._comes_too_late(source):
+        if self._comes_too_late():
             self._report(entry, ViolationKind.DECIDED_TOO_LATE, "its owner may have decided and forgotten it")
-        if self._decide_order(entry, item=entry.item, quantity=entry.quantity).was_reserved:
+        if self._decide_order(entry, entry.item, entry.quantity).was_reserved:
             self._report(entry, ViolationKind.RESERVED_TWICE, f"order {entry.order_id!r} was reserved before")
         item = self._item(entry.item)
         item.reserved += entry.quantity
         if item.remaining < 0:
-            self._report(
-                entry, ViolationKind.STOCK_BELOW_ZERO, f"{item.remaining} {entry.item!r} would remain"
-            )
+            what = f"{item.remaining} {entry.item!r} would remain"
+            self._report(entry, ViolationKind.STOCK_BELOW_ZERO, what)
         self._check_remaining(entry, item.remaining)
 
-    def _failed(self, entry: InventoryFailed, source: SourceRecord | None) -> None:
+    def _failed(self, entry: events.InventoryFailed) -> None:
         self.totals.failed[entry.reason] += 1
-        item = self.items.get(entry.item)
-        in_stock = item.remaining if item else None
-        self._check_reason(entry, self._reason_to_fail(entry.quantity, in_stock, source))
+        in_stock = self._in_stock(entry.item)
+        self._check_reason(entry, self._reason_to_fail(entry.quantity, in_stock))
         self._decide_order(entry)
         self._check_remaining(entry, in_stock)
 
-    def _released(self, entry: ReservationReleased, _source: SourceRecord | None) -> None:
+    def _released(self, entry: events.ReservationReleased) -> None:
         order = self.ids.remembered(entry.order_id)
         reason = _reason_to_keep(entry, order)
         if reason == "already_cancelled":
-            self._report(
-                entry, ViolationKind.RELEASED_TWICE, f"order {entry.order_id!r} was cancelled before"
-            )
+            what = f"order {entry.order_id!r} was cancelled before"
+            self._report(entry, ViolationKind.RELEASED_TWICE, what)
         elif reason or not order:
-            self._report(
-                entry, ViolationKind.RELEASED_UNRESERVED, f"order {entry.order_id!r}: the truth is {reason}"
-            )
+            what = f"order {entry.order_id!r}: the truth is {reason}"
+            self._report(entry, ViolationKind.RELEASED_UNRESERVED, what)
         else:
             order.is_released = True
             if entry.quantity != order.quantity:
@@ -187,30 +161,27 @@ class PartitionAudit:
         item.released += entry.quantity
         self._check_remaining(entry, item.remaining)
 
-    def _cancel_rejected(self, entry: CancelRejected, _source: SourceRecord | None) -> None:
+    def _cancel_rejected(self, entry: events.CancelRejected) -> None:
         self.findings.not_cancelled[entry.reason] += 1
         self._check_reason(entry, _reason_to_keep(entry, self.ids.remembered(entry.order_id)))
-        item = self.items.get(entry.item)
-        self._check_remaining(entry, item.remaining if item else None)
+        self._check_remaining(entry, self._in_stock(entry.item))
 
-    def _stock_changed(self, entry: StockChanged, _source: SourceRecord | None) -> None:
+    def _stock_changed(self, entry: events.StockChanged) -> None:
         item = self._item(entry.item)
         if entry.reason == "opening":
             if item.was_opened:
-                self._report(
-                    entry, ViolationKind.OPENING_TWICE, f"{entry.item!r} had its opening stock before"
-                )
+                what = f"{entry.item!r} had its opening stock before"
+                self._report(entry, ViolationKind.OPENING_TWICE, what)
             item.was_opened = True
-            item.opening += entry.quantity
-        else:
-            if self.ids.decide(_restock(entry.event_id), at_ms=self.at_ms).is_remembered:
-                self._report(entry, ViolationKind.DECIDED_TWICE, f"{entry.event_id!r} was added before")
-            item.added += entry.quantity
+        elif self.ids.decide(_restock(entry.event_id), at_ms=self.at_ms).is_remembered:
+            self._report(entry, ViolationKind.DECIDED_TWICE, f"{entry.event_id!r} was added before")
+        item.added += entry.quantity
         self._check_remaining(entry, item.remaining)
 
-    def _duplicate(self, entry: DuplicateIgnored, source: SourceRecord | None) -> None:
+    def _duplicate(self, entry: events.DuplicateIgnored) -> None:
         self.findings.duplicates += 1
-        if source and isinstance(source.event, StockAdded) and source.event.reason == "opening":
+        event = self.source and self.source.event
+        if isinstance(event, events.StockAdded) and event.reason == "opening":
             item = self.items.get(entry.item)
             was_decided = item is not None and item.was_opened
         elif entry.repeated_type == "StockAdded":
@@ -218,27 +189,27 @@ class PartitionAudit:
         else:
             was_decided = self.ids.is_decided(entry.repeated_id)
         if not was_decided:
-            self._report(
-                entry, ViolationKind.IGNORED_UNDECIDED, f"{entry.repeated_id!r} was never decided before"
-            )
+            what = f"{entry.repeated_id!r} was never decided before"
+            self._report(entry, ViolationKind.IGNORED_UNDECIDED, what)
 
-    def _rerouted(self, entry: OrderRerouted, source: SourceRecord | None) -> None:
+    def _rerouted(self, entry: events.OrderRerouted) -> None:
         self.findings.reroutes += 1
-        if source:
-            sent_on = (entry.to_partition, self._origin(entry), source.record.value)
-            self.reroutes.promise(sent_on, self.number, entry.source_offset, entry.seq)
+        if self.source:
+            self._promise(self.reroutes, entry, entry.to_partition, self.source.record.value)
 
-    def _dead_lettered(self, entry: OrderDeadLettered, source: SourceRecord | None) -> None:
+    def _dead_lettered(self, entry: events.OrderDeadLettered) -> None:
         self.findings.dead_letters += 1
-        if source:
-            value = source.record.value
-            letter = (self.number, self._origin(entry), value and value[:DEAD_LETTER_BYTES])
-            self.dead_letters.promise(letter, self.number, entry.source_offset, entry.seq)
+        if self.source:
+            value = self.source.record.value
+            self._promise(self.dead_letters, entry, self.number, value and value[:DEAD_LETTER_BYTES])
 
     # Used by several of them
 
     def _decide_order(
-        self, entry: InventoryReserved | InventoryFailed, *, item: str | None = None, quantity: int = 0
+        self,
+        entry: events.InventoryReserved | events.InventoryFailed,
+        item: str | None = None,
+        quantity: int = 0,
     ) -> IdHistory:
         """`item` and `quantity`: what was reserved, if anything."""
         before = self.ids.decide(entry.order_id, at_ms=self.at_ms, item=item, quantity=quantity)
@@ -248,20 +219,19 @@ class PartitionAudit:
             self._report(entry, ViolationKind.DECIDED_TWICE, f"order {entry.order_id!r} was decided before")
         return before
 
-    def _reason_to_fail(
-        self, quantity: int, in_stock: int | None, source: SourceRecord | None
-    ) -> FailReason | None:
-        if self._comes_too_late(source):
+    def _reason_to_fail(self, quantity: int, in_stock: int | None) -> events.FailReason | None:
+        if self._comes_too_late():
             return "too_old"
         if in_stock is None:
             return "unknown_item"
         return "insufficient_stock" if in_stock < quantity else None
 
-    def _comes_too_late(self, source: SourceRecord | None) -> bool:
+    def _comes_too_late(self) -> bool:
         """Whether it is a rerouted order, from a time from which decisions have been forgotten."""
-        return source is not None and source.origin_ms is not None and source.origin_ms <= self.ids.horizon_ms
+        origin_ms = self.source.origin_ms if self.source else None
+        return origin_ms is not None and origin_ms <= self.ids.horizon_ms
 
-    def _check_reason(self, entry: InventoryFailed | CancelRejected, truth: str | None) -> None:
+    def _check_reason(self, entry: events.InventoryFailed | events.CancelRejected, truth: str | None) -> None:
         if entry.reason != truth:
             self._report(entry, ViolationKind.FALSE_REASON, f"says {entry.reason}, the truth is {truth}")
 
@@ -273,22 +243,33 @@ class PartitionAudit:
     def _item(self, name: str) -> Item:
         return self.items.setdefault(name, Item())
 
-    def _origin(self, entry: Entry) -> bytes:
-        return f"{self.number}:{entry.source_offset}".encode()
+    def _in_stock(self, name: str) -> int | None:
+        item = self.items.get(name)
+        return item.remaining if item else None
 
-    def _report(self, entry: Entry, kind: ViolationKind, what: str) -> None:
+    def _promise(
+        self, outputs: SideOutputs, entry: events.Entry, partition: int, value: bytes | None
+    ) -> None:
+        origin = f"{self.number}:{entry.source_offset}".encode()
+        outputs.promise((partition, origin, value), self.number, entry.source_offset, entry.seq)
+
+    def _report(self, entry: events.Entry, kind: ViolationKind, what: str) -> None:
         self.findings.report(Violation(kind, what, self.number, entry.source_offset, entry.seq))
 
-    def _report_record(self, source: SourceRecord, next_entry: Entry) -> None:
+    def _report_skipped(self, source: SourceRecord, next_entry: events.Entry) -> None:
+        kind, offset = ViolationKind.RECORD_WITHOUT_ENTRY, source.record.offset
         what = f"the next entry, seq {next_entry.seq}, is of offset {next_entry.source_offset}"
-        self.findings.report(
-            Violation(ViolationKind.RECORD_WITHOUT_ENTRY, what, self.number, source.record.offset)
-        )
+        self.findings.report(Violation(kind, what, self.number, offset))
+
+    def _report_analytics(self, what: str | None) -> None:
+        if what:
+            kind = ViolationKind.ANALYTICS_DIFFERS
+            self.findings.report(Violation(kind, what, self.number, seq=self.totals.seq))
 
 
 def _reason_to_keep(
-    entry: ReservationReleased | CancelRejected, order: Decision | None
-) -> CancelReason | None:
+    entry: events.ReservationReleased | events.CancelRejected, order: Decision | None
+) -> events.CancelReason | None:
     """Why the order cannot be cancelled. `order`: the decision about it, if its owner remembers one."""
     if not order:
         return "unknown_order"
@@ -304,13 +285,13 @@ def _restock(event_id: str) -> tuple[str, str]:
     return "restock", event_id
 
 
-JUDGES: dict[type, Callable[[PartitionAudit, Any, SourceRecord | None], None]] = {
-    InventoryReserved: PartitionAudit._reserved,
-    InventoryFailed: PartitionAudit._failed,
-    StockChanged: PartitionAudit._stock_changed,
-    ReservationReleased: PartitionAudit._released,
-    CancelRejected: PartitionAudit._cancel_rejected,
-    DuplicateIgnored: PartitionAudit._duplicate,
-    OrderRerouted: PartitionAudit._rerouted,
-    OrderDeadLettered: PartitionAudit._dead_lettered,
+JUDGES: dict[type, Callable[[PartitionAudit, Any], None]] = {
+    events.InventoryReserved: PartitionAudit._reserved,
+    events.InventoryFailed: PartitionAudit._failed,
+    events.StockChanged: PartitionAudit._stock_changed,
+    events.ReservationReleased: PartitionAudit._released,
+    events.CancelRejected: PartitionAudit._cancel_rejected,
+    events.DuplicateIgnored: PartitionAudit._duplicate,
+    events.OrderRerouted: PartitionAudit._rerouted,
+    events.OrderDeadLettered: PartitionAudit._dead_lettered,
 }

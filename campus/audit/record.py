@@ -10,22 +10,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from campus.audit.findings import ViolationKind
+from campus.domain import events
 from campus.domain.codec import ConsumerRecord, Undecodable
-from campus.domain.events import (
-    CancelRejected,
-    DuplicateIgnored,
-    Entry,
-    Input,
-    InventoryFailed,
-    InventoryReserved,
-    OrderCancelled,
-    OrderDeadLettered,
-    OrderPlaced,
-    OrderRerouted,
-    ReservationReleased,
-    StockAdded,
-    StockChanged,
-)
 from campus.domain.partitions import item_partition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -43,17 +29,17 @@ REPEATED_NAME = attrgetter("repeated_type", "repeated_id", "item")
 REROUTED_NAME = attrgetter("rerouted_type", "rerouted_id", "item")
 # The possible types of an event's entry, and which fields of the event equal which fields of the entry.
 SAME_FIELDS: dict[tuple[type, type], tuple[Getter, Getter]] = {
-    (OrderPlaced, InventoryReserved): (ORDER, ORDER),
-    (OrderPlaced, InventoryFailed): (ORDER, ORDER),
-    (OrderPlaced, DuplicateIgnored): (ORDER_NAME, REPEATED_NAME),
-    (OrderPlaced, OrderRerouted): (ORDER_NAME, REROUTED_NAME),
-    (OrderCancelled, ReservationReleased): (CANCEL, CANCEL),
-    (OrderCancelled, CancelRejected): (CANCEL, CANCEL),
-    (OrderCancelled, OrderRerouted): (ORDER_NAME, REROUTED_NAME),
-    (StockAdded, StockChanged): (STOCK, STOCK),
-    (StockAdded, DuplicateIgnored): (STOCK_NAME, REPEATED_NAME),
-    (StockAdded, OrderRerouted): (STOCK_NAME, REROUTED_NAME),
-    (Undecodable, OrderDeadLettered): (REASON, REASON),
+    (events.OrderPlaced, events.InventoryReserved): (ORDER, ORDER),
+    (events.OrderPlaced, events.InventoryFailed): (ORDER, ORDER),
+    (events.OrderPlaced, events.DuplicateIgnored): (ORDER_NAME, REPEATED_NAME),
+    (events.OrderPlaced, events.OrderRerouted): (ORDER_NAME, REROUTED_NAME),
+    (events.OrderCancelled, events.ReservationReleased): (CANCEL, CANCEL),
+    (events.OrderCancelled, events.CancelRejected): (CANCEL, CANCEL),
+    (events.OrderCancelled, events.OrderRerouted): (ORDER_NAME, REROUTED_NAME),
+    (events.StockAdded, events.StockChanged): (STOCK, STOCK),
+    (events.StockAdded, events.DuplicateIgnored): (STOCK_NAME, REPEATED_NAME),
+    (events.StockAdded, events.OrderRerouted): (STOCK_NAME, REROUTED_NAME),
+    (Undecodable, events.OrderDeadLettered): (REASON, REASON),
 }
 
 
@@ -61,19 +47,21 @@ class SourceRecord(NamedTuple):
     """A record of order-events, decoded. `origin_ms`: when it was first appended, if it was rerouted."""
 
     record: ConsumerRecord
-    event: Input | Undecodable
+    event: events.Input | Undecodable
     origin_ms: int | None
 
 
-def differences(entry: Entry, source: SourceRecord, partition: int, partitions: int) -> list[Difference]:
+def differences(
+    entry: events.Entry, source: SourceRecord, partition: int, partitions: int
+) -> list[Difference]:
     event = source.event
     found = _difference(entry.decided_at, _iso(source.record.timestamp))
     if not isinstance(event, Undecodable):
         home = item_partition(event.item, partitions)
-        if (home != partition) != isinstance(entry, OrderRerouted):
+        if (home != partition) != isinstance(entry, events.OrderRerouted):
             what = f"is {_name(entry)}, but {event.item!r} belongs to partition {home}"
             return [*found, (ViolationKind.WRONG_TYPE, what)]
-        if isinstance(entry, OrderRerouted):
+        if isinstance(entry, events.OrderRerouted):
             found += _difference(entry.to_partition, home)
     if (type(event), type(entry)) not in SAME_FIELDS:
         return [*found, (ViolationKind.WRONG_TYPE, f"is {_name(entry)}, its record {_name(event)}")]
@@ -98,5 +86,5 @@ def _iso(timestamp_ms: int) -> str:
     return text.removesuffix("+00:00") + "Z"
 
 
-def _name(event: Entry | Input | Undecodable) -> str:
+def _name(event: events.Entry | events.Input | Undecodable) -> str:
     return "no event" if isinstance(event, Undecodable) else type(event).__name__

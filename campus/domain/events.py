@@ -67,9 +67,14 @@ class OwnerClaimed(Event, frozen=True):
     window_orders: int
 
 
-class InventoryReserved(Event, frozen=True):
+class EntryBase(Event, frozen=True):
+    """What every entry begins with: its number, and the offset of its record in order-events."""
+
     seq: int
     source_offset: int
+
+
+class InventoryReserved(EntryBase, frozen=True):
     order_id: str
     user_id: str
     item: str
@@ -79,11 +84,9 @@ class InventoryReserved(Event, frozen=True):
     decided_at: str
 
 
-class InventoryFailed(Event, frozen=True):
+class InventoryFailed(EntryBase, frozen=True):
     """`remaining` is null if the item has never been in stock."""
 
-    seq: int
-    source_offset: int
     order_id: str
     user_id: str
     item: str
@@ -94,9 +97,7 @@ class InventoryFailed(Event, frozen=True):
     decided_at: str
 
 
-class StockChanged(Event, frozen=True):
-    seq: int
-    source_offset: int
+class StockChanged(EntryBase, frozen=True):
     event_id: str
     item: str
     quantity: int
@@ -105,11 +106,9 @@ class StockChanged(Event, frozen=True):
     decided_at: str
 
 
-class ReservationReleased(Event, frozen=True):
+class ReservationReleased(EntryBase, frozen=True):
     """A reserved order was cancelled. Its `quantity` is in stock again."""
 
-    seq: int
-    source_offset: int
     order_id: str
     item: str
     quantity: int
@@ -117,11 +116,9 @@ class ReservationReleased(Event, frozen=True):
     decided_at: str
 
 
-class CancelRejected(Event, frozen=True):
+class CancelRejected(EntryBase, frozen=True):
     """Nothing changed. `unknown_order`: no order of this id and item was decided here within the window."""
 
-    seq: int
-    source_offset: int
     order_id: str
     item: str
     remaining: int | None
@@ -129,22 +126,18 @@ class CancelRejected(Event, frozen=True):
     decided_at: str
 
 
-class DuplicateIgnored(Event, frozen=True):
+class DuplicateIgnored(EntryBase, frozen=True):
     """The id was decided before, within the window. An opening stock is remembered for good."""
 
-    seq: int
-    source_offset: int
     repeated_type: InputType
     repeated_id: str
     item: str
     decided_at: str
 
 
-class OrderRerouted(Event, frozen=True):
+class OrderRerouted(EntryBase, frozen=True):
     """The item belongs to `to_partition`. The record was sent there before this entry was written."""
 
-    seq: int
-    source_offset: int
     rerouted_type: InputType
     rerouted_id: str
     item: str
@@ -152,11 +145,9 @@ class OrderRerouted(Event, frozen=True):
     decided_at: str
 
 
-class OrderDeadLettered(Event, frozen=True):
+class OrderDeadLettered(EntryBase, frozen=True):
     """The record is no event. Its bytes were sent to the dead letters before this entry was written."""
 
-    seq: int
-    source_offset: int
     reason: DeadLetterReason
     decided_at: str
 

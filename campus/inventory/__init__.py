@@ -4,7 +4,6 @@ Start with ledger.py: `StockLedger.decide(record) -> entry` only looks, `StockLe
 state, and restoring a partition is applying its entries.
 
     ledger         one partition's stock: decide and apply
-    outcomes       the entries that decisions are written as
     dedupe_window  the last decided ids of a partition, and what each order reserved
     rules          what the owner of a partition needs: its claim, its ledger, the opening stock
 """

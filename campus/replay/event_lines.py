@@ -3,64 +3,49 @@
 The line contains texts from strangers as they are: make it `printable` before it goes to a terminal.
 """
 
+from campus.domain import events
 from campus.domain.codec import Undecodable
-from campus.domain.events import (
-    CancelRejected,
-    DuplicateIgnored,
-    Input,
-    InventoryFailed,
-    InventoryReserved,
-    JournalEvent,
-    OrderCancelled,
-    OrderDeadLettered,
-    OrderPlaced,
-    OrderRerouted,
-    OwnerClaimed,
-    ReservationReleased,
-    StockAdded,
-    StockChanged,
-)
 
 
-def describe(event: Input | Undecodable | JournalEvent) -> str:
+def describe(event: events.Input | Undecodable | events.JournalEvent) -> str:
     """A request as a sentence; an event of the journal behind an arrow."""
-    if isinstance(event, OrderPlaced | StockAdded | OrderCancelled | Undecodable):
+    if isinstance(event, events.OrderPlaced | events.StockAdded | events.OrderCancelled | Undecodable):
         return _request(event)
     return f"  → {describe_journal(event)}"
 
 
-def _request(event: Input | Undecodable) -> str:
+def _request(event: events.Input | Undecodable) -> str:
     match event:
         case Undecodable():
             return f"a record that fits no event ({event.reason})"
-        case OrderPlaced():
+        case events.OrderPlaced():
             return f"{event.user_id} orders {event.quantity} × {event.item} ({event.order_id})"
-        case OrderCancelled():
+        case events.OrderCancelled():
             return f"{event.item} is cancelled ({event.order_id})"
-        case StockAdded(reason="opening"):
+        case events.StockAdded(reason="opening"):
             return f"{event.quantity} × {event.item} as opening stock"
-        case StockAdded():
+        case events.StockAdded():
             return f"{event.quantity} × {event.item} arrive ({event.event_id})"
 
 
-def describe_journal(event: JournalEvent) -> str:
+def describe_journal(event: events.JournalEvent) -> str:
     match event:
-        case OwnerClaimed():
+        case events.OwnerClaimed():
             return f"owner {event.owner} takes over"
-        case OrderDeadLettered():
+        case events.OrderDeadLettered():
             return f"dead letter: {event.reason}"
-        case OrderRerouted():
+        case events.OrderRerouted():
             return f"{event.item} is sent on to partition {event.to_partition} ({event.rerouted_id})"
-        case DuplicateIgnored():
+        case events.DuplicateIgnored():
             return f"{event.item} again, ignored ({event.repeated_id})"
-        case InventoryReserved():
+        case events.InventoryReserved():
             outcome = f"reserved {event.quantity} × {event.item} for {event.user_id} ({event.order_id})"
-        case InventoryFailed():
+        case events.InventoryFailed():
             outcome = f"failed {event.quantity} × {event.item}: {event.reason} ({event.order_id})"
-        case ReservationReleased():
+        case events.ReservationReleased():
             outcome = f"released {event.quantity} × {event.item} ({event.order_id})"
-        case CancelRejected():
+        case events.CancelRejected():
             outcome = f"{event.item} not cancelled: {event.reason} ({event.order_id})"
-        case StockChanged():
+        case events.StockChanged():
             outcome = f"stock {event.reason} {event.quantity} × {event.item}"
     return f"{outcome}; {'never in stock' if event.remaining is None else f'{event.remaining} left'}"

@@ -14,8 +14,8 @@ entries were in order-events before.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 from campus.analytics.metrics import OrderMetrics
 from campus.domain.codec import ConsumerRecord, Undecodable, decode_input, decode_journal, encode
@@ -29,10 +29,6 @@ NewLedger = Callable[[int, int], StockLedger]
 OnDecision = Callable[[Entry], None]
 
 
-class Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-
 class Replayer:
     def __init__(
         self,
@@ -43,10 +39,10 @@ class Replayer:
         on_decision: OnDecision = lambda _: None,
     ) -> None:
         """`item`: count and compare only what is about it. `on_decision` gets each entry that was counted."""
-        self._partitions, self._item = partitions, item
-        self._new_ledger, self._on_decision = new_ledger, on_decision
-        self._digest = hashlib.sha256()
-        self._findings = ReplayFindings()
+        self.partitions, self.item = partitions, item
+        self.new_ledger, self.on_decision = new_ledger, on_decision
+        self.digest = hashlib.sha256()
+        self.findings = ReplayFindings()
 
     def partition(
         self,
@@ -61,38 +57,29 @@ class Replayer:
 
         `analytics`: what analytics has counted in the same range of the journal.
         """
-        partition = PartitionReplay(
-            number,
-            self._new_ledger(number, self._partitions),
-            self._findings,
-            self._digest,
-            self._on_decision,
-            self._item,
-        )
+        partition = PartitionReplay(self, number)
         partition.run(journal, iter(inputs), inputs_end)
-        self._findings.partitions[number] = partition.metrics
-        self._findings.stock |= partition.stock()
+        self.findings.partitions[number] = partition.metrics
+        self.findings.stock |= partition.stock()
         if analytics is not None:
-            self._findings.analytics[number] = partition.compare_metrics(analytics)
+            self.findings.analytics[number] = partition.compare_metrics(analytics)
 
     def finish(self) -> ReplayFindings:
-        self._findings.digest = self._digest.hexdigest()
-        return self._findings
+        self.findings.digest = self.digest.hexdigest()
+        return self.findings
 
 
-@dataclass(slots=True)
 class PartitionReplay:
-    number: int
-    ledger: StockLedger
-    findings: ReplayFindings
-    digest: Digest
-    on_decision: OnDecision
-    item: str | None
-    metrics: OrderMetrics = field(default_factory=OrderMetrics)
-    rule: JournalRule = field(default_factory=JournalRule)
-    other_rules: int | None = None  # the rules version of the last claim, if it is not ours
-    current: Any = None  # the record of the journal that the rule is judging
-    gap: Any = None  # the owner's first record that did not count, until one counts again
+    def __init__(self, replayer: Replayer, number: int) -> None:
+        self.number, self.item = number, replayer.item
+        self.findings, self.digest = replayer.findings, replayer.digest
+        self.on_decision = replayer.on_decision
+        self.ledger = replayer.new_ledger(number, replayer.partitions)
+        self.metrics = OrderMetrics()
+        self.rule = JournalRule()
+        self.other_rules: int | None = None  # the rules version of the last claim, if it is not ours
+        self.current: Any = None  # the record of the journal that the rule is judging
+        self.gap: Any = None  # the owner's first record that did not count, until one counts again
 
     def run(
         self, journal: Iterable[ConsumerRecord], inputs: Iterator[ConsumerRecord], inputs_end: int
@@ -195,12 +182,9 @@ class PartitionReplay:
         return self.item is None or getattr(entry, "item", None) == self.item
 
     def _is_about_input(self, record: ConsumerRecord) -> bool:
-        if self.item is None:
-            return True
-        try:
-            return decode_input(record.value).item == self.item
-        except Undecodable:
-            return False
+        with suppress(Undecodable):
+            return self.item is None or decode_input(record.value).item == self.item
+        return False
 
     # Differences
 
@@ -218,9 +202,7 @@ class PartitionReplay:
         """An entry after the last record: there is nothing to decide."""
         if self._is_about(entry):
             self.findings.decisions += 1
-            what = (
-                f"an entry that no record of order-events is left for, it says offset {entry.source_offset}"
-            )
+            what = f"an entry of offset {entry.source_offset}, but order-events has no record left for it"
             self._report(what, "source_offset", entry.seq, self.current, None, None)
 
     def _report_missing(self, record: ConsumerRecord | None) -> None:
@@ -241,20 +223,19 @@ class PartitionReplay:
         record: ConsumerRecord | None,
         decided: bytes | None,
     ) -> None:
-        self.findings.report(
-            Difference(
-                "journal",
-                self.number,
-                what,
-                name,
-                seq,
-                journal_offset=in_journal.offset if in_journal else None,
-                source_offset=record.offset if record else None,
-                journal=as_shown(in_journal.value) if in_journal else None,
-                decided=as_shown(decided) if decided else None,
-                record=as_shown(record.value) if record else None,
-            )
+        difference = Difference(
+            "journal",
+            self.number,
+            what,
+            name,
+            seq,
+            journal_offset=in_journal.offset if in_journal else None,
+            source_offset=record.offset if record else None,
+            journal=as_shown(in_journal.value) if in_journal else None,
+            decided=as_shown(decided) if decided else None,
+            record=as_shown(record.value) if record else None,
         )
+        self.findings.report(difference)
 
 
 def _of_item(metrics: OrderMetrics, item: str) -> OrderMetrics:
