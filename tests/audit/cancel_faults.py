@@ -1,4 +1,4 @@
-"""Faults of cancelled orders to put into a log that was clean: what must not be released, and the rest."""
+"""Faults about cancelled orders, to put into a clean log: wrong releases, false reasons, wrong records."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ FAULTS = Faults()
 CANCEL_ENTRIES = (ReservationReleased, CancelRejected)
 
 
-# What is released that must not be, or not so much
+# Wrong releases
 
 
 @FAULTS.of(ViolationKind.RELEASED_TWICE)
@@ -89,7 +89,7 @@ def what_is_released_is_not_for_sale_again(log: Tampered) -> None:
 
 
 @FAULTS.of(ViolationKind.WRONG_REMAINING)
-def a_rejected_wish_changes_the_stock(log: Tampered) -> None:
+def a_rejected_cancel_changes_the_stock(log: Tampered) -> None:
     at = log.any(CancelRejected)
     log.change(at, remaining=(at.entry.remaining or 0) + 1)
 
@@ -107,12 +107,12 @@ def an_order_is_reserved_again_after_it_was_cancelled(log: Tampered) -> None:
     log.rewrite(at, outcome(InventoryReserved, at, **fields, remaining=left))
 
 
-# The reason is not the true one
+# False reasons
 
 
-def _false_reason(name: str, true: str, told: str) -> None:
+def _false_reason(name: str, true: str, false: str) -> None:
     def put_into(log: Tampered) -> None:
-        log.change(_a_rejected(log, true), reason=told)
+        log.change(_a_rejected(log, true), reason=false)
 
     put_into.__name__ = name
     FAULTS.of(ViolationKind.FALSE_REASON)(put_into)
@@ -134,7 +134,7 @@ def a_reserved_order_is_not_released(log: Tampered) -> None:
     log.rewrite(at, outcome(CancelRejected, at, order_id=at.entry.order_id, remaining=left, reason=reason))
 
 
-# The entry is not of its record
+# The entry does not match its record
 
 
 @FAULTS.of(ViolationKind.ENTRY_WITHOUT_RECORD)
@@ -155,33 +155,33 @@ _differs("the_cancelled_item_is_another", item="another")
 
 
 @FAULTS.of(ViolationKind.DIFFERS_FROM_RECORD)
-def a_wish_was_changed_after_it_was_decided(log: Tampered) -> None:
+def a_cancel_was_changed_after_it_was_decided(log: Tampered) -> None:
     log.change_source(log.any(CANCEL_ENTRIES), order_id="another")
 
 
 @FAULTS.of(ViolationKind.WRONG_TYPE)
-def a_foreign_wish_is_decided(log: Tampered) -> None:
+def a_cancel_of_another_partition_is_decided(log: Tampered) -> None:
     at = log.any(OrderRerouted, lambda at: at.entry.rerouted_type == "OrderCancelled")
-    wish = at.entry.rerouted_id
-    log.rewrite(at, outcome(CancelRejected, at, order_id=wish, remaining=None, reason="unknown_order"))
+    order_id = at.entry.rerouted_id
+    log.rewrite(at, outcome(CancelRejected, at, order_id=order_id, remaining=None, reason="unknown_order"))
 
 
 @FAULTS.of(ViolationKind.WRONG_TYPE)
-def a_repeated_wish_is_called_a_duplicate(log: Tampered) -> None:
+def a_repeated_cancel_is_called_a_duplicate(log: Tampered) -> None:
     at = _a_rejected(log, "already_cancelled")
-    wish = at.entry.order_id
-    log.rewrite(at, outcome(DuplicateIgnored, at, repeated_type="OrderCancelled", repeated_id=wish))
+    order_id = at.entry.order_id
+    log.rewrite(at, outcome(DuplicateIgnored, at, repeated_type="OrderCancelled", repeated_id=order_id))
 
 
 @FAULTS.of(ViolationKind.WRONG_TYPE)
-def a_repeated_order_is_taken_for_a_wish(log: Tampered) -> None:
+def a_repeated_order_is_taken_for_a_cancel(log: Tampered) -> None:
     at = log.any(DuplicateIgnored, lambda at: at.entry.repeated_type == "OrderPlaced")
     left = log.left_before(at, at.entry.item)
     fields = {"order_id": at.entry.repeated_id, "remaining": left, "reason": "not_reserved"}
     log.rewrite(at, outcome(CancelRejected, at, **fields))
 
 
-# How
+# Helpers
 
 
 def _a_rejected(log: Tampered, reason: str, fits: Callable[[At], bool] = lambda at: True) -> At:

@@ -1,4 +1,4 @@
-"""Faults to put into a log that was clean: lost, repeated and changed entries, false stock, false reasons.
+"""Faults to put into a clean log: lost, repeated and changed entries, false stock, false reasons.
 
 Those of cancelled orders are in cancel_faults.py.
 """
@@ -91,7 +91,7 @@ def an_outcome_is_invented(log: Tampered) -> None:
     journal.insert(last.index + 1, replace(journal[last.index], value=encode(invented)))
 
 
-# The entry is of its record
+# The entry matches its record
 
 
 def _differs(name: str, wanted: type | tuple[type, ...], **fields: Any) -> None:
@@ -238,9 +238,9 @@ def a_restock_is_called_a_duplicate(log: Tampered) -> None:
     log.rewrite(at, _duplicate(at, at.entry.event_id, at.entry.item, "StockAdded"))
 
 
-def _false_reason(name: str, true: str, told: str) -> None:
+def _false_reason(name: str, true: str, false: str) -> None:
     def put_into(log: Tampered) -> None:
-        log.change(log.any(InventoryFailed, lambda at: at.entry.reason == true), reason=told)
+        log.change(log.any(InventoryFailed, lambda at: at.entry.reason == true), reason=false)
 
     put_into.__name__ = name
     FAULTS.of(ViolationKind.FALSE_REASON)(put_into)
@@ -264,7 +264,7 @@ def an_order_that_may_be_forgotten_is_reserved(log: Tampered) -> None:
     log.rewrite(at, _reserved(log, at))
 
 
-# What had to be on record elsewhere
+# Side outputs, expected orders, analytics
 
 
 @FAULTS.of(ViolationKind.DEAD_LETTER_MISSING)
@@ -282,7 +282,7 @@ def a_dead_letter_is_not_what_came(log: Tampered) -> None:
 
 @FAULTS.of(ViolationKind.REROUTE_MISSING)
 def a_rerouted_order_never_arrived(log: Tampered) -> None:
-    """Others stand where its copies stood, so that nothing else is wrong."""
+    """Other records replace its copies, so that nothing else is wrong."""
     for records, index in log.side_outputs_of(log.any(OrderRerouted)):
         kept = [h for h in records[index].headers if h[0] == ORIGIN_TIME_HEADER]
         records[index] = replace(records[index], headers=kept)
@@ -290,15 +290,15 @@ def a_rerouted_order_never_arrived(log: Tampered) -> None:
 
 @FAULTS.of(ViolationKind.EXPECTED_MISSING)
 def an_order_that_was_accepted_is_not_there(log: Tampered) -> None:
-    """Not in this log: the id is only asked for."""
+    """Nothing changes in the log: the test expects an id that is not in it."""
 
 
 @FAULTS.of(ViolationKind.ANALYTICS_DIFFERS)
 def analytics_has_counted_one_too_many(log: Tampered) -> None:
-    """Not in this log: it is told to the audit beside it."""
+    """Nothing changes in the log: the test passes wrong totals to the audit."""
 
 
-# How
+# Helpers
 
 
 def _order_fields(log: Tampered, at: At) -> dict[str, Any]:

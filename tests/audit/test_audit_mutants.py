@@ -1,4 +1,4 @@
-"""The audit is audited: no clean log is accused, and each fault is caught in each log, for what it is.
+"""Tests the audit itself: a clean log has no violations, and each fault in each log is reported as its kind.
 
 The logs are written by real owners (tests/audit/audited_logs.py), the faults are tables
 (tests/audit/log_faults.py, tests/audit/cancel_faults.py).
@@ -39,7 +39,7 @@ def test_every_kind_of_violation_has_a_fault():
     assert {fault.kind for fault in FAULTS} == set(ViolationKind)
 
 
-def test_no_clean_log_is_accused():
+def test_a_clean_log_has_no_violations():
     for seed in SEEDS:
         findings = audited(a_clean_log(seed))
         assert findings.verdict == "clean", f"seed {seed}: {findings.violations_listed}"
@@ -47,7 +47,7 @@ def test_no_clean_log_is_accused():
 
 
 def what_analytics_counted(log: MemoryLog) -> dict[int, Totals]:
-    """By folding the journal as analytics does."""
+    """Folds the journal as analytics does."""
     counted = {}
     for partition in range(PARTITIONS):
         rule, metrics = JournalRule(), OrderMetrics()
@@ -70,7 +70,7 @@ def what_analytics_miscounted(log: MemoryLog, seed: int) -> dict[int, Totals]:
     return {**counted, seed % PARTITIONS: tamper()}
 
 
-def test_analytics_that_counts_right_is_not_accused():
+def test_right_counts_of_analytics_are_no_violation():
     for seed in SEEDS:
         log = a_clean_log(seed)
         assert audited(log, analytics=what_analytics_counted(log)).verdict == "clean", f"seed {seed}"

@@ -1,4 +1,4 @@
-"""The audit of a real system: at rest, at work, and when somebody has tampered with it."""
+"""The audit of a real system: at rest, while it runs, and after somebody tampered with its logs."""
 
 import json
 from argparse import ArgumentParser
@@ -53,7 +53,7 @@ def sent(config, *records, partition=PIZZA):
 
 
 def audit_says(config, capsys, *words):
-    """Its exit code, and what it prints as JSON."""
+    """Runs the command; returns its exit code and its JSON output."""
     parser = ArgumentParser()
     audit.add_arguments(parser)
     context = Context(config=config, system=lambda: pytest.fail("no system is needed"))
@@ -62,16 +62,16 @@ def audit_says(config, capsys, *words):
 
 
 def decided_all(config, capsys):
-    """Works on until nothing waits, and gives what the audit says then."""
-    said = []
+    """Runs an inventory until every record is decided, then the audit."""
+    last = []
 
     def nothing_waits():
-        said[:] = audit_says(config, capsys)
-        assert said[1]["violations"] == []
-        return said[0] == 0 and said[1]["undecided"] == 0
+        last[:] = audit_says(config, capsys)
+        assert last[1]["violations"] == []
+        return last[0] == 0 and last[1]["undecided"] == 0
 
     with an_inventory(config):
-        assert wait_until(nothing_waits, Event(), timeout_s=PATIENCE_S), said
+        assert wait_until(nothing_waits, Event(), timeout_s=PATIENCE_S), last
     return audit_says(config, capsys)
 
 
@@ -87,7 +87,7 @@ def test_with_no_topics_there_is_nothing_to_audit(kafka, unique_prefix, capsys):
     assert audit_says(config, capsys)[0] == 3
 
 
-def test_a_system_that_has_met_everything_is_clean(config, capsys):
+def test_a_system_that_has_had_every_kind_of_record_is_clean(config, capsys):
     order = keyed_record(an_order("A"))
     sent(config, order, order, (None, b"rubbish", ()), keyed_record(an_order("B", quantity=9)))
     sent(config, keyed_record(an_order("C")), partition=(PIZZA + 1) % PARTITIONS)
@@ -106,7 +106,7 @@ def test_a_system_that_has_met_everything_is_clean(config, capsys):
     assert printed["not_cancelled"] == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
 
 
-def test_a_system_at_work_is_clean_at_any_moment(config, capsys):
+def test_a_running_system_is_clean_at_any_moment(config, capsys):
     orders = 5_000
     with an_inventory(config), closing(Writer(config.kafka, client_id="test")) as writer:
         for first in range(0, orders, 1000):
@@ -117,7 +117,7 @@ def test_a_system_at_work_is_clean_at_any_moment(config, capsys):
     assert (code, printed["records"], printed["decisions"]) == (0, orders + len(STOCK), orders + len(STOCK))
 
 
-def test_orders_of_an_aborted_transaction_were_never_placed(config, capsys):
+def test_orders_of_an_aborted_transaction_do_not_count(config, capsys):
     producer = KafkaProducer(
         bootstrap_servers=config.kafka.bootstrap_servers, transactional_id=config.topics.prefix
     )
@@ -134,7 +134,7 @@ def test_orders_of_an_aborted_transaction_were_never_placed(config, capsys):
     assert (code, printed["totals"]["reserved"]) == (0, 2)
 
 
-def test_an_outcome_that_somebody_invented_is_a_violation_with_its_coordinates(config, capsys):
+def test_an_invented_entry_is_a_violation_with_its_coordinates(config, capsys):
     sent(config, keyed_record(an_order("A")))
     decided_all(config, capsys)
     tp = TopicPartition(config.topics.journal_topic, PIZZA)
@@ -153,7 +153,7 @@ def test_an_outcome_that_somebody_invented_is_a_violation_with_its_coordinates(c
     assert (first["offset"], first["seq"]) == (invented.source_offset, invented.seq)
 
 
-def test_orders_that_were_accepted_must_be_there(config, capsys, tmp_path):
+def test_an_expected_order_that_is_missing_is_a_violation(config, capsys, tmp_path):
     sent(config, keyed_record(an_order("A")), keyed_record(an_order("B")))
     assert decided_all(config, capsys)[0] == 0
     accepted = tmp_path / "accepted.txt"
@@ -167,7 +167,7 @@ def test_orders_that_were_accepted_must_be_there(config, capsys, tmp_path):
     ]
 
 
-def test_a_list_of_accepted_orders_that_cannot_be_read_is_a_wrong_command_line(config, capsys, tmp_path):
+def test_an_unreadable_file_of_expected_orders_is_a_command_line_error(config, capsys, tmp_path):
     with pytest.raises(NoExpectations, match="one a line") as refused:
         audit_says(config, capsys, "--expect", str(tmp_path / "none.txt"))
     assert refused.value.exit_code == 2

@@ -43,11 +43,11 @@ def test_entries_of_an_old_owner_are_ignored():
     assert counted(*records) == ([1, 2], {"old_owner": 1})
 
 
-def test_an_entry_that_names_no_owner_is_ignored():
+def test_an_entry_without_an_owner_header_is_ignored():
     assert counted(written(a_claim("a")), written(an_entry(1))) == ([], {"old_owner": 1})
 
 
-def test_an_owner_header_without_a_value_names_no_owner():
+def test_an_owner_header_without_a_value_is_no_owner():
     record = replace(written(an_entry(1)), headers=((OWNER_HEADER, None),))
     assert counted(written(a_claim("a")), record) == ([], {"old_owner": 1})
 
@@ -66,7 +66,7 @@ def test_a_batch_that_was_written_twice_counts_once():
     assert counted(written(a_claim("a")), *batch, *batch) == ([1, 2], {"repeat": 2})
 
 
-def test_after_a_gap_nothing_of_that_owner_counts_until_the_gap_is_filled_or_claimed_over():
+def test_after_a_gap_no_entry_of_that_owner_counts_until_the_gap_is_filled_or_another_owner_claims():
     records = [
         written(a_claim("a")),
         written(an_entry(1), "a"),

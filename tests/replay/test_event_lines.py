@@ -1,4 +1,4 @@
-"""What people read about an event."""
+"""The line of text that describes an event."""
 
 import pytest
 
@@ -21,11 +21,11 @@ STRANGER = next(f"dish-{n}" for n in range(99) if item_partition(f"dish-{n}", PA
         (Undecodable("not_json", "…"), "a record that fits no event (not_json)"),
     ],
 )
-def test_what_was_asked_for(event, line):
+def test_descriptions_of_inputs(event, line):
     assert describe(event) == line
 
 
-def test_what_was_decided():
+def test_descriptions_of_journal_events():
     ledger = a_ledger(pizza=5)
     cancel = OrderCancelled(order_id="A", item="pizza")
     ledger.takes(an_order("A", quantity=2), an_order("A"), an_order("B", quantity=9), cancel, cancel)
