@@ -190,7 +190,10 @@ def as_text(
     found: ReplayFindings, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry], took_s: float
 ) -> str:
     metrics = found.metrics
-    lines = [] if as_of_ms is None else [_report(metrics, as_of_ms)]
+    lines = []
+    if as_of_ms is not None:
+        title = f"as of {iso_utc(as_of_ms)}"
+        lines.append(text_report(metrics, title=title, partitions=(), partitions_all=0))
     lines += [
         printable(f"{entry.decided_at}  seq {entry.seq:<8} {describe_journal(entry)}") for entry in history
     ]
@@ -214,10 +217,6 @@ def as_text(
     if found.first_difference:
         lines += _differing(found.first_difference)
     return "\n".join([*lines, _verdict(found, took_s)])
-
-
-def _report(metrics: OrderMetrics, as_of_ms: int) -> str:
-    return text_report(metrics, title=f"as of {iso_utc(as_of_ms)}", partitions=(), partitions_all=0)
 
 
 def _of_analytics(found: ReplayFindings) -> str:
