@@ -1,4 +1,4 @@
-"""Small builders for tests: orders, records as a consumer hands them over, ledgers in a known state."""
+"""Builders for tests: events, consumer records, ledgers in a known state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ APPENDED_AT_MS = 1_763_837_495_123
 
 @dataclass(frozen=True, slots=True)
 class ARecord:
-    """Has the fields of kafka-python's ConsumerRecord that this program uses."""
+    """The fields of kafka-python's ConsumerRecord that this program uses."""
 
     offset: int
     value: bytes | None
@@ -47,7 +47,7 @@ def a_claim(owner: str = "owner-1", window_orders: int = 100_000) -> OwnerClaime
 
 
 class ALedger:
-    """A ledger of the partition of one item, fed with events; remembers what it decided."""
+    """A ledger of one item's partition that is fed with events and collects its decisions."""
 
     def __init__(self, item: str = "pizza", **stock: int) -> None:
         self.ledger = StockLedger(item_partition(item, PARTITIONS), PARTITIONS)
@@ -57,14 +57,14 @@ class ALedger:
             self.takes(an_opening(name, quantity))
 
     def takes(self, *inputs: Input | bytes | ARecord | None) -> list[Entry]:
-        """Decide and apply each, as the next records of the partition; the entries of this call."""
-        return [self._take(one) for one in inputs]
+        """Decide and apply each as the next record of the partition. Returns the entries."""
+        return [self._take(given) for given in inputs]
 
-    def _take(self, one: Input | bytes | ARecord | None) -> Entry:
-        if isinstance(one, ARecord):
-            record = one
+    def _take(self, given: Input | bytes | ARecord | None) -> Entry:
+        if isinstance(given, ARecord):
+            record = given
         else:
-            value = encode(one) if isinstance(one, Event) else one
+            value = encode(given) if isinstance(given, Event) else given
             record = ARecord(self.ledger.next_offset, value)
         entry, side_output = self.ledger.decide(record)
         self.ledger.apply(entry)
@@ -75,5 +75,5 @@ class ALedger:
 
 
 def a_ledger(**stock: int) -> ALedger:
-    """With the opening stock given by item; all items must share the first one's partition."""
+    """With this opening stock by item. All items must be in the partition of the first one."""
     return ALedger(next(iter(stock), "pizza"), **stock)

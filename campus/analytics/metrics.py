@@ -1,7 +1,7 @@
-"""What the journal's entries add up to: orders decided, by item, by reason and by minute.
+"""Counts of the journal's entries: orders decided, by item, by reason and by minute.
 
-A fold like the ledger: each partition has its own `OrderMetrics`, and a sum of them is the whole.
-Minutes are of the entries' own times, so that folding again gives the same buckets.
+A fold like the ledger: each partition has its own `OrderMetrics`, and their sum is that of all partitions.
+The minutes are those of the entries' own times, so folding again gives the same buckets.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ MINUTE_CHARS = len("2026-01-01T12:34")
 
 @dataclass(slots=True)
 class ItemMetrics:
-    """`cancelled` orders are among the `reserved`; their portions are not among the `portions`."""
+    """Cancelled orders are among the `reserved`, but their portions are not among the `portions`."""
 
     reserved: int = 0
     failed: int = 0
@@ -29,9 +29,8 @@ class ItemMetrics:
 class OrderMetrics:
     """`minutes` keeps the last MINUTES_MAX buckets that had orders; the totals keep everything.
 
-    Orders of items that were never in stock are counted by their reason, not by their item: anyone
-    can make up names, and the memory for them must be bounded. A cancelled order was decided once, and
-    stays a successful one in its minute.
+    Orders of items that were never in stock are counted by reason only, not by item: anyone can invent
+    names, and the memory for them must be bounded. A cancelled order stays successful, in its minute.
     """
 
     successful: int = 0
@@ -73,12 +72,12 @@ class OrderMetrics:
             self._count_minute(minute, other.minutes[minute])
 
     def state(self) -> bytes:
-        """All of it, to be written down; the same bytes for the same metrics."""
+        """The metrics as bytes; the same bytes for the same metrics."""
         return msgspec.json.encode(self, order="sorted")
 
     @classmethod
     def from_state(cls, state: bytes) -> "OrderMetrics":
-        """Raises ValueError for what no metrics have written."""
+        """Raises ValueError if the bytes are no metrics."""
         try:
             return msgspec.json.decode(state, type=cls)
         except msgspec.MsgspecError as fault:

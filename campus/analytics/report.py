@@ -1,12 +1,13 @@
-"""The report of the metrics as text: a fixed, aligned layout, in a terminal as in a file."""
+"""The metrics as text, in a fixed, aligned layout for terminals and files."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import astuple
 
-from campus.analytics.metrics import ItemMetrics, OrderMetrics
+from campus.analytics.metrics import OrderMetrics
 
 WIDTH = 64
 NAME_CHARS, TOTAL_CHARS = 24, 12
-ITEM_COLUMNS = ("Reserved", "Failed", "Cancelled", "Portions")
+ITEM_COLUMNS = ("Reserved", "Failed", "Cancelled", "Portions")  # the fields of ItemMetrics
 COLUMN_CHARS = 10
 ITEM_CHARS = WIDTH - 2 - COLUMN_CHARS * len(ITEM_COLUMNS)
 MINUTES_SHOWN = 5
@@ -17,10 +18,10 @@ def text_report(
 ) -> str:
     """A title, the totals, then a block each for items, reasons and the last minutes.
 
-    A cancelled order is among the successful ones; its portions are not among the portions.
+    Cancelled orders are among the successful ones, but their portions are not among the portions.
     """
     lines = [
-        _ruled(f" {title}{_scope(partitions, partitions_all)} "),
+        f"── {title}{_scope(partitions, partitions_all)} ".ljust(WIDTH, "─"),
         _total("Total orders", f"{metrics.total:,}"),
         _total("Successful", f"{metrics.successful:,}"),
         _total("Failed", f"{metrics.failed:,}"),
@@ -30,7 +31,7 @@ def text_report(
     if metrics.items:
         lines += ["", _of_item("Item", ITEM_COLUMNS)]
         lines += [
-            _of_item(_short(name), (f"{count:,}" for count in _counts(item)))
+            _of_item(_short(name), (f"{count:,}" for count in astuple(item)))
             for name, item in sorted(metrics.items.items())
         ]
     if metrics.reasons:
@@ -45,17 +46,8 @@ def text_report(
     return "\n".join([*lines, "─" * WIDTH])
 
 
-def _ruled(title: str) -> str:
-    return f"──{title}".ljust(WIDTH, "─")
-
-
 def _total(name: str, value: str) -> str:
     return f"  {name:<{NAME_CHARS}}{value:>{TOTAL_CHARS}}"
-
-
-def _counts(item: ItemMetrics) -> tuple[int, ...]:
-    """In the order of ITEM_COLUMNS."""
-    return item.reserved, item.failed, item.cancelled, item.portions
 
 
 def _of_item(name: str, columns: Iterable[str]) -> str:
@@ -70,6 +62,6 @@ def _scope(partitions: Collection[int], partitions_all: int) -> str:
 
 
 def _short(name: str) -> str:
-    """An item's name is a stranger's text: on one line, printable and in its column."""
+    """The item's name, printable and cut to its column: anyone may have written it."""
     shown = "".join(char if char.isprintable() else "?" for char in name)
     return shown if len(shown) < ITEM_CHARS else f"{shown[: ITEM_CHARS - 2]}…"

@@ -1,27 +1,22 @@
-"""The proof: the journal is right about every record of order-events, or it is said where it is not.
-
-Read it as a second opinion. It shares only the events, their codec and the hash of items with the program
-that it judges; the rule of what counts, the stock, the window and the reasons are stated once more, in other
-words (audit_partition.py, audit_record.py). It goes through both logs of one partition side by side, one
-partition after the other, and keeps of each order only what audit_memory.py says.
+"""Feeds the logs of a campus through the audit, one partition after the other.
 
     audit = Audit(partitions)
     for p in range(partitions):
         audit.dead_letters(p, the dead letters of p)
-        audit.partition(p, the orders of p, the journal of p)
+        audit.partition(p, the records of order-events of p, the journal of p)
     findings = audit.finish()
 
-On a system that runs the ends of the logs must have been taken in this order: the journal's first. What
-stands in the journal was read from, and written to, the other topics before; so before these ends, too.
+On a running system the end of the journal must be taken before the ends of the other topics: what the journal
+says was read from them, or written to them, before.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 
-from campus.audit.findings import Findings, Kind, Totals, Violation
-from campus.audit.memory import DecidedIds, HashTable, SideOutputs
+from campus.audit.findings import Findings, Totals, Violation, ViolationKind
+from campus.audit.memory import DecidedIds, SideOutputs
 from campus.audit.partition import PartitionAudit
-from campus.audit.record import Record, Source, header
-from campus.domain.codec import Unfit, decode_input
+from campus.audit.record import SourceRecord, header
+from campus.domain.codec import ConsumerRecord, Undecodable, decode_input
 from campus.domain.events import Input, OrderPlaced
 
 ORIGIN_HEADER = "origin-partition-offset"
@@ -35,69 +30,72 @@ class Audit:
         self.findings = Findings()
         self._partitions = partitions
         self._missing = set(expected)
-        self._ids = HashTable()
+        self._decided_elsewhere: set[int] = set()
         self._dead_letters, self._reroutes = SideOutputs(), SideOutputs()
 
-    def dead_letters(self, partition: int, letters: Iterable[Record]) -> None:
+    def dead_letters(self, partition: int, letters: Iterable[ConsumerRecord]) -> None:
         for letter in letters:
-            self._dead_letters.see((partition, header(letter, ORIGIN_HEADER), letter.value))
+            self._dead_letters.add((partition, header(letter, ORIGIN_HEADER), letter.value))
 
     def partition(
         self,
         partition: int,
-        orders: Iterable[Record],
-        journal: Iterable[Record],
-        told: Totals | None = None,
+        orders: Iterable[ConsumerRecord],
+        journal: Iterable[ConsumerRecord],
+        analytics: Totals | None = None,
     ) -> None:
-        """`told`: what analytics has counted in the partition, as of its seq."""
+        """`analytics`: what analytics has counted in the partition, as of the seq in it."""
+        ids = DecidedIds(self._decided_elsewhere)
         PartitionAudit(
             partition,
             self._partitions,
             self.findings,
-            DecidedIds(partition, self._ids),
+            ids,
             dead_letters=self._dead_letters,
             reroutes=self._reroutes,
-            told=told,
+            analytics=analytics,
         ).run(self._sources(partition, orders), journal)
+        self._decided_elsewhere.update(ids.hashes)
 
     def finish(self) -> Findings:
-        self._resolve(self._dead_letters, Kind.DEAD_LETTER_MISSING, "are not among the dead letters")
-        self._resolve(self._reroutes, Kind.REROUTE_MISSING, "are not in the partition they were sent on to")
+        self._check(self._dead_letters, ViolationKind.DEAD_LETTER_MISSING, "are not among the dead letters")
+        self._check(
+            self._reroutes, ViolationKind.REROUTE_MISSING, "are not in the partition they were sent on to"
+        )
         for order_id in sorted(self._missing):
-            self.findings.accuse(
-                Violation(Kind.EXPECTED_MISSING, f"order {order_id!r} is not in order-events")
-            )
+            what = f"order {order_id!r} is not in order-events"
+            self.findings.report(Violation(ViolationKind.EXPECTED_MISSING, what))
         return self.findings
 
-    def _sources(self, partition: int, orders: Iterable[Record]) -> Iterator[Source]:
-        """The records and what they are. Every one passes here, also those that are not decided yet."""
+    def _sources(self, partition: int, orders: Iterable[ConsumerRecord]) -> Iterator[SourceRecord]:
+        """Every record of order-events, also those that are not decided yet."""
         for record in orders:
             self.findings.records += 1
-            event = _event_of(record)
+            event = _decoded(record)
             if self._missing and isinstance(event, OrderPlaced):
                 self._missing.discard(event.order_id)
             origin = header(record, ORIGIN_HEADER)
             if origin is not None:
-                self._reroutes.see((partition, origin, record.value))
-            yield Source(record, event, _milliseconds(header(record, ORIGIN_TIME_HEADER)))
+                self._reroutes.add((partition, origin, record.value))
+            yield SourceRecord(record, event, _milliseconds(header(record, ORIGIN_TIME_HEADER)))
 
-    def _resolve(self, outputs: SideOutputs, kind: Kind, what: str) -> None:
-        for times_seen, partition, offset, seq in outputs.promised():
-            if times_seen:
-                self.findings.repeated += times_seen - 1
+    def _check(self, outputs: SideOutputs, kind: ViolationKind, what: str) -> None:
+        for found, partition, offset, seq in outputs.promised():
+            if found:
+                self.findings.repeated += found - 1
             else:
-                self.findings.accuse(Violation(kind, f"the record's bytes {what}", partition, offset, seq))
+                self.findings.report(Violation(kind, f"the record's bytes {what}", partition, offset, seq))
 
 
-def _event_of(record: Record) -> Input | Unfit:
+def _decoded(record: ConsumerRecord) -> Input | Undecodable:
     try:
         return decode_input(record.value)
-    except Unfit as unfit:
-        return unfit
+    except Undecodable as fault:
+        return fault
 
 
 def _milliseconds(digits: bytes | None) -> int | None:
-    """A time as a rerouted record carries it; None for what no owner has written."""
+    """The time in a header; None if no owner can have written it."""
     if digits is None or not digits.isdigit() or len(digits) > TIME_DIGITS_MAX:
         return None
     return int(digits)

@@ -1,6 +1,6 @@
-"""What an audit has found: figures, the journal's own totals, and each violation with its coordinates.
+"""What an audit has found: the figures, the journal's own totals, and the violations with their coordinates.
 
-The count of violations is complete, the list is cut; a verdict is drawn from these and nothing else.
+All violations are counted, and the first ones listed. The verdict depends on nothing else.
 """
 
 from collections import Counter
@@ -14,15 +14,15 @@ SHARED_IDS_LISTED_MAX = 10
 Verdict: TypeAlias = Literal["clean", "violated", "empty"]
 
 
-class Kind(str, Enum):
-    """What can be wrong; each is what it would mean to whoever ordered."""
+class ViolationKind(str, Enum):
+    """What can be wrong. The comments say what it means to the people who ordered."""
 
     # One record in, one entry out.
-    SEQ_GAP = "seq_gap"  # entries are lost: what its own owner wrote after them does not count
-    RECORD_WITHOUT_ENTRY = "record_without_entry"  # an order was passed over
+    SEQ_GAP = "seq_gap"  # entries are lost: later entries of the same owner do not count
+    RECORD_WITHOUT_ENTRY = "record_without_entry"  # an order was skipped
     ENTRY_WITHOUT_RECORD = "entry_without_record"  # nobody ordered this
     OFFSET_NOT_GROWING = "offset_not_growing"  # a record was decided a second time
-    # The entry is of its record.
+    # The entry matches its record.
     DIFFERS_FROM_RECORD = "differs_from_record"  # not what was ordered
     WRONG_TYPE = "wrong_type"  # not an outcome that such a record can have in this partition
     # Stock: opening + added - reserved + released = remaining, and never below zero.
@@ -33,24 +33,24 @@ class Kind(str, Enum):
     RESERVED_TWICE = "reserved_twice"
     DECIDED_TWICE = "decided_twice"  # while the owner still remembered the id
     DECIDED_TOO_LATE = "decided_too_late"  # a rerouted order that may have been decided and forgotten
-    IGNORED_UNDECIDED = "ignored_undecided"  # called a duplicate, and is none: an order was lost
-    RELEASED_TWICE = "released_twice"  # portions for sale that are not there
+    IGNORED_UNDECIDED = "ignored_undecided"  # called a duplicate, but is none: an order was lost
+    RELEASED_TWICE = "released_twice"  # portions for sale that do not exist
     RELEASED_UNRESERVED = "released_unreserved"  # the same: the order is not known to have reserved any
-    WRONG_RELEASE = "wrong_release"  # not as much as was reserved
+    WRONG_RELEASE = "wrong_release"  # not the quantity that was reserved
     FALSE_REASON = "false_reason"
-    # What had to be on record elsewhere.
+    # What must be in other topics.
     DEAD_LETTER_MISSING = "dead_letter_missing"
     REROUTE_MISSING = "reroute_missing"
-    EXPECTED_MISSING = "expected_missing"  # somebody was told that it was taken
+    EXPECTED_MISSING = "expected_missing"  # a customer was told that the order was accepted
     # What analytics has written down.
-    ANALYTICS_DIFFERS = "analytics_differs"  # it does not count what the journal says
+    ANALYTICS_DIFFERS = "analytics_differs"  # its counts are not those of the journal
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """`offset` is that of the record of order-events that it is about, `seq` that of its entry."""
+    """`offset` is that of the record of order-events, `seq` that of its entry."""
 
-    kind: Kind
+    kind: ViolationKind
     what: str
     partition: int | None = None
     offset: int | None = None
@@ -59,9 +59,9 @@ class Violation:
 
 @dataclass(slots=True)
 class Totals:
-    """What the entries of one partition that count add up to.
+    """The sums of the entries that count in one partition, up to `seq`.
 
-    `cancelled` orders are among the `reserved`; their portions are not among the `portions`.
+    Cancelled orders are among the `reserved`, but their portions are not among the `portions`.
     """
 
     seq: int = 0
@@ -74,17 +74,14 @@ class Totals:
     def orders(self) -> int:
         return self.reserved + sum(self.failed.values())
 
-    def differ_from(self, told: "Totals") -> str | None:
-        """The first figure in which two totals differ, in words."""
-        pairs = {
-            "reserved": (self.reserved, told.reserved),
-            "cancelled": (self.cancelled, told.cancelled),
-            "failed": (_without_zeros(self.failed), _without_zeros(told.failed)),
-            "portions": (_without_zeros(self.portions), _without_zeros(told.portions)),
-        }
-        for name, (ours, theirs) in pairs.items():
+    def difference(self, counted: "Totals") -> str | None:
+        """The first figure in which `counted` differs from these totals, in words."""
+        # A Counter compares equal if it lacks what the other one counts as 0: an item whose orders were all
+        # cancelled may have 0 portions, or not be mentioned.
+        for name in ("reserved", "cancelled", "failed", "portions"):
+            ours, theirs = getattr(self, name), getattr(counted, name)
             if ours != theirs:
-                return f"{name} are {theirs}, the journal up to seq {told.seq} says {ours}"
+                return f"{name} are {_plain(theirs)}, the journal up to seq {counted.seq} says {_plain(ours)}"
         return None
 
 
@@ -92,7 +89,7 @@ class Totals:
 class Findings:
     """`undecided`: records after the last decided one. `repeated`: side outputs that a crash wrote again.
 
-    `not_cancelled`: wishes to cancel that were rejected, by reason.
+    `not_cancelled`: rejected requests to cancel, by reason.
     """
 
     records: int = 0
@@ -113,18 +110,18 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        """Nothing decided is nothing proved."""
+        """`empty` if nothing was decided: that proves nothing."""
         if self.violations:
             return "violated"
         return "clean" if self.decisions else "empty"
 
-    def accuse(self, violation: Violation) -> None:
+    def report(self, violation: Violation) -> None:
         self.violations += 1
         if len(self.violations_listed) < VIOLATIONS_LISTED_MAX:
             self.violations_listed.append(violation)
 
     def note_shared(self, order_id: str) -> None:
-        """An id that was decided in another partition, too: used for several items, it is several orders."""
+        """An id that another partition has decided, too. Used for several items, it is several orders."""
         self.shared_ids += 1
         listed = self.shared_ids_listed
         if len(listed) < SHARED_IDS_LISTED_MAX and order_id not in listed:
@@ -141,6 +138,5 @@ class Findings:
         return total
 
 
-def _without_zeros(counts: Counter[str]) -> dict[str, int]:
-    """Of an item of which all was cancelled, some say that it has none, and others say nothing."""
-    return {name: count for name, count in counts.items() if count}
+def _plain(figure: int | Counter[str]) -> object:
+    return dict(figure) if isinstance(figure, Counter) else figure

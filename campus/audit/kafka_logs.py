@@ -1,53 +1,46 @@
-"""An audit of the logs as they stand in Kafka: where they end is frozen first, so a system may run meanwhile.
+"""Audits the topics of a Kafka, up to ends that are taken first, so a system may run meanwhile. Only reads.
 
-Only reads, each log once; what it all means is the checker's to say (campus/audit/checker.py).
+Not here: what is right and what is wrong (checker.py).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from typing import Any
 
 from campus.analytics.metrics import OrderMetrics
 from campus.audit.checker import Audit
 from campus.audit.findings import Findings, Totals
-from campus.audit.record import Record
-from campus.config.settings import Config, TopicsConfig
+from campus.config.settings import Config
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
-from campus.kafka.log_reader import BeginningMissing, LogReader
+from campus.kafka.log_reader import LogReader
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
+from campus.kafka.whole_logs import OnProgress, ReadProgress, whole_bounds
 
-OnProgress = Callable[[int, int], None]  # so many records of so many
 
-
-def audited(
+def run_audit(
     config: Config, expected: Sequence[str] = (), *, on_progress: OnProgress = lambda done, total: None
 ) -> Findings:
-    """`expected`: order ids that must be there. `on_progress` is told now and then how far it is.
+    """`expected`: order ids that must be in order-events.
 
     Raises BrokerAway, BeginningMissing, HistoryMissing, PartitionCountMismatch.
     """
     topics = config.topics
     audit = Audit(topics.partitions, expected=expected)
     with (
-        # Two, so that of the two logs of a partition neither runs ahead of the other, into memory.
+        # Two readers: one reads one log at a time, and the two logs of a partition are read side by side.
         closing(LogReader(config.kafka, client_id="audit-orders")) as orders,
         closing(LogReader(config.kafka, client_id="audit-journal")) as journal,
     ):
-        # Taken before the ends, so that the journal has all that they count.
-        told = _told_by_analytics(journal, config)
-        spans = _frozen(
-            journal, topics, existing_topics(config.kafka, _audited_topics(topics), topics.partitions)
-        )
-        done, total = 0, sum(span.end - span.start for span in spans.values())
+        # Before the ends are taken: so the journal, up to its end, has all that analytics has counted.
+        analytics = _counted_by_analytics(journal, config)
+        spans = _spans(journal, config)
+        progress = ReadProgress(sum(span.end for span in spans.values()), on_progress)
 
-        def read(reader: LogReader, topic: str, partition: int) -> Iterator[Record]:
-            nonlocal done
+        def read(reader: LogReader, topic: str, partition: int) -> Iterator[Any]:
             tp = TopicPartition(topic, partition)
-            for _, batch in reader.read({tp: spans.get(tp, Bounds(0, 0))}):
-                done += len(batch)
-                on_progress(done, total)
-                yield from batch
+            return progress.records(reader.read({tp: spans.get(tp, Bounds(0, 0))}))
 
         for partition in range(topics.partitions):
             audit.dead_letters(partition, read(orders, topics.dead_letters_topic, partition))
@@ -55,28 +48,28 @@ def audited(
                 partition,
                 read(orders, topics.orders_topic, partition),
                 read(journal, topics.journal_topic, partition),
-                told.get(partition),
+                analytics.get(partition),
             )
     return audit.finish()
 
 
-def _audited_topics(topics: TopicsConfig) -> set[str]:
-    return {topics.journal_topic, topics.orders_topic, topics.dead_letters_topic}
+def _counted_by_analytics(reader: LogReader, config: Config) -> dict[int, Totals]:
+    """The totals in the last readable snapshot of analytics, by partition.
 
-
-def _told_by_analytics(reader: LogReader, config: Config) -> dict[int, Totals]:
-    """What analytics has last written down of each partition, if it has anything that can be read."""
-    topic = config.topics.analytics_snapshots_topic
-    if topic not in existing_topics(config.kafka, {topic}, config.topics.partitions):
+    They are not restored as analytics does it (as the replay does), because the audit must not share the rule
+    of the journal.
+    """
+    topic, partitions = config.topics.analytics_snapshots_topic, config.topics.partitions
+    if not existing_topics(config.kafka, {topic}, partitions):
         return {}
-    told: dict[int, Totals] = {}
-    tps = [TopicPartition(topic, partition) for partition in range(config.topics.partitions)]
+    counted: dict[int, Totals] = {}
+    tps = [TopicPartition(topic, partition) for partition in range(partitions)]
     for tp, records in reader.read(reader.bounds(tps)):
         for record in records:
             with suppress(SnapshotUnreadable, ValueError):
                 snapshot = unpacked(record.value)
-                told[tp.partition] = as_totals(snapshot.seq, OrderMetrics.from_state(snapshot.state))
-    return told
+                counted[tp.partition] = as_totals(snapshot.seq, OrderMetrics.from_state(snapshot.state))
+    return counted
 
 
 def as_totals(seq: int, metrics: OrderMetrics) -> Totals:
@@ -89,14 +82,11 @@ def as_totals(seq: int, metrics: OrderMetrics) -> Totals:
     )
 
 
-def _frozen(reader: LogReader, topics: TopicsConfig, there: set[str]) -> dict[TopicPartition, Bounds]:
-    """What is audited, of a system that goes on meanwhile. The journal's ends are taken first: whatever
-    stands before them was read from the other topics, or written to them, before it was written there."""
-    spans: dict[TopicPartition, Bounds] = {}
-    for names in [{topics.journal_topic}, {topics.orders_topic, topics.dead_letters_topic}]:
-        tps = [TopicPartition(name, p) for name in sorted(names & there) for p in range(topics.partitions)]
-        spans |= reader.bounds(tps)
-    for tp, span in spans.items():
-        if span.start > 0:
-            raise BeginningMissing(tp, span.start)
-    return spans
+def _spans(reader: LogReader, config: Config) -> dict[TopicPartition, Bounds]:
+    """What is audited. The journal's ends are taken first: each entry was written after its record and after
+    its side output. Topics that do not exist are left out."""
+    topics = config.topics
+    side = {topics.orders_topic, topics.dead_letters_topic}
+    existing = existing_topics(config.kafka, {topics.journal_topic, *side}, topics.partitions)
+    spans = whole_bounds(reader, {topics.journal_topic} & existing, topics.partitions)
+    return spans | whole_bounds(reader, side & existing, topics.partitions)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from campus.audit.findings import Findings
-from campus.audit.kafka_logs import audited
+from campus.audit.kafka_logs import run_audit
 from campus.bench import lag, latency, produce
 from campus.bench.consumers import Consumers
 from campus.bench.environment import BrokerWatch, Ground
@@ -16,7 +16,7 @@ from campus.bench.load import Load
 from campus.bench.replay import ReplayTest, counted, first_difference, metrics_bytes, read_of
 from campus.bench.report import Results
 from campus.domain.times import iso_utc
-from campus.replay.findings import Replay
+from campus.replay.findings import ReplayFindings
 from campus.replay.kafka_logs import replay as decided_again
 
 OPEN_LOOP_CLIENTS = 64
@@ -173,7 +173,7 @@ def _replayed_live(ground: Ground, stage: Stage) -> ReplayTest:
         before=read_of(told),
         after=None,
         rebuilt_s=None,
-        metrics_bytes=sum(len(metrics.state()) for metrics in found.told.values()),
+        metrics_bytes=sum(len(metrics.state()) for metrics in found.analytics.values()),
         first_difference=_difference_of(found),
         verdict=found.verdict,
         decisions=found.decisions,
@@ -182,7 +182,7 @@ def _replayed_live(ground: Ground, stage: Stage) -> ReplayTest:
     )
 
 
-def _difference_of(found: Replay) -> str | None:
+def _difference_of(found: ReplayFindings) -> str | None:
     if (first := found.first_difference) is None:
         return None
     where = f"partition {first.partition}" + ("" if first.seq is None else f" seq {first.seq}")
@@ -204,9 +204,9 @@ def _analytics_of(ground: Ground) -> Consumers:
 
 def _audited(ground: Ground, accepted: Sequence[str], stage: Stage) -> Findings:
     with stage("auditing", None) as on_progress:
-        return audited(ground.config, accepted, on_progress=lambda done, _: on_progress(done))
+        return run_audit(ground.config, accepted, on_progress=lambda done, _: on_progress(done))
 
 
-def _decided_again(ground: Ground, stage: Stage) -> Replay:
+def _decided_again(ground: Ground, stage: Stage) -> ReplayFindings:
     with stage("replay: deciding everything again", None):
         return decided_again(ground.config)

@@ -3,7 +3,7 @@
 Its invariant: the stock is that of all entries that count, by a snapshot and the journal's tail after it. The
 orders are those of the logs' last records: of the journal the last `orders_max` over all partitions, and of
 order-events what comes after the last one decided. What comes after the start is taken by the rule of the
-journal; what stood there before, as JournalFromTheMiddle hears it.
+journal; what stood there before, by UnanchoredJournal.
 
 Every process has a whole book of its own, and nothing stands on it; so a fault costs only reading again.
 """
@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from campus.book.order_book import OrderBook, PartitionStock, Placed
 from campus.book.order_window import OrderWindow
 from campus.config.settings import TopicsConfig
-from campus.domain.codec import Unfit, decode_input
+from campus.domain.codec import Undecodable, decode_input
 from campus.domain.events import Entry, OrderPlaced
-from campus.domain.journal import JournalFromTheMiddle, JournalRule
+from campus.domain.journal import JournalRule, UnanchoredJournal
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.kafka.clients import BrokerAway
@@ -109,12 +109,12 @@ class Projector:
     def _last_entries(
         self, journals: Mapping[TopicPartition, Bounds], seqs: Mapping[int, int], stop: StopEvent
     ) -> dict[int, list[tuple[int, Entry]]]:
-        """Of each partition. From the middle, so without the rule: see JournalFromTheMiddle."""
+        """Of each partition. From the middle, so without the rule: see UnanchoredJournal."""
         spans = last_records(journals, self._orders_max)
-        middles = {tp: JournalFromTheMiddle(seqs[tp.partition]) for tp in spans}
+        unanchored = {tp: UnanchoredJournal(seqs[tp.partition]) for tp in spans}
         entries: dict[int, list[tuple[int, Entry]]] = {tp.partition: [] for tp in spans}
         for tp, records in self._logs.read(spans, stop):
-            entries[tp.partition] += middles[tp].heard(records)
+            entries[tp.partition] += unanchored[tp].entries(records)
         return entries
 
     def _window_of(self, entries: Mapping[int, Sequence[tuple[int, Entry]]]) -> OrderWindow:
@@ -157,7 +157,7 @@ class Projector:
                 continue
             try:
                 event = decode_input(record.value)
-            except Unfit:
+            except Undecodable:
                 continue  # the owner makes a dead letter of it
             if isinstance(event, OrderPlaced):
                 misrouted = item_partition(event.item, self._topics.partitions) != partition

@@ -1,26 +1,27 @@
 """Prove that the journal is right about every order, or say where it is not.
 
-Reads order-events, the journal and the dead letters once, up to where they end now, with a checker that
-shares no rule with the program that wrote them, and holds what analytics has counted against it; a system
-may run meanwhile. Exits with 0 if all is right, 1
-if something is not, 3 if there is nothing to audit: no orders prove nothing.
+Reads order-events, the journal and the dead letters once, up to their present ends, with a checker that
+shares no rule with the program that wrote them, and compares what analytics has counted. A system may run
+meanwhile. Exits with 0 if everything is right, 1 if something is not, 3 if there are no decisions to audit.
 """
 
 import argparse
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
 from campus.audit.findings import Findings, Violation
-from campus.audit.kafka_logs import audited
-from campus.commands import Context, a_broker
-from campus.config.settings import Config
+from campus.audit.kafka_logs import run_audit
+from campus.commands import (
+    Context,
+    a_broker,
+    coordinates,
+    figure_line,
+    largest_first,
+    progress_bar,
+    verdict_line,
+)
 from campus.errors import CampusError
 from campus.logs import printable
 
@@ -41,23 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    config = context.config
     expected = _expected(args.expect) if args.expect else []
     started_at = time.monotonic()
-    with a_broker(config):
-        findings = _audited(config, expected)
+    with a_broker(context.config), progress_bar("auditing") as on_progress:
+        findings = run_audit(context.config, expected, on_progress=on_progress)
     took_s = time.monotonic() - started_at
     print(as_json(findings) if args.json else as_text(findings, took_s))
     return EXIT_CODES[findings.verdict]
-
-
-def _audited(config: Config, expected: Sequence[str]) -> Findings:
-    notes = Console(stderr=True)
-    with Progress(console=notes, disable=not notes.is_terminal, transient=True) as bar:
-        task = bar.add_task("auditing", total=None)
-        return audited(
-            config, expected, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
 
 
 def _expected(file: Path) -> list[str]:
@@ -65,11 +56,11 @@ def _expected(file: Path) -> list[str]:
         return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as fault:
         raise NoExpectations(
-            f"{file} cannot be read ({fault}). It must hold the ids of orders, one a line."
+            f"{file} cannot be read ({fault}). It must contain order ids, one a line."
         ) from fault
 
 
-# Telling
+# The findings as text
 
 
 def as_json(findings: Findings) -> str:
@@ -106,55 +97,40 @@ def as_json(findings: Findings) -> str:
 def as_text(findings: Findings, took_s: float) -> str:
     totals = findings.summed_totals()
     portions = [f"{printable(item)} {count:,}" for item, count in totals.portions.most_common(NAMED_MAX)]
+    not_cancelled, ignored = findings.not_cancelled, findings.ignored
     lines = [
-        _line("records", findings.records, f"{findings.undecided:,} of them not decided yet"),
-        _line("decisions", findings.decisions, f"by {findings.claims:,} claims"),
-        _line("orders", totals.orders, f"{totals.reserved:,} reserved", *_counts(totals.failed)),
-        _line("cancelled", totals.cancelled),
-        _line("not cancelled", findings.not_cancelled.total(), *_counts(findings.not_cancelled)),
-        _line("portions", totals.portions.total(), *portions),
-        _line("duplicates", findings.duplicates),
-        _line("dead letters", findings.dead_letters),
-        _line("rerouted", findings.reroutes),
-        _line("ignored", findings.ignored.total(), *_counts(findings.ignored)),
+        figure_line("records", findings.records, f"{findings.undecided:,} of them not decided yet"),
+        figure_line("decisions", findings.decisions, f"by {findings.claims:,} claims"),
+        figure_line("orders", totals.orders, f"{totals.reserved:,} reserved", *largest_first(totals.failed)),
+        figure_line("cancelled", totals.cancelled),
+        figure_line("not cancelled", not_cancelled.total(), *largest_first(not_cancelled)),
+        figure_line("portions", totals.portions.total(), *portions),
+        figure_line("duplicates", findings.duplicates),
+        figure_line("dead letters", findings.dead_letters),
+        figure_line("rerouted", findings.reroutes),
+        figure_line("ignored", ignored.total(), *largest_first(ignored)),
     ]
     if findings.repeated:
-        lines.append(
-            _line("repeated", findings.repeated, "dead letters and reroutes that a crash wrote again")
-        )
+        what = "dead letters and reroutes that a crash wrote again"
+        lines.append(figure_line("repeated", findings.repeated, what))
     if findings.shared_ids:
         ids = ", ".join(map(printable, findings.shared_ids_listed))
-        lines.append(
-            _line("shared ids", findings.shared_ids, f"orders of several items, each its own: {ids}")
-        )
-    lines.append(_line("violations", findings.violations))
-    lines += [f"  {_as_line(violation)}" for violation in findings.violations_listed]
+        what = f"ids of orders in several partitions, each a separate order: {ids}"
+        lines.append(figure_line("shared ids", findings.shared_ids, what))
+    lines.append(figure_line("violations", findings.violations))
+    lines += [f"  {_violation(violation)}" for violation in findings.violations_listed]
     if findings.violations > len(findings.violations_listed):
         lines.append(f"  … and {findings.violations - len(findings.violations_listed):,} more")
     return "\n".join([*lines, _verdict(findings, took_s)])
 
 
-def _line(name: str, count: int, *details: str) -> str:
-    return f"{name:<13}{count:>12,}   {' · '.join(details)}".rstrip()
-
-
-def _counts(counts: Counter[str]) -> list[str]:
-    return [f"{count:,} {name}" for name, count in counts.most_common()]
-
-
-def _as_line(violation: Violation) -> str:
-    coordinates = {"partition": violation.partition, "offset": violation.offset, "seq": violation.seq}
-    where = " ".join(f"{name} {at}" for name, at in coordinates.items() if at is not None)
-    return (
-        f"{violation.kind.value}: {where}: {violation.what}"
-        if where
-        else f"{violation.kind.value}: {violation.what}"
-    )
+def _violation(violation: Violation) -> str:
+    where = coordinates(partition=violation.partition, offset=violation.offset, seq=violation.seq)
+    return ": ".join(part for part in (violation.kind.value, where, violation.what) if part)
 
 
 def _verdict(findings: Findings, took_s: float) -> str:
     if findings.verdict == "empty":
         return "nothing to audit: no order was decided, and that proves nothing"
-    rate = findings.records / took_s if took_s else 0.0
-    word = "clean: every record has its one right entry" if findings.verdict == "clean" else "violated"
-    return f"{word}  ({took_s:.1f} s, {rate:,.0f} records/s)"
+    verdict = "clean: every record has its one right entry" if findings.verdict == "clean" else "violated"
+    return verdict_line(verdict, findings.records, took_s)

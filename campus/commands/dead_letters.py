@@ -13,7 +13,7 @@ from typing import Any
 
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
-from campus.domain.codec import Unfit, decode_input, encode
+from campus.domain.codec import Undecodable, decode_input, encode
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.errors import CampusError
@@ -185,10 +185,10 @@ def _redrive_of(letter: Letter, value: bytes) -> Redrive:
         raise CannotRedrive(f"{letter.position} was cut and the rest is lost; say what to send with --value")
     try:
         event = decode_input(value)
-    except Unfit as unfit:
+    except Undecodable as fault:
         raise CannotRedrive(
-            f"{letter.position} still cannot be read ({unfit}); say what to send with --value"
-        ) from unfit
+            f"{letter.position} still cannot be read ({fault}); say what to send with --value"
+        ) from fault
     return Redrive(letter, encode(event), event.item)
 
 

@@ -1,9 +1,9 @@
 """Decide all of order-events again, from its beginning, and compare every decision with the journal.
 
-A fresh ledger decides each record up to where the logs end now, as a new owner would; each decision must be
-the journal's entry byte for byte, and the metrics folded from them those of analytics. A system may run
-meanwhile. Exits with 0 if all is identical, 1 if something is different (the first difference is shown), 3 if
-there is nothing to replay, 130 if it was interrupted.
+A fresh ledger decides each record up to the present ends of the logs, as a new owner would. Each decision
+must be the journal's entry byte for byte, and their metrics must be those of analytics. A system may run
+meanwhile. Exits with 0 if everything is identical, 1 if something differs (the first difference is shown), 3
+if there is nothing to replay, 130 if it was interrupted.
 """
 
 import argparse
@@ -11,9 +11,9 @@ import json
 import math
 import signal
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from threading import TIMEOUT_MAX
@@ -21,41 +21,49 @@ from threading import Event as StopEvent
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.progress import Progress
 
 from campus.analytics.metrics import OrderMetrics
 from campus.analytics.report import text_report
-from campus.commands import Context, a_broker
+from campus.commands import (
+    Context,
+    a_broker,
+    coordinates,
+    figure_line,
+    largest_first,
+    progress_bar,
+    verdict_line,
+)
 from campus.config.settings import Config
 from campus.domain.events import Entry
 from campus.domain.times import iso_utc
 from campus.groups.offset_target import parse_target
 from campus.inventory.rules import RULES_VERSION
 from campus.logs import printable
-from campus.replay.event_lines import journal_line, said
-from campus.replay.findings import Difference, Replay
+from campus.replay.event_lines import describe, describe_journal
+from campus.replay.findings import Difference, ReplayFindings
 from campus.replay.kafka_logs import Ends, freeze, replay
-from campus.replay.timeline import LogEvent, happenings
+from campus.replay.timeline import LogEvent, read_timeline
 
 HELP = "decide everything again and compare it with the journal"
 EXIT_CODES = {"identical": 0, "different": 1, "empty": 3}
 INTERRUPTED = 130
 HISTORY_SHOWN = 20  # the last decisions about --item
 NAMED_MAX = 8  # items whose stock is named in the text; JSON has them all
-LONG_PAUSE_S = 5.0  # of --speed: one that is longer is announced
-TIME_IS = "2026-01-31T12:00:00Z (UTC, unless it says otherwise) or milliseconds since 1970"
+LONG_PAUSE_S = 5.0  # with --speed, longer pauses are announced
+TIME_FORMAT = "2026-01-31T12:00:00Z (UTC, unless it says otherwise) or milliseconds since 1970"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--as-of", type=a_time_ms, metavar="TIME", help=f"only what was there then: {TIME_IS}"
+        "--as-of", type=a_time_ms, metavar="TIME", help=f"only what was in the logs then: {TIME_FORMAT}"
     )
-    parser.add_argument("--item", metavar="NAME", help="only what is about this item, and how its stock went")
-    told = parser.add_mutually_exclusive_group()
-    told.add_argument("--json", action="store_true", help="print what was found as one JSON object")
-    told.add_argument(
-        "--speed", type=a_speed, metavar="10x", help="first show the events as they happened, so fast; or max"
+    parser.add_argument(
+        "--item", metavar="NAME", help="only this item, and the last decisions about its stock"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+    output.add_argument(
+        "--speed", type=a_speed, metavar="10x", help="first show the events in their order, this fast; or max"
     )
 
 
@@ -64,11 +72,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     last: deque[Entry] = deque(maxlen=HISTORY_SHOWN)
     with a_broker(config):
         ends = freeze(config, as_of_ms=args.as_of)
-        if args.speed and not was_shown(config, ends, args.item, args.speed):
+        if args.speed and not show_timeline(config, ends, args.item, args.speed):
             print("stopped; nothing was compared")
             return INTERRUPTED
         started_at = time.monotonic()
-        found = _replayed(config, ends, args.item, last)
+        with progress_bar("replaying") as on_progress:
+            found = replay(
+                config, ends=ends, item=args.item, on_decision=last.append, on_progress=on_progress
+            )
         took_s = time.monotonic() - started_at
     history = list(last) if args.item else []
     if args.json:
@@ -78,27 +89,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_CODES[found.verdict]
 
 
-def _replayed(config: Config, ends: Ends, item: str | None, last: deque[Entry]) -> Replay:
-    notes = Console(stderr=True)
-    with Progress(console=notes, disable=not notes.is_terminal, transient=True) as bar:
-        task = bar.add_task("replaying", total=None)
-        return replay(
-            config,
-            ends=ends,
-            item=item,
-            watch=last.append,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-
-
 def a_time_ms(text: str) -> int:
-    try:
-        at = parse_target(text)
-    except ValueError as fault:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write {TIME_IS}") from fault
-    if at.kind != "time":
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write {TIME_IS}")
-    return at.number
+    with suppress(ValueError):
+        target = parse_target(text)
+        if target.kind == "time":
+            return target.number
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; write {TIME_FORMAT}")
 
 
 def a_speed(text: str) -> float:
@@ -114,30 +110,29 @@ def a_speed(text: str) -> float:
     return speed
 
 
-# As it happened
+# The events in their order
 
 
-def was_shown(config: Config, ends: Ends, item: str | None, speed: float) -> bool:
-    """Print what happened, with the pauses that were between, so much shorter; False if interrupted."""
+def show_timeline(config: Config, ends: Ends, item: str | None, speed: float) -> bool:
+    """Print the events with the pauses between them, `speed` times faster. False if interrupted."""
     began_s, first_ms = time.monotonic(), None
-    with _until_ctrl_c() as stop, closing(happenings(config, ends, item, stop)) as events:
-        for happening in events:
-            first_ms = happening.at_ms if first_ms is None else first_ms
-            due_s = began_s + (happening.at_ms - first_ms) / 1000 / speed
+    with _until_ctrl_c() as stop, closing(read_timeline(config, ends, item, stop)) as events:
+        for event in events:
+            first_ms = event.at_ms if first_ms is None else first_ms
+            due_s = began_s + (event.at_ms - first_ms) / 1000 / speed
             if _was_interrupted(stop, due_s - time.monotonic()):
                 break
-            print(printable(as_line(happening)), flush=True)
+            print(printable(as_line(event)), flush=True)
         return not stop.is_set()
 
 
-def as_line(happening: LogEvent) -> str:
-    tp = happening.tp
-    where = f"{tp.topic} {tp.partition}:{happening.offset}"
-    return f"{iso_utc(happening.at_ms)}  {where:<28}  {said(happening.event)}"
+def as_line(event: LogEvent) -> str:
+    where = f"{event.tp.topic} {event.tp.partition}:{event.offset}"
+    return f"{iso_utc(event.at_ms)}  {where:<28}  {describe(event.event)}"
 
 
 def _was_interrupted(stop: StopEvent, pause_s: float) -> bool:
-    pause_s = min(max(0.0, pause_s), TIMEOUT_MAX)  # what an event can wait at all
+    pause_s = min(max(0.0, pause_s), TIMEOUT_MAX)  # the longest wait that Python allows
     if pause_s > LONG_PAUSE_S:
         print(f"… nothing for {timedelta(seconds=round(pause_s))}", flush=True)
     return stop.wait(pause_s)
@@ -153,13 +148,15 @@ def _until_ctrl_c() -> Iterator[StopEvent]:
         signal.signal(signal.SIGINT, before)
 
 
-# Telling
+# The findings as text
 
 
-def as_json(found: Replay, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry]) -> str:
-    told = found.metrics_of_analytics and _figures(found.metrics_of_analytics)
-    if told and item is not None:
-        told = {"items": told["items"]}  # it keeps no others by item
+def as_json(
+    found: ReplayFindings, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry]
+) -> str:
+    analytics = found.metrics_of_analytics and _figures(found.metrics_of_analytics)
+    if analytics and item is not None:
+        analytics = {"items": analytics["items"]}  # the only figures that are kept by item
     return json.dumps(
         {
             "verdict": found.verdict,
@@ -175,8 +172,8 @@ def as_json(found: Replay, *, as_of_ms: int | None, item: str | None, history: S
             "ignored": dict(found.ignored),
             "digest": found.digest,
             "metrics": _figures(found.metrics),
-            "metrics_of_analytics": told,
-            "metrics_identical": None if told is None else not found.miscounted,
+            "metrics_of_analytics": analytics,
+            "metrics_identical": None if analytics is None else not found.miscounted,
             "stock": found.stock,
             "first_difference": found.first_difference and asdict(found.first_difference),
             "history": [msgspec.to_builtins(entry) for entry in history],
@@ -190,22 +187,29 @@ def _figures(metrics: OrderMetrics) -> dict[str, Any]:
 
 
 def as_text(
-    found: Replay, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry], took_s: float
+    found: ReplayFindings, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry], took_s: float
 ) -> str:
     metrics = found.metrics
-    lines = [] if as_of_ms is None else [_report(metrics, as_of_ms)]
-    lines += [printable(f"{entry.decided_at}  seq {entry.seq:<8} {journal_line(entry)}") for entry in history]
+    lines = []
+    if as_of_ms is not None:
+        title = f"as of {iso_utc(as_of_ms)}"
+        lines.append(text_report(metrics, title=title, partitions=(), partitions_all=0))
+    lines += [
+        printable(f"{entry.decided_at}  seq {entry.seq:<8} {describe_journal(entry)}") for entry in history
+    ]
     about = () if item is None else (f"about {printable(item)}",)
     lines += [
-        _line("records", found.records, *about, f"{found.undecided:,} of them not decided yet"),
-        _line("decisions", found.decisions, f"by {found.claims:,} claims"),
-        _line("compared", found.compared, f"{found.different:,} of them different"),
-        _line("orders", metrics.total, f"{metrics.successful:,} reserved", *_counts(metrics.reasons)),
-        _line("in stock", sum(found.stock.values()), *_largest(found.stock)),
-        _line("ignored", found.ignored.total(), *_counts(found.ignored)),
+        figure_line("records", found.records, *about, f"{found.undecided:,} of them not decided yet"),
+        figure_line("decisions", found.decisions, f"by {found.claims:,} claims"),
+        figure_line("compared", found.compared, f"{found.different:,} of them different"),
+        figure_line(
+            "orders", metrics.total, f"{metrics.successful:,} reserved", *largest_first(metrics.reasons)
+        ),
+        figure_line("in stock", sum(found.stock.values()), *_first_items(found.stock)),
+        figure_line("ignored", found.ignored.total(), *largest_first(found.ignored)),
     ]
     lines += [
-        _line("not compared", count, f"decided by rules {version}, this program has {RULES_VERSION}")
+        figure_line("not compared", count, f"decided by rules {version}, this program has {RULES_VERSION}")
         for version, count in found.other_rules.items()
     ]
     lines.append(f"{'metrics':<15}{_of_analytics(found)}")
@@ -215,21 +219,16 @@ def as_text(
     return "\n".join([*lines, _verdict(found, took_s)])
 
 
-def _report(metrics: OrderMetrics, as_of_ms: int) -> str:
-    return text_report(metrics, title=f"as of {iso_utc(as_of_ms)}", partitions=(), partitions_all=0)
-
-
-def _of_analytics(found: Replay) -> str:
-    if not found.told:
-        return "analytics has nowhere written down what it counts"
+def _of_analytics(found: ReplayFindings) -> str:
+    if not found.analytics:
+        return "analytics has written no snapshot yet"
     if found.miscounted:
-        return f"analytics counts otherwise in {found.miscounted} of {len(found.told)} partitions"
+        return f"analytics counts otherwise in {found.miscounted} of {len(found.analytics)} partitions"
     return "the same as analytics counts"
 
 
 def _differing(first: Difference) -> list[str]:
-    coordinates = {"partition": first.partition, "seq": first.seq, "offset": first.source_offset}
-    where = " ".join(f"{name} {at}" for name, at in coordinates.items() if at is not None)
+    where = coordinates(partition=first.partition, seq=first.seq, offset=first.source_offset)
     field = f"{first.field}: " if first.field else ""
     shown = {"journal": first.journal, "decided again": first.decided, "order-events": first.record}
     lines = [printable(f"first difference, {first.where} {where}: {field}{first.what}")]
@@ -238,22 +237,13 @@ def _differing(first: Difference) -> list[str]:
     return lines
 
 
-def _line(name: str, count: int, *details: str) -> str:
-    return f"{name:<13}{count:>12,}   {' · '.join(details)}".rstrip()
-
-
-def _counts(counts: Mapping[str, int]) -> list[str]:
-    return [f"{count:,} {name}" for name, count in Counter(counts).most_common()]
-
-
-def _largest(stock: Mapping[str, int]) -> list[str]:
+def _first_items(stock: Mapping[str, int]) -> list[str]:
     named = [f"{printable(item)} {left:,}" for item, left in sorted(stock.items())[:NAMED_MAX]]
     return [*named, f"… {len(stock) - NAMED_MAX:,} more"] if len(stock) > NAMED_MAX else named
 
 
-def _verdict(found: Replay, took_s: float) -> str:
+def _verdict(found: ReplayFindings, took_s: float) -> str:
     if found.verdict == "empty":
         return "nothing to replay: no decision could be compared, and that proves nothing"
-    rate = found.records / took_s if took_s else 0.0
-    word = "identical: every decision again, byte for byte" if found.verdict == "identical" else "different"
-    return f"{word}  ({took_s:.1f} s, {rate:,.0f} records/s)"
+    verdict = "identical: every decision again, byte for byte"
+    return verdict_line(verdict if found.verdict == "identical" else "different", found.records, took_s)

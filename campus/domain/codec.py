@@ -1,43 +1,56 @@
-"""Bytes to events and back: strict in what comes in, and the same bytes for the same event, always.
+"""Bytes to events and back. The same event always gives the same bytes.
 
-Decided here, once, for everyone who reads `order-events`: numbers must be whole, in range and in
-number form; of a key that stands twice the last counts; keys that are not known are passed over;
-text must be UTF-8. What does not fit is `Unfit`, for one of a few reasons.
+These rules hold for every reader of `order-events`: numbers are whole and within their limits, and never
+strings; text is UTF-8; the last of two equal keys wins; unknown keys are ignored. Anything else is
+`Undecodable`, with one of a few reasons.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from msgspec import DecodeError, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
 
-from campus.domain.events import Event, Input, JournalEvent, UnfitReason
+from campus.domain.events import DeadLetterReason, Event, Input, JournalEvent
 
 INPUT_BYTES_MAX = 64 * 1024
-# The decoder recurses over what it passes over, as deep as the interpreter happens to allow at that
-# moment. This bound, far below that, makes the answer the same on every run.
+# The decoder recurses over unknown values, as deep as the interpreter's stack allows at that moment. This
+# limit is far below that, so the result is the same on every run.
 BRACKETS_MAX = 400
-
-_encoder = Encoder()
-_inputs: Decoder[Input] = Decoder(Input)
-_journal: Decoder[JournalEvent] = Decoder(JournalEvent)
-
-
 INPUT_TYPES = ("OrderPlaced", "StockAdded", "OrderCancelled")
+
+
+class ConsumerRecord(Protocol):
+    """A record as kafka-python's consumer returns it. `timestamp`: its append time in ms."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+class Undecodable(Exception):
+    """A record of order-events that is no event. `detail` is for people."""
+
+    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
 
 
 class _Tagged(Struct):
     event_type: Any = None
 
 
+_encoder = Encoder()
+_inputs: Decoder[Input] = Decoder(Input)
+_journal: Decoder[JournalEvent] = Decoder(JournalEvent)
 _tags: Decoder[_Tagged] = Decoder(_Tagged)
-
-
-class Unfit(Exception):
-    """A record that is no event: `reason` is one of a few words, `detail` is for people."""
-
-    def __init__(self, reason: UnfitReason, detail: str) -> None:
-        self.reason, self.detail = reason, detail
-        super().__init__(f"{reason}: {detail}")
 
 
 def encode(event: Event) -> bytes:
@@ -45,37 +58,38 @@ def encode(event: Event) -> bytes:
 
 
 def keyed_record(event: Input) -> tuple[bytes, bytes, tuple[()]]:
-    """An event of order-events as key, value and headers: its key is its item."""
+    """Key, value and headers of an event in order-events. The key is the item."""
     return event.item.encode(), encode(event), ()
 
 
 def decode_input(value: bytes | None) -> Input:
-    """A record of order-events as an event. Raises Unfit."""
+    """Decode the value of a record of order-events. Raises Undecodable."""
     if not value:
-        raise Unfit("empty", "the record has no value")
+        raise Undecodable("empty", "the record has no value")
     if len(value) > INPUT_BYTES_MAX:
-        raise Unfit("too_large", f"{len(value)} bytes, at most {INPUT_BYTES_MAX}")
+        raise Undecodable("too_large", f"{len(value)} bytes, at most {INPUT_BYTES_MAX}")
     if value.count(b"{") + value.count(b"[") > BRACKETS_MAX:
-        raise Unfit("wrong_shape", f"more than {BRACKETS_MAX} brackets")
+        raise Undecodable("wrong_shape", f"more than {BRACKETS_MAX} brackets")
     try:
         return _inputs.decode(value)
     except ValidationError as fault:
-        raise Unfit("wrong_shape" if _names_an_input(value) else "unknown_type", str(fault)) from fault
+        reason: DeadLetterReason = "wrong_shape" if _has_known_type(value) else "unknown_type"
+        raise Undecodable(reason, str(fault)) from fault
     except (DecodeError, UnicodeDecodeError) as fault:
-        raise Unfit("not_json", str(fault)) from fault
+        raise Undecodable("not_json", str(fault)) from fault
 
 
-def _names_an_input(value: bytes) -> bool:
-    """Whether a value of the wrong shape has an event_type that we know, or none at all."""
+def _has_known_type(value: bytes) -> bool:
+    """Whether an invalid value has a known event_type, or none at all."""
     try:
-        named = _tags.decode(value).event_type
+        event_type = _tags.decode(value).event_type
     except (DecodeError, UnicodeDecodeError):
-        return True  # no object at all
-    return named is None or named in INPUT_TYPES
+        return True  # not even an object
+    return event_type is None or event_type in INPUT_TYPES
 
 
 def decode_journal(value: bytes | None) -> JournalEvent | None:
-    """A record of inventory-events as an event; None for what no owner can have written."""
+    """Decode the value of a record of inventory-events. None if no owner can have written it."""
     try:
         return _journal.decode(value or b"")
     except (DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,8 +1,8 @@
-"""The events, as they stand in Kafka: flat JSON, one object a record, bounded in every field.
+"""The events as they are stored in Kafka: one flat JSON object per record.
 
-What comes in (`Input`) is written by anyone; what comes out (`Entry`) is written by inventory
-alone, one for each record that came in. The bounds keep the promise that every entry can be
-written: a text that is echoed has at most TEXT_CHARS_MAX characters.
+Anyone may write an `Input` to order-events. Only inventory writes an `Entry` to inventory-events: one for
+each record of order-events. Every field has a limit, so that every entry can be written: a text that an entry
+repeats has at most TEXT_CHARS_MAX characters.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -19,14 +19,14 @@ InputType: TypeAlias = Literal["OrderPlaced", "StockAdded", "OrderCancelled"]
 StockReason: TypeAlias = Literal["opening", "restock"]
 FailReason: TypeAlias = Literal["unknown_item", "insufficient_stock", "too_old"]
 CancelReason: TypeAlias = Literal["unknown_order", "not_reserved", "already_cancelled"]
-UnfitReason: TypeAlias = Literal["empty", "too_large", "not_json", "unknown_type", "wrong_shape"]
+DeadLetterReason: TypeAlias = Literal["empty", "too_large", "not_json", "unknown_type", "wrong_shape"]
 
 
 class Event(Struct, frozen=True, kw_only=True, gc=False, tag=True, tag_field="event_type"):
-    """The name of the class is the `event_type`; fields that are not known are passed over."""
+    """The name of the class is the `event_type`; unknown fields are ignored."""
 
 
-# What comes in, on order-events.
+# Inputs, on order-events
 
 
 class OrderPlaced(Event, frozen=True):
@@ -38,7 +38,7 @@ class OrderPlaced(Event, frozen=True):
 
 
 class StockAdded(Event, frozen=True):
-    """Stock that arrived. Of an item's `opening` stock only the first ever counts."""
+    """New stock. Only the first `opening` stock of an item counts."""
 
     event_id: Text
     item: Text
@@ -47,7 +47,7 @@ class StockAdded(Event, frozen=True):
 
 
 class OrderCancelled(Event, frozen=True):
-    """A wish: the reservation is released once, however often it is repeated. `item` is the order's."""
+    """A request to cancel. It releases the reservation once, however often it is sent."""
 
     order_id: Text
     item: Text
@@ -56,20 +56,25 @@ class OrderCancelled(Event, frozen=True):
 Input: TypeAlias = OrderPlaced | StockAdded | OrderCancelled
 
 
-# What comes out, on inventory-events.
+# Entries and claims, on inventory-events
 
 
 class OwnerClaimed(Event, frozen=True):
-    """From here on only what this owner writes counts, decided with a memory of `window_orders`."""
+    """From here on, only entries of this owner count. It remembers the last `window_orders` decisions."""
 
     owner: Text
     rules: int
     window_orders: int
 
 
-class InventoryReserved(Event, frozen=True):
+class EntryBase(Event, frozen=True):
+    """What every entry begins with: its number, and the offset of its record in order-events."""
+
     seq: int
     source_offset: int
+
+
+class InventoryReserved(EntryBase, frozen=True):
     order_id: str
     user_id: str
     item: str
@@ -79,11 +84,9 @@ class InventoryReserved(Event, frozen=True):
     decided_at: str
 
 
-class InventoryFailed(Event, frozen=True):
-    """`remaining` is null for an item that has never been in stock."""
+class InventoryFailed(EntryBase, frozen=True):
+    """`remaining` is null if the item has never been in stock."""
 
-    seq: int
-    source_offset: int
     order_id: str
     user_id: str
     item: str
@@ -94,9 +97,7 @@ class InventoryFailed(Event, frozen=True):
     decided_at: str
 
 
-class StockChanged(Event, frozen=True):
-    seq: int
-    source_offset: int
+class StockChanged(EntryBase, frozen=True):
     event_id: str
     item: str
     quantity: int
@@ -105,11 +106,9 @@ class StockChanged(Event, frozen=True):
     decided_at: str
 
 
-class ReservationReleased(Event, frozen=True):
-    """The order was reserved and is cancelled; its `quantity` is in stock again."""
+class ReservationReleased(EntryBase, frozen=True):
+    """A reserved order was cancelled. Its `quantity` is in stock again."""
 
-    seq: int
-    source_offset: int
     order_id: str
     item: str
     quantity: int
@@ -117,11 +116,9 @@ class ReservationReleased(Event, frozen=True):
     decided_at: str
 
 
-class CancelRejected(Event, frozen=True):
-    """Nothing changed. `unknown_order`: not decided here, within the window, for this item."""
+class CancelRejected(EntryBase, frozen=True):
+    """Nothing changed. `unknown_order`: no order of this id and item was decided here within the window."""
 
-    seq: int
-    source_offset: int
     order_id: str
     item: str
     remaining: int | None
@@ -129,22 +126,18 @@ class CancelRejected(Event, frozen=True):
     decided_at: str
 
 
-class DuplicateIgnored(Event, frozen=True):
-    """The id was decided before, within the window (an opening stock: at any time before)."""
+class DuplicateIgnored(EntryBase, frozen=True):
+    """The id was decided before, within the window. An opening stock is remembered for good."""
 
-    seq: int
-    source_offset: int
     repeated_type: InputType
     repeated_id: str
     item: str
     decided_at: str
 
 
-class OrderRerouted(Event, frozen=True):
-    """The item belongs to `to_partition`; the record was sent on there before this was written."""
+class OrderRerouted(EntryBase, frozen=True):
+    """The item belongs to `to_partition`. The record was sent there before this entry was written."""
 
-    seq: int
-    source_offset: int
     rerouted_type: InputType
     rerouted_id: str
     item: str
@@ -152,12 +145,10 @@ class OrderRerouted(Event, frozen=True):
     decided_at: str
 
 
-class OrderDeadLettered(Event, frozen=True):
-    """The record fits no event; its bytes were sent to the dead letters before this was written."""
+class OrderDeadLettered(EntryBase, frozen=True):
+    """The record is no event. Its bytes were sent to the dead letters before this entry was written."""
 
-    seq: int
-    source_offset: int
-    reason: UnfitReason
+    reason: DeadLetterReason
     decided_at: str
 
 
@@ -175,6 +166,7 @@ JournalEvent: TypeAlias = Entry | OwnerClaimed
 
 
 def type_and_id(event: Input) -> tuple[InputType, str]:
+    """The event's type, and the id that duplicates of it share."""
     if isinstance(event, OrderPlaced):
         return "OrderPlaced", event.order_id
     if isinstance(event, OrderCancelled):

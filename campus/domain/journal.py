@@ -1,37 +1,25 @@
-"""The rule of the journal: an entry counts if its owner made the last claim before it, and its seq
-is the last one plus 1.
+"""The rule of the journal: an entry counts if its owner made the last claim before it, and its seq is the
+last one plus 1.
 
-Every reader that folds the journal (owner, analytics, replay) asks here, so that they cannot
-disagree. What does not count is counted by its reason: a repeat, an entry after a gap, a word of an
-old owner that woke up, bytes that no owner writes. Not here: how entries are decided (ledger.py).
+Every reader that folds the journal (owner, analytics, book, replay) uses this class, so they cannot disagree.
+What does not count is counted by its reason: a repeat, an entry after a gap, an entry of an old owner, bytes
+that no owner writes. Not here: how entries are decided (inventory/ledger.py).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
-from campus.domain.codec import decode_journal
+from campus.domain.codec import ConsumerRecord, decode_journal
 from campus.domain.events import Entry, JournalEvent, OwnerClaimed
 
 OWNER_HEADER = "owner"
 
 
-class JournalRecord(Protocol):
-    """A record as a Kafka consumer hands it over."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
-
-
 class JournalRule:
     """What has counted so far in one partition of the journal.
 
-    `owner`, `seq` and `offset` are those of the last record that counted; at the beginning there is
-    none, and `offset` is -1.
+    `owner`, `seq` and `offset` belong to the last record that counted. Before the first one, `owner` is None,
+    `seq` is 0 and `offset` is -1.
     """
 
     def __init__(self, owner: str | None = None, seq: int = 0, offset: int = -1) -> None:
@@ -39,7 +27,7 @@ class JournalRule:
         self.ignored: Counter[str] = Counter()
 
     def counts(self, event: JournalEvent, owner: str | None) -> bool:
-        """Whether the partition's next event, written by `owner`, counts; remembers that it did."""
+        """Whether the partition's next event, written by `owner`, counts. If so, it becomes the last one."""
         if isinstance(event, OwnerClaimed):
             self.owner = event.owner
             return True
@@ -52,10 +40,10 @@ class JournalRule:
         self.seq = event.seq
         return True
 
-    def counting(self, records: Iterable[JournalRecord]) -> Iterator[JournalEvent]:
-        """The events among the partition's next records that count, claims among them.
+    def counting(self, records: Iterable[ConsumerRecord]) -> Iterator[JournalEvent]:
+        """The entries and claims that count, among the partition's next records.
 
-        What was delivered before is passed over: an old claim would count again, and be the last one.
+        Records that were delivered before are skipped: an old claim would count again, as the last one.
         """
         for record in records:
             if record.offset <= self.offset:
@@ -67,8 +55,8 @@ class JournalRule:
                 self.offset = record.offset
                 yield event
 
-    def is_of(self, record: JournalRecord) -> bool:
-        """Whether the record at our offset is the one that we counted last: else it is another journal."""
+    def is_of(self, record: ConsumerRecord) -> bool:
+        """Whether this record is the last one that counted here. If not, it belongs to another journal."""
         event = decode_journal(record.value)
         if record.offset != self.offset or event is None:
             return False
@@ -77,23 +65,22 @@ class JournalRule:
         return owner_of(record) == self.owner and event.seq == self.seq
 
 
-class JournalFromTheMiddle:
-    """What was decided, heard from somewhere within a partition, where the rule cannot be known.
+class UnanchoredJournal:
+    """The entries of one partition, read from an offset where the last claim and seq are not known.
 
-    Nobody there knows whose claim is the last one, nor which seq comes next. So until the first claim every
-    owner is heard, and after it the one who made it; repeats and what follows a gap are heard, too. Deciding
-    is deterministic: what does not count says the same of its record as what does, unless an owner with
-    other rules or another memory wrote it. So this is for looking, not for deciding, and for those alone to
-    whom hearing a thing twice is the same as once.
+    Until the first claim it yields the entries of every owner, after it only those of the owner that claimed.
+    It also yields repeats and entries after a gap. Deciding is deterministic, so an entry that does not count
+    says the same of its record as the one that does, unless its owner had other rules or another window. So
+    this is for display, not for decisions, and only for readers to whom a repeat changes nothing.
     """
 
     def __init__(self, last_seq: int) -> None:
-        """`last_seq`: the last that counts, where hearing ends; an old owner may have gone on beyond it."""
+        """`last_seq`: the last that counts in the range to be read. An old owner may have gone beyond it."""
         self._last_seq = last_seq
         self._owner: str | None = None
 
-    def heard(self, records: Iterable[JournalRecord]) -> Iterator[tuple[int, Entry]]:
-        """The entries among the partition's next records, each with its offset."""
+    def entries(self, records: Iterable[ConsumerRecord]) -> Iterator[tuple[int, Entry]]:
+        """The offsets and entries among the partition's next records."""
         for record in records:
             event, owner = decode_journal(record.value), owner_of(record)
             if isinstance(event, OwnerClaimed):
@@ -104,7 +91,8 @@ class JournalFromTheMiddle:
                 yield record.offset, event
 
 
-def owner_of(record: JournalRecord) -> str | None:
+def owner_of(record: ConsumerRecord) -> str | None:
+    """The owner that a record of the journal names; None if it names none."""
     for name, value in record.headers:
         if name == OWNER_HEADER and value is not None:
             return value.decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""The ids that orders and restocks are given: by time, or by a client's key, and then always the same.
+"""Ids of orders and restocks: from the time, or from a client's idempotency key.
 
-A keyed id is made of the key and of what is asked, and of nothing else. So any process at any time gives the
-same id to the same wish, which is decided once; another wish under the same key gets another id, so that it
-never passes for the first; and the half that only the key makes betrays that the key was used twice.
+A keyed id is a function of the key and the request alone. So every process always gives the same id to the
+same request, which is therefore decided once. Another request with the same key gets another id, so it is
+never taken for the first. The first half of the id depends on the key alone: it shows that a key was reused.
 """
 
 import re
@@ -12,19 +12,19 @@ from typing import Literal, TypeAlias
 import msgspec
 
 NOISE_BYTES = 10
-# Of a UUID of version 8 (RFC 9562) 122 bits are free: 60 before the variant, 62 behind it.
-KEY_BITS, WISH_BITS = 60, 62
-KEY_PART_CHARS = 18  # as they are written, the version and two hyphens among them
+# A UUID of version 8 (RFC 9562) has 122 free bits: 60 before the variant and 62 after it.
+KEY_BITS, REQUEST_BITS = 60, 62
+KEY_PART_CHARS = 18  # of the UUID as text: KEY_BITS, the version digit and two hyphens
 _UUID8 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
-# What a key is for: the same key for an order and for a restock is no key that was used twice.
-Kind: TypeAlias = Literal["order", "restock"]
+# The same key for an order and for a restock does not count as reuse.
+RequestKind: TypeAlias = Literal["order", "restock"]
 
 
 def new_order_id(now_ms: int, noise: bytes) -> str:
-    """A UUID of version 7 (RFC 9562): ids of later milliseconds sort after those of earlier ones."""
+    """A UUID of version 7 (RFC 9562): later milliseconds sort last. `noise`: NOISE_BYTES random bytes."""
     free = int.from_bytes(noise, "big")
-    return _written((now_ms << 80 | free) & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
+    return _as_uuid((now_ms << 80 | free) & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 
 
 def keyed_order_id(key: str, *, user_id: str, item: str, quantity: int) -> str:
@@ -36,25 +36,25 @@ def keyed_restock_id(key: str, *, item: str, quantity: int) -> str:
 
 
 def key_part(order_id: str) -> str | None:
-    """What only the key has made of it; None for an id that no key has made."""
-    if order_id[14:15] != "8" or not _UUID8.fullmatch(order_id):  # nearly all end at the first
+    """The part of a keyed id that depends on the key alone. None if the id is not keyed."""
+    if order_id[14:15] != "8" or not _UUID8.fullmatch(order_id):  # the cheap test rejects nearly all
         return None
     return order_id[:KEY_PART_CHARS]
 
 
-def _keyed(kind: Kind, key: str, wish: tuple[str | int, ...]) -> str:
-    # As JSON, in which no two different wishes look the same.
-    of_key = _hashed(kind, b"key", key.encode()) >> 64 - KEY_BITS
-    of_wish = _hashed(kind, b"wish", msgspec.json.encode(wish)) >> 64 - WISH_BITS
-    head, tail = of_key >> 12, of_key & 0xFFF
-    return _written(head << 80 | 0x8 << 76 | tail << 64 | 0x2 << 62 | of_wish)
+def _keyed(kind: RequestKind, key: str, request: tuple[str | int, ...]) -> str:
+    key_hash = _hash(kind, b"key", key.encode()) >> 64 - KEY_BITS
+    # As JSON, which is different for different requests. The salt "wish" is part of every id that was given.
+    request_hash = _hash(kind, b"wish", msgspec.json.encode(request)) >> 64 - REQUEST_BITS
+    head, tail = key_hash >> 12, key_hash & 0xFFF
+    return _as_uuid(head << 80 | 0x8 << 76 | tail << 64 | 0x2 << 62 | request_hash)
 
 
-def _hashed(kind: Kind, part: bytes, data: bytes) -> int:
+def _hash(kind: RequestKind, part: bytes, data: bytes) -> int:
     digest = blake2b(data, digest_size=8, person=kind.encode(), salt=part).digest()
     return int.from_bytes(digest, "big")
 
 
-def _written(value: int) -> str:
+def _as_uuid(value: int) -> str:
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

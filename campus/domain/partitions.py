@@ -1,4 +1,4 @@
-"""Which partition an item belongs to: the same answer as any Java client's default partitioner.
+"""The partition of an item: the same as Kafka's Java clients compute with their default partitioner.
 
 Source: `org.apache.kafka.common.utils.Utils.murmur2` and `BuiltInPartitioner.partitionForKey`.
 """
@@ -15,8 +15,8 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     h = MURMUR2_SEED ^ length
     whole = length & ~3
-    for at in range(0, whole, 4):
-        k = int.from_bytes(data[at : at + 4], "little") * MURMUR2_M & UINT32
+    for start in range(0, whole, 4):
+        k = int.from_bytes(data[start : start + 4], "little") * MURMUR2_M & UINT32
         k = (k ^ (k >> 24)) * MURMUR2_M & UINT32
         h = (h * MURMUR2_M & UINT32) ^ k
     if rest := data[whole:]:

@@ -1,7 +1,7 @@
-"""A fold written down: its state, and the last record of the journal that is in it.
+"""The bytes of a snapshot: the state of a fold, and the last journal record that is in it.
 
-A snapshot is of acknowledged, contiguous entries only, so it is true whoever wrote it and whenever it
-lands. It carries its version and a checksum: what cannot be read is no snapshot, and the journal is.
+A snapshot contains acknowledged, contiguous entries only, so it is valid whoever wrote it and whenever it
+arrives. It has a version and a checksum: an unreadable snapshot is ignored, and the journal is read instead.
 """
 
 import zlib
@@ -18,12 +18,12 @@ CHECKSUM_BYTES = 4
 MAGIC = b"campus-snapshot\n"
 
 
-class Foldable(Protocol):
+class HasState(Protocol):
     def state(self) -> bytes: ...
 
 
 class Snapshot(Struct, frozen=True):
-    """`owner`, `seq` and `offset`: of the last record of the journal that counted."""
+    """`owner`, `seq` and `offset` are those of the last journal record that counted."""
 
     version: int
     owner: str | None
@@ -33,16 +33,16 @@ class Snapshot(Struct, frozen=True):
 
 
 class SnapshotUnreadable(Exception):
-    pass
+    """The message says why."""
 
 
-def packed(rule: JournalRule, fold: Foldable) -> bytes:
+def packed(rule: JournalRule, fold: HasState) -> bytes:
     body = msgspec.msgpack.encode(Snapshot(SNAPSHOT_VERSION, rule.owner, rule.seq, rule.offset, fold.state()))
     return MAGIC + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
 
 
 def unpacked(data: bytes | None) -> Snapshot:
-    """Raises SnapshotUnreadable, saying why."""
+    """Raises SnapshotUnreadable if the bytes are no snapshot, damaged, or of another version."""
     start = len(MAGIC) + CHECKSUM_BYTES
     if not data or data[: len(MAGIC)] != MAGIC:
         raise SnapshotUnreadable("it is no snapshot")
@@ -51,7 +51,7 @@ def unpacked(data: bytes | None) -> Snapshot:
     try:
         snapshot = msgspec.msgpack.decode(data[start:], type=Snapshot)
     except msgspec.MsgspecError as fault:
-        raise SnapshotUnreadable(f"it is of another make: {fault}") from fault
+        raise SnapshotUnreadable(f"its fields are not those of a snapshot: {fault}") from fault
     if snapshot.version != SNAPSHOT_VERSION:
         raise SnapshotUnreadable(f"its version is {snapshot.version}, this program's {SNAPSHOT_VERSION}")
     return snapshot

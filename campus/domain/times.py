@@ -1,4 +1,4 @@
-"""Times as the events carry them: ISO 8601, UTC, milliseconds; they sort as text."""
+"""Times as the events carry them: ISO 8601 in UTC with milliseconds. They sort as text."""
 
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -7,7 +7,7 @@ EPOCH = datetime(1970, 1, 1)
 MS = timedelta(milliseconds=1)
 
 
-# A batch of the log has one append time for all its records, hence the caches.
+# Cached because all records of a batch have the same append time.
 @lru_cache(maxsize=256)
 def iso_utc(timestamp_ms: int) -> str:
     """1763837495123 as "2025-11-22T18:51:35.123Z"."""
@@ -16,5 +16,5 @@ def iso_utc(timestamp_ms: int) -> str:
 
 @lru_cache(maxsize=256)
 def ms_of(iso: str) -> int:
-    """The other way round. Raises ValueError."""
+    """The inverse of iso_utc. Raises ValueError if the text is no such time."""
     return (datetime.fromisoformat(iso.removesuffix("Z")) - EPOCH) // MS

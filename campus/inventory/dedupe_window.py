@@ -1,9 +1,9 @@
-"""What an owner remembers of the ids it has decided: the last N, by 8 bytes of their hash, and their fates.
+"""The last N ids that a partition has decided, as 8-byte hashes, each with what became of it (its fate).
 
-An id within the window is never decided again, and a reservation within it can be released, once. Of what
-fell out of the window only one thing is known: it was decided at or before `horizon_ms`, so an order from
-after that cannot be a forgotten one. What an order reserved is kept as the number of its item, not as a hash
-of the name: two names can have one hash, and the stock of the other would grow.
+An id in the window is never decided again, and its reservation can be released, once. Ids that fell out of
+the window were decided at or before `horizon_ms`, so a later order cannot be one of them. A reservation names
+its item by number, not by a hash of the name: two names could share a hash, and a release would add stock to
+the wrong item.
 """
 
 import sys
@@ -19,19 +19,20 @@ from campus.domain.events import QUANTITY_MAX
 
 WINDOW_ORDERS_DEFAULT = 100_000
 WINDOW_ORDERS_MAX = 300_000
-# At most, written down: 8 of hash, 8 of time and 8 of fate. The last two are compressed, as a rule to less
-# than 1. In memory an id takes 160 to 200: the arrays, its place in the dictionary and two numbers there.
+# The most an id takes in a snapshot: 8 for its hash, 8 for its time, 8 for its fate. Times and fates are
+# compressed, usually to less than 1 byte. In memory an id takes 160 to 200 bytes: the arrays, its dict entry
+# and the two ints of that.
 WINDOW_ORDER_BYTES = 24
 ID_HASH_BYTES = 8
 
-# A fate: the number of the item, then the quantity, then in the lowest bits one of these.
+# A fate is an int: the number of the item, the quantity, and in the lowest bits one of these outcomes.
 NOTHING_RESERVED, RESERVED, CANCELLED = range(3)
 OUTCOME_BITS, QUANTITY_BITS = 2, 20
 assert QUANTITY_MAX < 1 << QUANTITY_BITS
 
 
 class Reservation(NamedTuple):
-    """What an order reserved, by the number of its item; if it is cancelled, it was released."""
+    """What an order reserved. If it `is_cancelled`, the quantity was released."""
 
     item_number: int
     quantity: int
@@ -39,7 +40,8 @@ class Reservation(NamedTuple):
 
 
 class WindowState(Struct, frozen=True):
-    """`hashes`: 8 bytes each, little-endian; `times`, `fates`: as many of 8 bytes, compressed by zlib."""
+    """The window in a snapshot; a record format. Of equal length, 8 bytes each, little-endian; `times` and
+    `fates` are compressed by zlib."""
 
     size_max: int
     horizon_ms: int
@@ -52,8 +54,8 @@ class DedupeWindow:
     def __init__(self, size_max: int) -> None:
         self.size_max = size_max
         self.horizon_ms = -1
-        self._fates: dict[int, int] = {}  # by hash, in the order of the hashes from `_head` on
-        # The oldest stands at `_head`; what is before it is forgotten, and cut off now and then.
+        self._fates: dict[int, int] = {}  # by hash, in the order of `_hashes` from `_head` on
+        # The oldest id is at `_head`. Those before it are forgotten, and removed now and then.
         self._hashes, self._times = array("Q"), array("q")
         self._head = 0
 
@@ -67,7 +69,7 @@ class DedupeWindow:
         return _hashed(b"restock", event_id) in self._fates
 
     def reservation(self, order_id: str) -> Reservation | None:
-        """What the order reserved, also if it was released since; None if it failed or is not known."""
+        """What the order reserved, even if released since. None if it failed or is not in the window."""
         fate = self._fates.get(_hashed(b"order", order_id), NOTHING_RESERVED)
         if fate == NOTHING_RESERVED:
             return None
@@ -85,14 +87,14 @@ class DedupeWindow:
         self._remember(_hashed(b"restock", event_id), decided_at_ms, NOTHING_RESERVED)
 
     def remember_cancelled(self, order_id: str) -> None:
-        """The order stays where it is in the window: it is known no longer than it was before."""
+        """The order keeps its place in the window, so a cancel does not make it remembered for longer."""
         hashed = _hashed(b"order", order_id)
         fate = self._fates.get(hashed, NOTHING_RESERVED)
         if _outcome(fate) == RESERVED:
             self._fates[hashed] = fate - RESERVED + CANCELLED
 
     def has_forgotten(self, time_ms: int) -> bool:
-        """Whether what was decided at that time may have fallen out of the window."""
+        """Whether an id that was decided at that time may have fallen out of the window."""
         return time_ms <= self.horizon_ms
 
     def resize(self, size_max: int) -> None:
@@ -106,7 +108,7 @@ class DedupeWindow:
 
     @classmethod
     def from_state(cls, state: WindowState) -> "DedupeWindow":
-        """Raises ValueError or zlib.error for what no window has written."""
+        """Raises ValueError or zlib.error if no window has written the state."""
         window = cls(state.size_max)
         window.horizon_ms = state.horizon_ms
         window._hashes = _from_bytes("Q", state.hashes)
@@ -116,11 +118,11 @@ class DedupeWindow:
             raise ValueError(f"{len(window._hashes)} hashes, {len(window._times)} times, {len(fates)} fates")
         window._fates = dict(zip(window._hashes, fates, strict=True))
         if len(window._fates) != len(fates):
-            raise ValueError("an id stands in it twice")
+            raise ValueError("an id is in it twice")
         return window
 
     def _remember(self, hashed: int, decided_at_ms: int, fate: int) -> None:
-        if hashed not in self._fates:  # else it was decided twice under other rules, and keeps its place
+        if hashed not in self._fates:  # else other rules decided it twice: it keeps its place
             self._hashes.append(hashed)
             self._times.append(decided_at_ms)
         self._fates[hashed] = fate
@@ -140,9 +142,9 @@ def _outcome(fate: int) -> int:
     return fate & (1 << OUTCOME_BITS) - 1
 
 
-@lru_cache(maxsize=4)  # an id is looked up, and then remembered
+@lru_cache(maxsize=4)  # an id is looked up and then remembered
 def _hashed(kind: bytes, text: str) -> int:
-    # Not hash(): it differs from process to process, and the window is part of what is restored.
+    # Not hash(): it differs between processes, and the window is part of snapshots.
     digest = blake2b(text.encode(), digest_size=ID_HASH_BYTES, person=kind).digest()
     return int.from_bytes(digest, "big")
 

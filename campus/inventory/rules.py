@@ -1,4 +1,8 @@
-"""The rules that stock is decided by: what an owner claims, starts from and has to ask for."""
+"""What the owner of a partition needs to know of stock: its claim, its ledger, the opening stock to place.
+
+`RULES_VERSION` changes with every change of what the ledger decides: the replay compares only decisions that
+were made by its own version.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,18 +21,18 @@ class StockRules:
     window_orders: int
 
     def fold(self, partition: int) -> StockLedger:
-        """The state before anything happened."""
+        """An empty ledger."""
         return StockLedger(partition, self.partitions)
 
     def fold_of(self, partition: int, state: bytes) -> StockLedger:
-        """The state that was written down. Raises ValueError."""
+        """The ledger of a snapshot. Raises ValueError if no such ledger has written the state."""
         return StockLedger.from_state(partition, self.partitions, state)
 
     def claim(self, owner: str) -> OwnerClaimed:
         return OwnerClaimed(owner=owner, rules=RULES_VERSION, window_orders=self.window_orders)
 
     def missing_inputs(self, ledger: StockLedger) -> list[StockAdded]:
-        """The opening stock of the ledger's items that never had theirs."""
+        """The opening stock of this partition's items that the ledger has not seen yet."""
         return [
             opening
             for opening in openings(self.opening_stock)

@@ -13,10 +13,10 @@ from typing import Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from campus.config.settings import TopicsConfig
-from campus.domain.codec import encode, keyed_record
+from campus.domain.codec import ConsumerRecord, encode, keyed_record
 from campus.domain.events import Entry, Input, JournalEvent, OwnerClaimed
 from campus.domain.journal import OWNER_HEADER
-from campus.inventory.ledger import InputRecord, Reroute, SideOutput
+from campus.inventory.ledger import Reroute, SideOutput
 from campus.kafka.group_consumer import PollResult
 from campus.kafka.log_reader import HistoryMissing
 from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
@@ -35,7 +35,7 @@ class Fold(Protocol):
 
     @property
     def next_offset(self) -> int: ...
-    def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]: ...
+    def decide(self, record: ConsumerRecord) -> tuple[Entry, SideOutput | None]: ...
     def apply(self, event: JournalEvent) -> None: ...
     def state(self) -> bytes: ...
 

@@ -1,72 +1,51 @@
-"""One event in a few words, for people who look on.
+"""One event as a line of text, for people.
 
-The words carry texts that strangers wrote, as they are: whoever prints them to a terminal must make them
-printable.
+The line contains texts from strangers as they are: make it `printable` before it goes to a terminal.
 """
 
-from campus.domain.codec import Unfit
-from campus.domain.events import (
-    CancelRejected,
-    DuplicateIgnored,
-    Input,
-    InventoryFailed,
-    InventoryReserved,
-    JournalEvent,
-    OrderCancelled,
-    OrderDeadLettered,
-    OrderPlaced,
-    OrderRerouted,
-    OwnerClaimed,
-    ReservationReleased,
-    StockAdded,
-    StockChanged,
-)
+from campus.domain import events
+from campus.domain.codec import Undecodable
 
 
-def said(event: Input | Unfit | JournalEvent) -> str:
-    """What somebody asked for, or, behind an arrow, what inventory made of it."""
-    if isinstance(event, Unfit):
-        return f"a record that fits no event ({event.reason})"
-    if isinstance(event, OrderPlaced | StockAdded | OrderCancelled):
-        return _asked(event)
-    return f"  → {journal_line(event)}"
+def describe(event: events.Input | Undecodable | events.JournalEvent) -> str:
+    """A request as a sentence; an event of the journal behind an arrow."""
+    if isinstance(event, events.OrderPlaced | events.StockAdded | events.OrderCancelled | Undecodable):
+        return _request(event)
+    return f"  → {describe_journal(event)}"
 
 
-def _asked(event: Input) -> str:
-    if isinstance(event, OrderPlaced):
-        return f"{event.user_id} orders {event.quantity} × {event.item} ({event.order_id})"
-    if isinstance(event, OrderCancelled):
-        return f"{event.item} is cancelled ({event.order_id})"
-    if event.reason == "opening":
-        return f"{event.quantity} × {event.item} as opening stock"
-    return f"{event.quantity} × {event.item} arrive ({event.event_id})"
+def _request(event: events.Input | Undecodable) -> str:
+    match event:
+        case Undecodable():
+            return f"a record that fits no event ({event.reason})"
+        case events.OrderPlaced():
+            return f"{event.user_id} orders {event.quantity} × {event.item} ({event.order_id})"
+        case events.OrderCancelled():
+            return f"{event.item} is cancelled ({event.order_id})"
+        case events.StockAdded(reason="opening"):
+            return f"{event.quantity} × {event.item} as opening stock"
+        case events.StockAdded():
+            return f"{event.quantity} × {event.item} arrive ({event.event_id})"
 
 
-def journal_line(event: JournalEvent) -> str:
-    if isinstance(event, OwnerClaimed):
-        return f"owner {event.owner} takes over"
-    if isinstance(event, OrderDeadLettered):
-        return f"dead letter: {event.reason}"
-    if isinstance(event, OrderRerouted):
-        return f"{event.item} is sent on to partition {event.to_partition} ({event.rerouted_id})"
-    if isinstance(event, DuplicateIgnored):
-        return f"{event.item} again, ignored ({event.repeated_id})"
-    return f"{_decided(event)}; {_left(event.remaining)}"
-
-
-def _decided(
-    event: InventoryReserved | InventoryFailed | StockChanged | ReservationReleased | CancelRejected,
-) -> str:
-    if isinstance(event, InventoryReserved):
-        return f"reserved {event.quantity} × {event.item} for {event.user_id} ({event.order_id})"
-    if isinstance(event, InventoryFailed):
-        return f"failed {event.quantity} × {event.item}: {event.reason} ({event.order_id})"
-    if isinstance(event, ReservationReleased):
-        return f"released {event.quantity} × {event.item} ({event.order_id})"
-    if isinstance(event, CancelRejected):
-        return f"{event.item} not cancelled: {event.reason} ({event.order_id})"
-    return f"stock {event.reason} {event.quantity} × {event.item}"
-
-
-def _left(remaining: int | None) -> str:
-    return "never in stock" if remaining is None else f"{remaining} left"
+def describe_journal(event: events.JournalEvent) -> str:
+    match event:
+        case events.OwnerClaimed():
+            return f"owner {event.owner} takes over"
+        case events.OrderDeadLettered():
+            return f"dead letter: {event.reason}"
+        case events.OrderRerouted():
+            return f"{event.item} is sent on to partition {event.to_partition} ({event.rerouted_id})"
+        case events.DuplicateIgnored():
+            return f"{event.item} again, ignored ({event.repeated_id})"
+        case events.InventoryReserved():
+            outcome = f"reserved {event.quantity} × {event.item} for {event.user_id} ({event.order_id})"
+        case events.InventoryFailed():
+            outcome = f"failed {event.quantity} × {event.item}: {event.reason} ({event.order_id})"
+        case events.ReservationReleased():
+            outcome = f"released {event.quantity} × {event.item} ({event.order_id})"
+        case events.CancelRejected():
+            outcome = f"{event.item} not cancelled: {event.reason} ({event.order_id})"
+        case events.StockChanged():
+            outcome = f"stock {event.reason} {event.quantity} × {event.item}"
+    return f"{outcome}; {'never in stock' if event.remaining is None else f'{event.remaining} left'}"

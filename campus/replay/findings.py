@@ -1,7 +1,6 @@
-"""What a replay has found: figures, what everything adds up to, and the first difference, whole.
+"""What a replay has found: the figures, the sums of what was decided again, and the first difference in full.
 
-A verdict is drawn from these and nothing else. Of the differences only the first is kept: what comes after
-it may follow from it.
+The verdict depends on nothing else. Later differences are only counted: they may follow from the first one.
 """
 
 from collections import Counter
@@ -20,9 +19,8 @@ Verdict: TypeAlias = Literal["identical", "different", "empty"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`journal`: the entry as it stands there; `decided`: the same decided again; `record`: the record of
-    order-events that it is about. Each is None where there is none. `field` is None if only the bytes differ.
-    """
+    """`journal`: the entry in the journal. `decided`: the same entry decided again. `record`: their record of
+    order-events. Each is None if there is none. `field` is None if only the bytes differ."""
 
     where: Literal["journal", "analytics"]
     partition: int
@@ -37,11 +35,10 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Replay:
-    """`records`: of order-events, `undecided` among them. `decisions`: what counts of the journal; of those
-    `other_rules` were made under other rules than this program's, by their version: they were taken over as
-    they are, and prove nothing. `digest`: SHA-256 of what was decided, a line each, in partition order.
-    """
+class ReplayFindings:
+    """`records`: those of order-events, `undecided` ones included. `decisions`: the entries that count.
+    `other_rules`: how many of them were made by each other version of the rules; they are applied as they are
+    and prove nothing. `digest`: SHA-256 of the entries decided again, one line each, in partition order."""
 
     records: int = 0
     undecided: int = 0
@@ -52,14 +49,14 @@ class Replay:
     ignored: Counter[str] = field(default_factory=Counter)
     digest: str = ""
     stock: dict[str, int] = field(default_factory=dict)
-    partitions: dict[int, OrderMetrics] = field(default_factory=dict)
-    told: dict[int, OrderMetrics] = field(default_factory=dict)
-    miscounted: int = 0  # partitions in which analytics has other metrics
+    partitions: dict[int, OrderMetrics] = field(default_factory=dict)  # decided again
+    analytics: dict[int, OrderMetrics] = field(default_factory=dict)  # counted by analytics
+    miscounted: int = 0  # partitions in which the two differ
     first_difference: Difference | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """Nothing compared is nothing proved."""
+        """`empty` if nothing was compared: that proves nothing."""
         if self.different or self.miscounted:
             return "different"
         return "identical" if self.compared else "empty"
@@ -70,16 +67,16 @@ class Replay:
 
     @property
     def metrics(self) -> OrderMetrics:
-        """Folded from what was decided again."""
+        """The metrics of what was decided again."""
         return summed(self.partitions.values())
 
     @property
     def metrics_of_analytics(self) -> OrderMetrics | None:
-        """None where analytics has not been asked."""
-        return summed(self.told.values()) if self.told else None
+        """None if analytics has written nothing down."""
+        return summed(self.analytics.values()) if self.analytics else None
 
-    def differs(self, difference: Difference) -> None:
-        """What differs in a journal comes before what analytics makes of it."""
+    def report(self, difference: Difference) -> None:
+        """Count a difference. One in a journal is shown before one in analytics, which may follow from it."""
         if difference.where == "analytics":
             self.miscounted += 1
         else:
@@ -90,17 +87,14 @@ class Replay:
 
 
 def first_field(one: Entry, other: Entry) -> str | None:
-    """The first field in which two entries differ; None if they say the same."""
+    """The first field in which two entries differ; None if they are equal."""
     if type(one) is not type(other):
         return "event_type"
-    for name in one.__struct_fields__:
-        if getattr(one, name) != getattr(other, name):
-            return name
-    return None
+    return next((f for f in one.__struct_fields__ if getattr(one, f) != getattr(other, f)), None)
 
 
 def first_figure(ours: OrderMetrics, theirs: OrderMetrics) -> tuple[str, Any, Any] | None:
-    """The first figure in which they differ, as `items.pizza.portions`, and both; a missing one is 0."""
+    """The first figure that differs, such as `items.pizza.portions`, and both values; a missing one is 0."""
     return _first_figure("", msgspec.to_builtins(ours), msgspec.to_builtins(theirs))
 
 
@@ -108,14 +102,14 @@ def _first_figure(path: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | N
     if not isinstance(ours, dict) and not isinstance(theirs, dict):
         return None if ours == theirs else (path, ours, theirs)
     ours, theirs = ours or {}, theirs or {}
-    for name in [*ours, *(name for name in theirs if name not in ours)]:
+    for name in dict.fromkeys([*ours, *theirs]):
         inner = f"{path}.{name}" if path else name
         if found := _first_figure(inner, ours.get(name, 0), theirs.get(name, 0)):
             return found
     return None
 
 
-def shown(value: bytes | None) -> str:
-    """The bytes as text, cut; anyone may have written them."""
+def as_shown(value: bytes | None) -> str:
+    """The bytes as text of a limited length. Anyone may have written them."""
     text = (value or b"").decode("utf-8", "backslashreplace")
     return text if len(text) <= TEXT_CHARS_MAX else f"{text[: TEXT_CHARS_MAX - 1]}…"

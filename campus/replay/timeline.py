@@ -1,17 +1,18 @@
-"""What happened, as it happened: both logs, over all partitions, in the order of their append times.
+"""Both logs of all partitions, merged into one timeline by their append times.
 
-Memory is bounded: of each partition of a topic at most CHUNK_OFFSETS records are held at a time. Within a
-partition the order is that of the log, whatever its times say.
+Memory is bounded: at most CHUNK_OFFSETS records of each partition of a topic are held at a time. Records of
+one partition keep the order of its log, whatever their times say.
 """
 
 import heapq
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from operator import itemgetter
 from threading import Event as StopEvent
 from typing import Any, NamedTuple
 
 from campus.config.settings import Config
-from campus.domain.codec import Unfit, decode_input
+from campus.domain.codec import Undecodable, decode_input
 from campus.domain.events import Input, JournalEvent
 from campus.domain.journal import JournalRule
 from campus.kafka.log_reader import LogReader
@@ -22,68 +23,66 @@ CHUNK_OFFSETS = 2_000
 
 
 class LogEvent(NamedTuple):
-    """A record of order-events, or of the journal if it counts there."""
+    """A record of order-events, or one of the journal that counts."""
 
     at_ms: int
     tp: TopicPartition
     offset: int
-    event: Input | Unfit | JournalEvent
+    event: Input | Undecodable | JournalEvent
 
 
-def happenings(
+def read_timeline(
     config: Config, ends: Ends, item: str | None, stop: StopEvent
 ) -> Generator[LogEvent, None, None]:
-    """All up to the ends, the oldest first, or what is about the item; early to an end only if `stop` is set.
+    """All events up to the ends, or those about the item, oldest first. Ends early only if `stop` is set.
 
     Raises BrokerAway, HistoryMissing.
     """
     topics = config.topics
     partitions = ends.partitions_of(item, topics.partitions)
-    # Of one time, what was ordered comes before what was decided about it.
+    # order-events first: at equal times a request comes before the decision about it.
     spans = {TopicPartition(topics.orders_topic, p): Bounds(0, ends.orders_due[p]) for p in partitions}
     spans |= {TopicPartition(topics.journal_topic, p): Bounds(0, ends.journal[p]) for p in partitions}
     rules = {TopicPartition(topics.journal_topic, partition): JournalRule() for partition in partitions}
-    with closing(LogReader(config.kafka, client_id="replay-chronicle")) as reader:
+    with closing(LogReader(config.kafka, client_id="replay-timeline")) as reader:
         for at_ms, tp, record in in_time_order(reader, spans, stop):
             for event in _events(rules.get(tp), record):
                 if item is None or getattr(event, "item", None) == item:
                     yield LogEvent(at_ms, tp, record.offset, event)
 
 
-def _events(rule: JournalRule | None, record: Any) -> Iterator[Input | Unfit | JournalEvent]:
-    """What the record is, if it is of order-events; of the journal, by its rule: what counts."""
+def _events(rule: JournalRule | None, record: Any) -> Iterator[Input | Undecodable | JournalEvent]:
+    """`rule`: for a record of the journal, the rule of its partition; it may not count."""
     if rule is not None:
         yield from rule.counting([record])
         return
     try:
         yield decode_input(record.value)
-    except Unfit as unfit:
-        yield unfit
+    except Undecodable as fault:
+        yield fault
 
 
 def in_time_order(
     reader: LogReader, spans: Mapping[TopicPartition, Bounds], stop: StopEvent
 ) -> Iterator[tuple[int, TopicPartition, Any]]:
-    """The records of all spans with their times; of one time those of the span that was named first."""
-    timed = (_timed(reader, rank, tp, span, stop) for rank, (tp, span) in enumerate(spans.items()))
-    for at_ms, _, _, tp, record in heapq.merge(*timed):
+    """The records of all spans with their times. At equal times the span that comes first in `spans` wins."""
+    timed = (_timed(reader, tp, span, stop) for tp, span in spans.items())
+    for at_ms, tp, record in heapq.merge(*timed, key=itemgetter(0)):
         if stop.is_set():
             return
         yield at_ms, tp, record
 
 
 def _timed(
-    reader: LogReader, rank: int, tp: TopicPartition, span: Bounds, stop: StopEvent
-) -> Iterator[tuple[int, int, int, TopicPartition, Any]]:
-    """No two are equal up to their offset, so the records themselves are never compared."""
+    reader: LogReader, tp: TopicPartition, span: Bounds, stop: StopEvent
+) -> Iterator[tuple[int, TopicPartition, Any]]:
+    """The records of one span, with times that never go back.
+
+    The spans share a reader that reads one of them at a time, so each chunk is read as a whole.
+    """
     at_ms = 0
-    for record in _in_chunks(reader, tp, span, stop):
-        at_ms = max(at_ms, record.timestamp)
-        yield at_ms, rank, record.offset, tp, record
-
-
-def _in_chunks(reader: LogReader, tp: TopicPartition, span: Bounds, stop: StopEvent) -> Iterator[Any]:
-    """The reader is shared and reads one thing at a time, so each chunk is read to its end at once."""
     for start in range(span.start, span.end, CHUNK_OFFSETS):
         chunk = Bounds(start, min(start + CHUNK_OFFSETS, span.end))
-        yield from [record for _, batch in reader.read({tp: chunk}, stop) for record in batch]
+        for record in [record for _, batch in reader.read({tp: chunk}, stop) for record in batch]:
+            at_ms = max(at_ms, record.timestamp)
+            yield at_ms, tp, record

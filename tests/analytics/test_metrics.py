@@ -1,4 +1,4 @@
-"""What the journal adds up to, and the report of it."""
+"""The metrics of a journal, and their report."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_orders_are_counted_by_the_minute_they_were_decided_in():
     assert a_busy_day().minutes == {"2025-11-22T18:51": 3}
 
 
-def test_the_minutes_that_are_kept_are_bounded_and_the_newest():
+def test_only_the_newest_minutes_are_kept():
     ledger = a_ledger(pizza=1)
     for n in range(MINUTES_MAX + 5):
         ledger.takes(ARecord(n + 1, encode(an_order(f"o-{n}")), timestamp=n * 60_000))
@@ -88,7 +88,7 @@ def a_day_of_regrets():
     return metrics_of(pizza)
 
 
-def test_a_cancelled_order_stays_a_successful_one_and_its_portions_are_taken_off():
+def test_a_cancelled_order_stays_successful_and_its_portions_are_subtracted():
     metrics = a_day_of_regrets()
     assert (metrics.total, metrics.successful, metrics.failed, metrics.cancelled) == (4, 3, 1, 1)
     assert metrics.items == {"pizza": ItemMetrics(reserved=3, failed=1, cancelled=1, portions=35)}
@@ -116,13 +116,13 @@ def test_the_report_of_a_day_with_cancelled_orders_has_the_same_lines():
     )
 
 
-def test_metrics_are_written_down_and_read_again_with_what_was_cancelled():
+def test_metrics_with_cancellations_survive_serialization():
     metrics = a_day_of_regrets()
     assert OrderMetrics.from_state(metrics.state()) == metrics
 
 
-def test_metrics_from_before_orders_could_be_cancelled_are_read_as_having_none():
-    """So they are true: of the journals of that time none had any."""
+def test_metrics_of_the_format_before_cancellations_are_read_with_none():
+    """That is right: no journal of that time had a cancellation."""
     old = (
         b'{"failed":1,"items":{"pizza":{"failed":1,"portions":2,"reserved":1}},'
         b'"minutes":{"2025-11-22T18:51":2},"reasons":{"insufficient_stock":1},"successful":1}'
@@ -133,7 +133,7 @@ def test_metrics_from_before_orders_could_be_cancelled_are_read_as_having_none()
 
 
 @pytest.mark.parametrize("state", [b"", b"[]", b'{"cancelled":"one"}', b'{"items":{"pizza":1}}'])
-def test_what_no_metrics_have_written_is_refused(state):
+def test_an_invalid_metrics_state_is_refused(state):
     with pytest.raises(ValueError, match=r"."):
         OrderMetrics.from_state(state)
 
@@ -143,7 +143,7 @@ def test_a_report_of_some_partitions_says_which():
     assert text.startswith("── final report of partitions 0, 2 (of 4) ──")
 
 
-def test_an_item_of_a_strange_name_stays_on_its_line_and_in_its_column():
+def test_an_unprintable_or_long_item_name_keeps_its_line_and_column():
     name = "\x1b[31m\nhot " + "x" * 100
     ledger = ALedger(name, **{name: 5})
     ledger.takes(an_order(item=name))

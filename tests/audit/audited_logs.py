@@ -1,7 +1,7 @@
-"""Logs to audit: written by real owners over a log in memory, with everything in them that may happen.
+"""Logs to audit: real owners write them to a log in memory, and everything that can happen happens in them.
 
-Each seed is another order of the same events: crashes before and after an acknowledgement, owners that were
-overtaken and woke up, repeats, strangers' records, foreign keys, rubbish, orders that come too late, orders
+Each seed shuffles the same incidents: crashes before and after an acknowledgement, paused old owners that
+write again, repeats, strangers' records, foreign keys, rubbish, orders that come too late, orders
 that are cancelled, in time, too early, too late and more than once.
 """
 
@@ -29,7 +29,7 @@ REPEATED_AFTER_MOST = 4  # decisions; well within the window
 
 
 def audited(
-    log: MemoryLog, expected: Sequence[str] = (), told: Mapping[int, Totals] | None = None
+    log: MemoryLog, expected: Sequence[str] = (), analytics: Mapping[int, Totals] | None = None
 ) -> Findings:
     audit = Audit(PARTITIONS, expected=expected)
     for partition in range(PARTITIONS):
@@ -38,7 +38,7 @@ def audited(
             partition,
             log.at(TOPICS.orders_topic, partition),
             log.at(TOPICS.journal_topic, partition),
-            (told or {}).get(partition),
+            (analytics or {}).get(partition),
         )
     return audit.finish()
 
@@ -48,7 +48,7 @@ def home_of(item: str) -> int:
 
 
 class ClockedLog(MemoryLog):
-    """One clock for all partitions, as a broker has it; a batch has one time."""
+    """One clock for all partitions, like a broker's. All records of a batch have the same time."""
 
     now_ms = APPENDED_AT_MS
 
@@ -62,7 +62,7 @@ class ClockedLog(MemoryLog):
 
 
 class EventfulShop:
-    """What may happen, one method each; `history` lets all of it happen, in the order of a seed."""
+    """The incidents, one method each. `history` runs all of them in an order that the seed decides."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -76,7 +76,7 @@ class EventfulShop:
         self.work(2)
 
     def history(self) -> MemoryLog:
-        happenings: list[Callable[[], None]] = [
+        incidents: list[Callable[[], None]] = [
             *[self.some_orders] * 6,
             *[self.the_same_again] * 3,
             self.reserved_and_repeated,
@@ -87,7 +87,7 @@ class EventfulShop:
             *[self.rubbish] * 2,
             *[self.foreign_key] * 2,
             self.foreign_key_that_comes_too_late,
-            *[self.some_regrets] * 3,
+            *[self.some_cancels] * 3,
             self.cancelled_and_repeated,
             self.refused_and_cancelled,
             self.cancelled_before_it_is_ordered,
@@ -101,9 +101,9 @@ class EventfulShop:
             self.entry_after_a_gap,
             self.stranger_in_the_journal,
         ]
-        self.random.shuffle(happenings)
-        for happens in happenings:
-            happens()
+        self.random.shuffle(incidents)
+        for incident in incidents:
+            incident()
             if self.random.random() < 0.7:
                 self.work(self.random.randint(1, 2))
         while self._sleepers:
@@ -122,7 +122,7 @@ class EventfulShop:
         self.order(item)
         orders = self.log.at(TOPICS.orders_topic, home_of(item))
         record = self.random.choice(orders[-REPEATED_AFTER_MOST:])
-        # One that went astray may come late to where it is decided: that is another happening.
+        # A misrouted order could arrive too late: that is another incident.
         if not record.headers and record.value not in self._astray:
             self._send(home_of(item), record.value)
 
@@ -146,8 +146,8 @@ class EventfulShop:
         other = next(item for item in ITEMS if home_of(item) != home_of("pizza"))
         self._place(an_order(order_id, other))
 
-    def some_regrets(self) -> None:
-        """Any orders that were placed, whatever became of them; some are regretted twice."""
+    def some_cancels(self) -> None:
+        """Cancels of recent orders, whatever became of them; some are cancelled twice."""
         for order in self.random.choices(self._orders[-10:], k=3) if self._orders else ():
             self._place(a_cancel(order.order_id, order.item))
 
@@ -188,7 +188,7 @@ class EventfulShop:
         self._send_astray(self._not_home_of(item), self._new_order(item))
 
     def foreign_key_that_comes_too_late(self) -> None:
-        """It waits in a partition that nobody decides, until its home has forgotten its time."""
+        """It waits in a partition without an owner until its home partition's horizon has passed its time."""
         item = self.random.choice(ITEMS[:4])
         foreign = self._not_home_of(item)
         self.work(2)
@@ -211,7 +211,7 @@ class EventfulShop:
         self.work(1)
 
     def taken_over(self) -> None:
-        """The old owner does not know yet; what it polls it goes on to decide, when it wakes up."""
+        """The old owner does not know it yet: when it wakes up, it goes on to decide what it polls."""
         self.inventory.group.is_fenced = True
         self._sleepers.append(self.inventory)
         self.inventory = self._an_inventory()
@@ -222,7 +222,7 @@ class EventfulShop:
             self._step(self._sleepers.pop())
 
     def repeated_batch(self) -> None:
-        """The network delivers twice what the owner has sent once."""
+        """The last record of the owner is in the journal twice."""
         self.some_orders()
         self.work(1)
         for partition in range(PARTITIONS):
@@ -231,7 +231,7 @@ class EventfulShop:
                 self._write(partition, journal[-1].value, journal[-1].headers)
 
     def entry_after_a_gap(self) -> None:
-        """A batch is lost, a later one of the same owner passes it."""
+        """A batch is lost, and a later one of the same owner is appended."""
         partition = home_of("pizza")
         claim = next(e for e in reversed(self.log.counting(partition)) if isinstance(e, OwnerClaimed))
         entries = [e for e in self.log.counting(partition) if not isinstance(e, OwnerClaimed)]
@@ -247,7 +247,7 @@ class EventfulShop:
         )
         self._write(home_of("salad"), early, ((OWNER_HEADER, b"nobody"),))
 
-    # How
+    # Helpers
 
     def order(self, item: str, quantity: int = 1) -> str:
         order = self._new_order(item, quantity)
@@ -259,7 +259,7 @@ class EventfulShop:
             self._step(self.inventory)
 
     def close_up(self) -> None:
-        """Decide all there is; then one more order of each item, so that nothing is left open."""
+        """Decide everything, then one more order of each item, so that no gap is left open."""
         self.taken_over()
         self.log.lose_next = None
         self.work(6)
@@ -310,7 +310,7 @@ class EventfulShop:
         self.log._land(TopicPartition(TOPICS.journal_topic, partition), [(None, value, headers)])
 
     def _lose_the_one_after(self) -> None:
-        """Side outputs land, their entries do not."""
+        """The side outputs are appended, their entries are lost."""
         lost, self.log.lose_next = self.log.lose_next, None
         append = self.log.append
 

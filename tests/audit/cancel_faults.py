@@ -1,8 +1,8 @@
-"""Faults of cancelled orders to put into a log that was clean: what must not be released, and the rest."""
+"""Faults about cancelled orders, to put into a clean log: wrong releases, false reasons, wrong records."""
 
 from collections.abc import Callable
 
-from campus.audit.findings import Kind
+from campus.audit.findings import ViolationKind
 from campus.domain.codec import decode_input
 from campus.domain.events import (
     CancelRejected,
@@ -20,16 +20,16 @@ FAULTS = Faults()
 CANCEL_ENTRIES = (ReservationReleased, CancelRejected)
 
 
-# What is released that must not be, or not so much
+# Wrong releases
 
 
-@FAULTS.of(Kind.RELEASED_TWICE)
+@FAULTS.of(ViolationKind.RELEASED_TWICE)
 def a_cancelled_order_is_released_again(log: Tampered) -> None:
     at = _a_rejected(log, "already_cancelled")
     log.rewrite(at, _released(log, at, _reserved_before(log, at)[0].quantity))
 
 
-@FAULTS.of(Kind.RELEASED_UNRESERVED)
+@FAULTS.of(ViolationKind.RELEASED_UNRESERVED)
 def a_failed_order_is_released(log: Tampered) -> None:
     at = _a_rejected(log, "not_reserved")
     order = next(
@@ -38,13 +38,13 @@ def a_failed_order_is_released(log: Tampered) -> None:
     log.rewrite(at, _released(log, at, order.quantity))
 
 
-@FAULTS.of(Kind.RELEASED_UNRESERVED)
+@FAULTS.of(ViolationKind.RELEASED_UNRESERVED)
 def an_order_that_nobody_placed_is_released(log: Tampered) -> None:
     at = _a_rejected(log, "unknown_order", lambda at: not _reserved_before(log, at))
     log.rewrite(at, _released(log, at, 1))
 
 
-@FAULTS.of(Kind.RELEASED_UNRESERVED)
+@FAULTS.of(ViolationKind.RELEASED_UNRESERVED)
 def an_order_is_released_to_another_item(log: Tampered) -> None:
     def is_of_another_item(at: At) -> bool:
         return any(order.item != at.entry.item for order in _reserved_before(log, at))
@@ -53,7 +53,7 @@ def an_order_is_released_to_another_item(log: Tampered) -> None:
     log.rewrite(at, _released(log, at, _reserved_before(log, at)[0].quantity))
 
 
-@FAULTS.of(Kind.RELEASED_UNRESERVED)
+@FAULTS.of(ViolationKind.RELEASED_UNRESERVED)
 def an_order_is_released_that_the_window_has_forgotten(log: Tampered) -> None:
     def was_reserved(at: At) -> bool:
         return any(order.item == at.entry.item for order in _reserved_before(log, at))
@@ -68,7 +68,7 @@ def _wrong_release(name: str, by: int) -> None:
         log.change(at, quantity=at.entry.quantity + by, remaining=at.entry.remaining + by)
 
     put_into.__name__ = name
-    FAULTS.of(Kind.WRONG_RELEASE)(put_into)
+    FAULTS.of(ViolationKind.WRONG_RELEASE)(put_into)
 
 
 _wrong_release("more_is_released_than_was_reserved", 1)
@@ -76,25 +76,25 @@ _wrong_release("less_is_released_than_was_reserved", -1)
 _wrong_release("far_more_is_released_than_any_order_can_reserve", 1 << 20)
 
 
-@FAULTS.of(Kind.WRONG_RELEASE)
+@FAULTS.of(ViolationKind.WRONG_RELEASE)
 def another_quantity_is_released_than_is_said_to_remain(log: Tampered) -> None:
     at = log.any(ReservationReleased)
     log.change(at, quantity=at.entry.quantity + 1)
 
 
-@FAULTS.of(Kind.WRONG_REMAINING)
+@FAULTS.of(ViolationKind.WRONG_REMAINING)
 def what_is_released_is_not_for_sale_again(log: Tampered) -> None:
     at = log.any(ReservationReleased)
     log.change(at, remaining=at.entry.remaining - at.entry.quantity)
 
 
-@FAULTS.of(Kind.WRONG_REMAINING)
-def a_rejected_wish_changes_the_stock(log: Tampered) -> None:
+@FAULTS.of(ViolationKind.WRONG_REMAINING)
+def a_rejected_cancel_changes_the_stock(log: Tampered) -> None:
     at = log.any(CancelRejected)
     log.change(at, remaining=(at.entry.remaining or 0) + 1)
 
 
-@FAULTS.of(Kind.RESERVED_TWICE)
+@FAULTS.of(ViolationKind.RESERVED_TWICE)
 def an_order_is_reserved_again_after_it_was_cancelled(log: Tampered) -> None:
     def repeats_a_cancelled_one(at: At) -> bool:
         return any(isinstance(e, ReservationReleased) and _is_repeated(e, at) for e in log.before(at))
@@ -107,15 +107,15 @@ def an_order_is_reserved_again_after_it_was_cancelled(log: Tampered) -> None:
     log.rewrite(at, outcome(InventoryReserved, at, **fields, remaining=left))
 
 
-# The reason is not the true one
+# False reasons
 
 
-def _false_reason(name: str, true: str, told: str) -> None:
+def _false_reason(name: str, true: str, false: str) -> None:
     def put_into(log: Tampered) -> None:
-        log.change(_a_rejected(log, true), reason=told)
+        log.change(_a_rejected(log, true), reason=false)
 
     put_into.__name__ = name
-    FAULTS.of(Kind.FALSE_REASON)(put_into)
+    FAULTS.of(ViolationKind.FALSE_REASON)(put_into)
 
 
 _false_reason("a_cancelled_order_is_called_failed", "already_cancelled", "not_reserved")
@@ -126,7 +126,7 @@ _false_reason("an_unknown_order_is_called_failed", "unknown_order", "not_reserve
 _false_reason("an_unknown_order_is_called_cancelled", "unknown_order", "already_cancelled")
 
 
-@FAULTS.of(Kind.FALSE_REASON)
+@FAULTS.of(ViolationKind.FALSE_REASON)
 def a_reserved_order_is_not_released(log: Tampered) -> None:
     at = log.any(ReservationReleased)
     reason = log.random.choice(["unknown_order", "not_reserved", "already_cancelled"])
@@ -134,10 +134,10 @@ def a_reserved_order_is_not_released(log: Tampered) -> None:
     log.rewrite(at, outcome(CancelRejected, at, order_id=at.entry.order_id, remaining=left, reason=reason))
 
 
-# The entry is not of its record
+# The entry does not match its record
 
 
-@FAULTS.of(Kind.ENTRY_WITHOUT_RECORD)
+@FAULTS.of(ViolationKind.ENTRY_WITHOUT_RECORD)
 def an_order_is_released_that_nobody_cancelled(log: Tampered) -> None:
     log.replace_source(log.any(ReservationReleased), None)
 
@@ -147,41 +147,41 @@ def _differs(name: str, **fields: object) -> None:
         log.change(log.any(CANCEL_ENTRIES), **fields)
 
     put_into.__name__ = name
-    FAULTS.of(Kind.DIFFERS_FROM_RECORD)(put_into)
+    FAULTS.of(ViolationKind.DIFFERS_FROM_RECORD)(put_into)
 
 
 _differs("the_cancelled_order_is_another", order_id="another")
 _differs("the_cancelled_item_is_another", item="another")
 
 
-@FAULTS.of(Kind.DIFFERS_FROM_RECORD)
-def a_wish_was_changed_after_it_was_decided(log: Tampered) -> None:
+@FAULTS.of(ViolationKind.DIFFERS_FROM_RECORD)
+def a_cancel_was_changed_after_it_was_decided(log: Tampered) -> None:
     log.change_source(log.any(CANCEL_ENTRIES), order_id="another")
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
-def a_foreign_wish_is_decided(log: Tampered) -> None:
+@FAULTS.of(ViolationKind.WRONG_TYPE)
+def a_cancel_of_another_partition_is_decided(log: Tampered) -> None:
     at = log.any(OrderRerouted, lambda at: at.entry.rerouted_type == "OrderCancelled")
-    wish = at.entry.rerouted_id
-    log.rewrite(at, outcome(CancelRejected, at, order_id=wish, remaining=None, reason="unknown_order"))
+    order_id = at.entry.rerouted_id
+    log.rewrite(at, outcome(CancelRejected, at, order_id=order_id, remaining=None, reason="unknown_order"))
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
-def a_repeated_wish_is_called_a_duplicate(log: Tampered) -> None:
+@FAULTS.of(ViolationKind.WRONG_TYPE)
+def a_repeated_cancel_is_called_a_duplicate(log: Tampered) -> None:
     at = _a_rejected(log, "already_cancelled")
-    wish = at.entry.order_id
-    log.rewrite(at, outcome(DuplicateIgnored, at, repeated_type="OrderCancelled", repeated_id=wish))
+    order_id = at.entry.order_id
+    log.rewrite(at, outcome(DuplicateIgnored, at, repeated_type="OrderCancelled", repeated_id=order_id))
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
-def a_repeated_order_is_taken_for_a_wish(log: Tampered) -> None:
+@FAULTS.of(ViolationKind.WRONG_TYPE)
+def a_repeated_order_is_taken_for_a_cancel(log: Tampered) -> None:
     at = log.any(DuplicateIgnored, lambda at: at.entry.repeated_type == "OrderPlaced")
     left = log.left_before(at, at.entry.item)
     fields = {"order_id": at.entry.repeated_id, "remaining": left, "reason": "not_reserved"}
     log.rewrite(at, outcome(CancelRejected, at, **fields))
 
 
-# How
+# Helpers
 
 
 def _a_rejected(log: Tampered, reason: str, fits: Callable[[At], bool] = lambda at: True) -> At:

@@ -1,4 +1,4 @@
-"""Faults to put into a log that was clean: lost, repeated and changed entries, false stock, false reasons.
+"""Faults to put into a clean log: lost, repeated and changed entries, false stock, false reasons.
 
 Those of cancelled orders are in cancel_faults.py.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from campus.audit.findings import Kind
+from campus.audit.findings import ViolationKind
 from campus.domain.codec import decode_input, encode
 from campus.domain.events import (
     DuplicateIgnored,
@@ -33,34 +33,34 @@ FAULTS = Faults()
 # One record in, one entry out
 
 
-@FAULTS.of(Kind.SEQ_GAP)
+@FAULTS.of(ViolationKind.SEQ_GAP)
 def an_entry_is_lost(log: Tampered) -> None:
     at, _ = log.any_and_later()
     del log.journal(at.partition)[at.index]
 
 
-@FAULTS.of(Kind.SEQ_GAP)
+@FAULTS.of(ViolationKind.SEQ_GAP)
 def an_entry_is_by_somebody_else(log: Tampered) -> None:
     at, _ = log.any_and_later()
     journal = log.journal(at.partition)
     journal[at.index] = replace(journal[at.index], headers=((OWNER_HEADER, b"somebody else"),))
 
 
-@FAULTS.of(Kind.SEQ_GAP)
+@FAULTS.of(ViolationKind.SEQ_GAP)
 def an_entry_cannot_be_read(log: Tampered) -> None:
     at, _ = log.any_and_later()
     journal = log.journal(at.partition)
     journal[at.index] = replace(journal[at.index], value=journal[at.index].value[:-1])
 
 
-@FAULTS.of(Kind.RECORD_WITHOUT_ENTRY)
+@FAULTS.of(ViolationKind.RECORD_WITHOUT_ENTRY)
 def a_record_is_passed_over(log: Tampered) -> None:
     at, later = log.any_and_later()
     log.shift_seqs(later, -1)
     del log.journal(at.partition)[at.index]
 
 
-@FAULTS.of(Kind.OFFSET_NOT_GROWING)
+@FAULTS.of(ViolationKind.OFFSET_NOT_GROWING)
 def a_record_is_decided_a_second_time(log: Tampered) -> None:
     at, later = log.any_and_later()
     log.shift_seqs(later, 1)
@@ -69,19 +69,19 @@ def a_record_is_decided_a_second_time(log: Tampered) -> None:
     journal.insert(at.index + 1, replace(journal[at.index], value=encode(again)))
 
 
-@FAULTS.of(Kind.OFFSET_NOT_GROWING)
+@FAULTS.of(ViolationKind.OFFSET_NOT_GROWING)
 def two_entries_change_places(log: Tampered) -> None:
     at, (after, *_) = log.any_and_later()
     log.rewrite(at, msgspec.structs.replace(after.entry, seq=at.entry.seq))
     log.rewrite(after, msgspec.structs.replace(at.entry, seq=after.entry.seq))
 
 
-@FAULTS.of(Kind.ENTRY_WITHOUT_RECORD)
+@FAULTS.of(ViolationKind.ENTRY_WITHOUT_RECORD)
 def a_record_is_lost(log: Tampered) -> None:
     log.replace_source(log.any(object), None)
 
 
-@FAULTS.of(Kind.ENTRY_WITHOUT_RECORD)
+@FAULTS.of(ViolationKind.ENTRY_WITHOUT_RECORD)
 def an_outcome_is_invented(log: Tampered) -> None:
     last = log.last(log.random.randrange(PARTITIONS))
     invented = msgspec.structs.replace(
@@ -91,7 +91,7 @@ def an_outcome_is_invented(log: Tampered) -> None:
     journal.insert(last.index + 1, replace(journal[last.index], value=encode(invented)))
 
 
-# The entry is of its record
+# The entry matches its record
 
 
 def _differs(name: str, wanted: type | tuple[type, ...], **fields: Any) -> None:
@@ -99,7 +99,7 @@ def _differs(name: str, wanted: type | tuple[type, ...], **fields: Any) -> None:
         log.change(log.any(wanted), **fields)
 
     put_into.__name__ = name
-    FAULTS.of(Kind.DIFFERS_FROM_RECORD)(put_into)
+    FAULTS.of(ViolationKind.DIFFERS_FROM_RECORD)(put_into)
 
 
 ORDER_ENTRIES = (InventoryReserved, InventoryFailed)
@@ -116,24 +116,24 @@ _differs("the_rerouted_id_is_another", OrderRerouted, rerouted_id="another")
 _differs("the_reason_of_a_death_is_another", OrderDeadLettered, reason="too_large")
 
 
-@FAULTS.of(Kind.DIFFERS_FROM_RECORD)
+@FAULTS.of(ViolationKind.DIFFERS_FROM_RECORD)
 def an_order_was_changed_after_it_was_decided(log: Tampered) -> None:
     log.change_source(log.any(ORDER_ENTRIES), quantity=19)
 
 
-@FAULTS.of(Kind.DIFFERS_FROM_RECORD)
+@FAULTS.of(ViolationKind.DIFFERS_FROM_RECORD)
 def a_rerouted_order_names_a_wrong_partition(log: Tampered) -> None:
     at = log.any(OrderRerouted)
     log.change(at, to_partition=(at.entry.to_partition + 1) % PARTITIONS)
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
+@FAULTS.of(ViolationKind.WRONG_TYPE)
 def a_foreign_order_is_decided(log: Tampered) -> None:
     at = log.any(OrderRerouted, lambda at: at.entry.rerouted_type == "OrderPlaced")
     log.rewrite(at, _failed(log, at, "unknown_item", None))
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
+@FAULTS.of(ViolationKind.WRONG_TYPE)
 def an_order_of_ours_is_sent_away(log: Tampered) -> None:
     at = log.any(ORDER_ENTRIES)
     log.rewrite(
@@ -150,7 +150,7 @@ def an_order_of_ours_is_sent_away(log: Tampered) -> None:
     )
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
+@FAULTS.of(ViolationKind.WRONG_TYPE)
 def stock_is_taken_for_an_order(log: Tampered) -> None:
     at = log.any(StockChanged)
     left = log.left_before(at, at.entry.item)
@@ -158,13 +158,13 @@ def stock_is_taken_for_an_order(log: Tampered) -> None:
     log.rewrite(at, outcome(InventoryFailed, at, **fields, quantity=9999, remaining=left, placed_at=None))
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
+@FAULTS.of(ViolationKind.WRONG_TYPE)
 def rubbish_is_taken_for_a_duplicate(log: Tampered) -> None:
     known = log.any(InventoryReserved).entry
     log.rewrite(at := log.any(OrderDeadLettered), _duplicate(at, known.order_id, known.item))
 
 
-@FAULTS.of(Kind.WRONG_TYPE)
+@FAULTS.of(ViolationKind.WRONG_TYPE)
 def a_fine_order_is_called_rubbish(log: Tampered) -> None:
     at = log.any(ORDER_ENTRIES)
     log.rewrite(at, outcome(OrderDeadLettered, at, reason="not_json"))
@@ -176,30 +176,30 @@ def a_fine_order_is_called_rubbish(log: Tampered) -> None:
 # Stock
 
 
-@FAULTS.of(Kind.WRONG_REMAINING)
+@FAULTS.of(ViolationKind.WRONG_REMAINING)
 def one_more_remains(log: Tampered) -> None:
     at = log.any(STOCK_ENTRIES)
     log.change(at, remaining=(at.entry.remaining or 0) + 1)
 
 
-@FAULTS.of(Kind.WRONG_REMAINING)
+@FAULTS.of(ViolationKind.WRONG_REMAINING)
 def what_was_never_there_is_sold_out(log: Tampered) -> None:
     log.change(log.any(InventoryFailed, lambda at: at.entry.remaining is None), remaining=0)
 
 
-@FAULTS.of(Kind.STOCK_BELOW_ZERO)
+@FAULTS.of(ViolationKind.STOCK_BELOW_ZERO)
 def more_is_sold_than_there_is(log: Tampered) -> None:
     at = log.any(InventoryFailed, lambda at: at.entry.reason == "insufficient_stock")
     log.rewrite(at, _reserved(log, at))
 
 
-@FAULTS.of(Kind.STOCK_BELOW_ZERO)
+@FAULTS.of(ViolationKind.STOCK_BELOW_ZERO)
 def what_was_never_there_is_sold(log: Tampered) -> None:
     at = log.any(InventoryFailed, lambda at: at.entry.reason == "unknown_item")
     log.rewrite(at, _reserved(log, at))
 
 
-@FAULTS.of(Kind.OPENING_TWICE)
+@FAULTS.of(ViolationKind.OPENING_TWICE)
 def the_opening_stock_is_added_again(log: Tampered) -> None:
     log.rewrite(
         at := log.any(DuplicateIgnored, lambda at: at.entry.repeated_id == "opening"), _added(log, at)
@@ -209,41 +209,41 @@ def the_opening_stock_is_added_again(log: Tampered) -> None:
 # Once for each id, and for a true reason
 
 
-@FAULTS.of(Kind.RESERVED_TWICE)
+@FAULTS.of(ViolationKind.RESERVED_TWICE)
 def a_reserved_order_is_reserved_again(log: Tampered) -> None:
     at = _a_repeated_order(log, InventoryReserved)
     log.rewrite(at, _reserved(log, at))
 
 
-@FAULTS.of(Kind.DECIDED_TWICE)
+@FAULTS.of(ViolationKind.DECIDED_TWICE)
 def a_failed_order_is_decided_again(log: Tampered) -> None:
     at = _a_repeated_order(log, InventoryFailed)
     log.rewrite(at, _failed(log, at, "insufficient_stock", log.left_before(at, at.entry.item)))
 
 
-@FAULTS.of(Kind.DECIDED_TWICE)
+@FAULTS.of(ViolationKind.DECIDED_TWICE)
 def a_restock_is_added_again(log: Tampered) -> None:
     log.rewrite(at := log.any(DuplicateIgnored, lambda at: at.entry.repeated_id[:2] == "s-"), _added(log, at))
 
 
-@FAULTS.of(Kind.IGNORED_UNDECIDED)
+@FAULTS.of(ViolationKind.IGNORED_UNDECIDED)
 def a_new_order_is_called_a_duplicate(log: Tampered) -> None:
     at = log.any(ORDER_ENTRIES, lambda at: _is_first_of_its_id(log, at))
     log.rewrite(at, _duplicate(at, at.entry.order_id, at.entry.item))
 
 
-@FAULTS.of(Kind.IGNORED_UNDECIDED)
+@FAULTS.of(ViolationKind.IGNORED_UNDECIDED)
 def a_restock_is_called_a_duplicate(log: Tampered) -> None:
     at = log.any(StockChanged)
     log.rewrite(at, _duplicate(at, at.entry.event_id, at.entry.item, "StockAdded"))
 
 
-def _false_reason(name: str, true: str, told: str) -> None:
+def _false_reason(name: str, true: str, false: str) -> None:
     def put_into(log: Tampered) -> None:
-        log.change(log.any(InventoryFailed, lambda at: at.entry.reason == true), reason=told)
+        log.change(log.any(InventoryFailed, lambda at: at.entry.reason == true), reason=false)
 
     put_into.__name__ = name
-    FAULTS.of(Kind.FALSE_REASON)(put_into)
+    FAULTS.of(ViolationKind.FALSE_REASON)(put_into)
 
 
 _false_reason("a_sold_out_item_is_called_unknown", "insufficient_stock", "unknown_item")
@@ -252,53 +252,53 @@ _false_reason("an_order_in_time_is_called_too_old", "insufficient_stock", "too_o
 _false_reason("an_order_too_old_is_called_sold_out", "too_old", "insufficient_stock")
 
 
-@FAULTS.of(Kind.FALSE_REASON)
+@FAULTS.of(ViolationKind.FALSE_REASON)
 def an_order_is_refused_though_there_is_stock(log: Tampered) -> None:
     at = log.any(InventoryReserved)
     log.rewrite(at, _failed(log, at, "insufficient_stock", at.entry.remaining + at.entry.quantity))
 
 
-@FAULTS.of(Kind.DECIDED_TOO_LATE)
+@FAULTS.of(ViolationKind.DECIDED_TOO_LATE)
 def an_order_that_may_be_forgotten_is_reserved(log: Tampered) -> None:
     at = log.any(InventoryFailed, lambda at: at.entry.reason == "too_old")
     log.rewrite(at, _reserved(log, at))
 
 
-# What had to be on record elsewhere
+# Side outputs, expected orders, analytics
 
 
-@FAULTS.of(Kind.DEAD_LETTER_MISSING)
+@FAULTS.of(ViolationKind.DEAD_LETTER_MISSING)
 def a_dead_letter_is_lost(log: Tampered) -> None:
     copies = list(log.side_outputs_of(log.any(OrderDeadLettered)))
     for records, index in reversed(copies):
         del records[index]
 
 
-@FAULTS.of(Kind.DEAD_LETTER_MISSING)
+@FAULTS.of(ViolationKind.DEAD_LETTER_MISSING)
 def a_dead_letter_is_not_what_came(log: Tampered) -> None:
     for records, index in log.side_outputs_of(log.any(OrderDeadLettered)):
         records[index] = replace(records[index], value=b"rubbish!")
 
 
-@FAULTS.of(Kind.REROUTE_MISSING)
+@FAULTS.of(ViolationKind.REROUTE_MISSING)
 def a_rerouted_order_never_arrived(log: Tampered) -> None:
-    """Others stand where its copies stood, so that nothing else is wrong."""
+    """Other records replace its copies, so that nothing else is wrong."""
     for records, index in log.side_outputs_of(log.any(OrderRerouted)):
         kept = [h for h in records[index].headers if h[0] == ORIGIN_TIME_HEADER]
         records[index] = replace(records[index], headers=kept)
 
 
-@FAULTS.of(Kind.EXPECTED_MISSING)
+@FAULTS.of(ViolationKind.EXPECTED_MISSING)
 def an_order_that_was_accepted_is_not_there(log: Tampered) -> None:
-    """Not in this log: the id is only asked for."""
+    """Nothing changes in the log: the test expects an id that is not in it."""
 
 
-@FAULTS.of(Kind.ANALYTICS_DIFFERS)
+@FAULTS.of(ViolationKind.ANALYTICS_DIFFERS)
 def analytics_has_counted_one_too_many(log: Tampered) -> None:
-    """Not in this log: it is told to the audit beside it."""
+    """Nothing changes in the log: the test passes wrong totals to the audit."""
 
 
-# How
+# Helpers
 
 
 def _order_fields(log: Tampered, at: At) -> dict[str, Any]:

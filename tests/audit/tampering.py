@@ -1,7 +1,7 @@
-"""The means to put a fault into a log that was clean, and to choose its place by chance.
+"""Puts a fault into a copy of a clean log, at a random place.
 
-A fault is a function on a `Tampered` log, with the violation that it must be. What it writes is as right as
-it can be in every other respect, so that nothing but the fault can give it away.
+A fault is a function on a `Tampered` log, with the kind of violation that the audit must report. In every
+other respect it writes right entries, so that the audit can find it by nothing but the fault.
 """
 
 import random
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from campus.audit.findings import Kind
+from campus.audit.findings import ViolationKind
 from campus.domain.codec import decode_input, encode
 from campus.domain.events import (
     CancelRejected,
@@ -33,7 +33,7 @@ STOCK_ENTRIES = (InventoryReserved, InventoryFailed, StockChanged, ReservationRe
 
 
 class At(NamedTuple):
-    """An entry that counts: its partition, where it stands in the list of the journal, and itself."""
+    """An entry that counts: its partition, its index in the journal's list, and the entry itself."""
 
     partition: int
     index: int
@@ -54,7 +54,7 @@ def _counting(log: MemoryLog, partition: int) -> list[At]:
 
 
 class Tampered:
-    """A copy of a log, with the means to do it harm."""
+    """A copy of a log, with methods to tamper with it."""
 
     def __init__(self, clean: MemoryLog, entries: Sequence[At], rng: random.Random) -> None:
         """`entries`: those that count in the clean log."""
@@ -69,7 +69,7 @@ class Tampered:
         return self.log.at(TOPICS.orders_topic, partition)
 
     def any(self, wanted: type | tuple[type, ...], fits: Callable[[At], bool] = lambda at: True) -> At:
-        """One of the entries, by chance; no log may be without one, or its fault was not tried."""
+        """A random entry of that kind. Raises IndexError if there is none: the fault would not be tried."""
         fitting = [at for at in self._entries if isinstance(at.entry, wanted) and fits(at)]
         return self.random.choice(fitting)
 
@@ -81,10 +81,10 @@ class Tampered:
         return [at for at in self._entries if at.partition == partition][-1]
 
     def any_and_later(self) -> tuple[At, list[At]]:
-        """An entry and those that count after it, at least one: of the last one nothing would be known.
+        """An entry and those that count after it, at least one: nothing would show that the last one is lost.
 
-        What does not count is taken out of their partition: among it may be a repeat that takes an
-        entry's place, and nothing would be wrong.
+        Records that do not count are removed from their partition: one of them may be a repeat that would
+        take the entry's place.
         """
         partition = self.random.randrange(PARTITIONS)
         rule, journal = JournalRule(), self.journal(partition)
@@ -124,7 +124,7 @@ class Tampered:
         return (changes[-1].remaining or 0) if changes else 0
 
     def side_outputs_of(self, at: At) -> Iterator[tuple[list[ARecord], int]]:
-        """Where copies of the entry's record stand: lists and indices in them."""
+        """The copies of the entry's record in other topics: each as a list of records and an index in it."""
         origin = (ORIGIN_HEADER, f"{at.partition}:{at.entry.source_offset}".encode())
         for (topic, partition), records in self.log.records.items():
             wanted = isinstance(at.entry, OrderDeadLettered) == (topic == TOPICS.dead_letters_topic)
@@ -143,23 +143,23 @@ PutInto: TypeAlias = Callable[[Tampered], None]
 @dataclass(frozen=True, slots=True)
 class Fault:
     name: str
-    kind: Kind
+    kind: ViolationKind
     put_into: PutInto
 
 
 class Faults(list[Fault]):
-    """A table of faults; each is entered by a decorator with the violation that it must be."""
+    """A table of faults. The decorator `of` adds one, with the kind of violation that it must cause."""
 
-    def of(self, kind: Kind) -> Callable[[PutInto], PutInto]:
-        def enter(put_into: PutInto) -> PutInto:
+    def of(self, kind: ViolationKind) -> Callable[[PutInto], PutInto]:
+        def add(put_into: PutInto) -> PutInto:
             self.append(Fault(put_into.__name__, kind, put_into))
             return put_into
 
-        return enter
+        return add
 
 
 def outcome(kind: type[Entry], at: At, **fields: Any) -> Entry:
-    """Another entry in its place: of the same record, with the same seq."""
+    """Another entry for the same record, with the same seq."""
     entry = at.entry
     if kind is not OrderDeadLettered and "item" not in fields:
         fields["item"] = entry.item

@@ -1,4 +1,4 @@
-"""The audit is audited: no clean log is accused, and each fault is caught in each log, for what it is.
+"""Tests the audit itself: a clean log has no violations, and each fault in each log is reported as its kind.
 
 The logs are written by real owners (tests/audit/audited_logs.py), the faults are tables
 (tests/audit/log_faults.py, tests/audit/cancel_faults.py).
@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 
 from campus.analytics.metrics import OrderMetrics
-from campus.audit.findings import Kind, Totals
+from campus.audit.findings import Totals, ViolationKind
 from campus.audit.kafka_logs import as_totals
 from campus.domain.journal import JournalRule
 from tests.audit import cancel_faults, log_faults
@@ -36,10 +36,10 @@ def its_entries(seed: int) -> list[At]:
 
 
 def test_every_kind_of_violation_has_a_fault():
-    assert {fault.kind for fault in FAULTS} == set(Kind)
+    assert {fault.kind for fault in FAULTS} == set(ViolationKind)
 
 
-def test_no_clean_log_is_accused():
+def test_a_clean_log_has_no_violations():
     for seed in SEEDS:
         findings = audited(a_clean_log(seed))
         assert findings.verdict == "clean", f"seed {seed}: {findings.violations_listed}"
@@ -47,19 +47,19 @@ def test_no_clean_log_is_accused():
 
 
 def what_analytics_counted(log: MemoryLog) -> dict[int, Totals]:
-    """By folding the journal as analytics does."""
-    told = {}
+    """Folds the journal as analytics does."""
+    counted = {}
     for partition in range(PARTITIONS):
         rule, metrics = JournalRule(), OrderMetrics()
         for event in rule.counting(log.at(TOPICS.journal_topic, partition)):
             metrics.apply(event)
-        told[partition] = as_totals(rule.seq, metrics)
-    return told
+        counted[partition] = as_totals(rule.seq, metrics)
+    return counted
 
 
 def what_analytics_miscounted(log: MemoryLog, seed: int) -> dict[int, Totals]:
-    told = what_analytics_counted(log)
-    wrong = told[seed % PARTITIONS]
+    counted = what_analytics_counted(log)
+    wrong = counted[seed % PARTITIONS]
     tamper = (
         lambda: replace(wrong, reserved=wrong.reserved + 1),
         lambda: replace(wrong, cancelled=wrong.cancelled + 1),
@@ -67,16 +67,16 @@ def what_analytics_miscounted(log: MemoryLog, seed: int) -> dict[int, Totals]:
         lambda: replace(wrong, portions=wrong.portions + Counter(pizza=1)),
         lambda: replace(wrong, seq=wrong.seq + 1),
     )[seed // PARTITIONS % 5]
-    return {**told, seed % PARTITIONS: tamper()}
+    return {**counted, seed % PARTITIONS: tamper()}
 
 
-def test_analytics_that_counts_right_is_not_accused():
+def test_right_counts_of_analytics_are_no_violation():
     for seed in SEEDS:
         log = a_clean_log(seed)
-        assert audited(log, told=what_analytics_counted(log)).verdict == "clean", f"seed {seed}"
+        assert audited(log, analytics=what_analytics_counted(log)).verdict == "clean", f"seed {seed}"
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ViolationKind)
 def test_in_every_log_a_fault_of_every_kind_is_caught(kind):
     """The faults of one kind take turns."""
     faults = [fault for fault in FAULTS if fault.kind is kind]
@@ -84,8 +84,10 @@ def test_in_every_log_a_fault_of_every_kind_is_caught(kind):
         fault = faults[seed % len(faults)]
         tampered = Tampered(a_clean_log(seed), its_entries(seed), random.Random(seed))
         fault.put_into(tampered)
-        expected = ["never-placed"] if kind is Kind.EXPECTED_MISSING else []
-        told = what_analytics_miscounted(tampered.log, seed) if kind is Kind.ANALYTICS_DIFFERS else {}
-        findings = audited(tampered.log, expected, told)
+        expected = ["never-placed"] if kind is ViolationKind.EXPECTED_MISSING else []
+        counted = (
+            what_analytics_miscounted(tampered.log, seed) if kind is ViolationKind.ANALYTICS_DIFFERS else {}
+        )
+        findings = audited(tampered.log, expected, counted)
         kinds = {violation.kind for violation in findings.violations_listed}
         assert kind in kinds, f"seed {seed}, {fault.name}: {findings.violations_listed}"

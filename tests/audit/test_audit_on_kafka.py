@@ -1,4 +1,4 @@
-"""The audit of a real system: at rest, at work, and when somebody has tampered with it."""
+"""The audit of a real system: at rest, while it runs, and after somebody tampered with its logs."""
 
 import json
 from argparse import ArgumentParser
@@ -53,7 +53,7 @@ def sent(config, *records, partition=PIZZA):
 
 
 def audit_says(config, capsys, *words):
-    """Its exit code, and what it prints as JSON."""
+    """Runs the command; returns its exit code and its JSON output."""
     parser = ArgumentParser()
     audit.add_arguments(parser)
     context = Context(config=config, system=lambda: pytest.fail("no system is needed"))
@@ -62,22 +62,22 @@ def audit_says(config, capsys, *words):
 
 
 def decided_all(config, capsys):
-    """Works on until nothing waits, and gives what the audit says then."""
-    said = []
+    """Runs an inventory until every record is decided, then the audit."""
+    last = []
 
     def nothing_waits():
-        said[:] = audit_says(config, capsys)
-        assert said[1]["violations"] == []
-        return said[0] == 0 and said[1]["undecided"] == 0
+        last[:] = audit_says(config, capsys)
+        assert last[1]["violations"] == []
+        return last[0] == 0 and last[1]["undecided"] == 0
 
     with an_inventory(config):
-        assert wait_until(nothing_waits, Event(), timeout_s=PATIENCE_S), said
+        assert wait_until(nothing_waits, Event(), timeout_s=PATIENCE_S), last
     return audit_says(config, capsys)
 
 
 def test_with_no_orders_there_is_nothing_to_audit(config, capsys):
-    code, told = audit_says(config, capsys)
-    assert (code, told["verdict"], told["decisions"]) == (3, "empty", 0)
+    code, printed = audit_says(config, capsys)
+    assert (code, printed["verdict"], printed["decisions"]) == (3, "empty", 0)
 
 
 def test_with_no_topics_there_is_nothing_to_audit(kafka, unique_prefix, capsys):
@@ -87,37 +87,37 @@ def test_with_no_topics_there_is_nothing_to_audit(kafka, unique_prefix, capsys):
     assert audit_says(config, capsys)[0] == 3
 
 
-def test_a_system_that_has_met_everything_is_clean(config, capsys):
+def test_a_system_that_has_had_every_kind_of_record_is_clean(config, capsys):
     order = keyed_record(an_order("A"))
     sent(config, order, order, (None, b"rubbish", ()), keyed_record(an_order("B", quantity=9)))
     sent(config, keyed_record(an_order("C")), partition=(PIZZA + 1) % PARTITIONS)
     cancel = keyed_record(a_cancel("A"))
     sent(config, cancel, cancel, keyed_record(a_cancel("B")), keyed_record(a_cancel("nobody's")))
-    code, told = decided_all(config, capsys)
-    assert (code, told["verdict"]) == (0, "clean")
-    assert (told["duplicates"], told["dead_letters"], told["reroutes"]) == (1, 1, 1)
-    assert told["totals"] == {
+    code, printed = decided_all(config, capsys)
+    assert (code, printed["verdict"]) == (0, "clean")
+    assert (printed["duplicates"], printed["dead_letters"], printed["reroutes"]) == (1, 1, 1)
+    assert printed["totals"] == {
         "orders": 3,
         "reserved": 2,
         "cancelled": 1,
         "failed": {"insufficient_stock": 1},
         "portions": {"pizza": 1},
     }
-    assert told["not_cancelled"] == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
+    assert printed["not_cancelled"] == {"already_cancelled": 1, "not_reserved": 1, "unknown_order": 1}
 
 
-def test_a_system_at_work_is_clean_at_any_moment(config, capsys):
+def test_a_running_system_is_clean_at_any_moment(config, capsys):
     orders = 5_000
     with an_inventory(config), closing(Writer(config.kafka, client_id="test")) as writer:
         for first in range(0, orders, 1000):
             batch = [keyed_record(an_order(f"o-{n}")) for n in range(first, first + 1000)]
             writer.append({TopicPartition(config.topics.orders_topic, PIZZA): batch})
             assert audit_says(config, capsys)[1]["violations"] == []
-    code, told = decided_all(config, capsys)
-    assert (code, told["records"], told["decisions"]) == (0, orders + len(STOCK), orders + len(STOCK))
+    code, printed = decided_all(config, capsys)
+    assert (code, printed["records"], printed["decisions"]) == (0, orders + len(STOCK), orders + len(STOCK))
 
 
-def test_orders_of_an_aborted_transaction_were_never_placed(config, capsys):
+def test_orders_of_an_aborted_transaction_do_not_count(config, capsys):
     producer = KafkaProducer(
         bootstrap_servers=config.kafka.bootstrap_servers, transactional_id=config.topics.prefix
     )
@@ -130,11 +130,11 @@ def test_orders_of_an_aborted_transaction_were_never_placed(config, capsys):
         ends()
     producer.close()
     sent(config, keyed_record(an_order("C")))
-    code, told = decided_all(config, capsys)
-    assert (code, told["totals"]["reserved"]) == (0, 2)
+    code, printed = decided_all(config, capsys)
+    assert (code, printed["totals"]["reserved"]) == (0, 2)
 
 
-def test_an_outcome_that_somebody_invented_is_a_violation_with_its_coordinates(config, capsys):
+def test_an_invented_entry_is_a_violation_with_its_coordinates(config, capsys):
     sent(config, keyed_record(an_order("A")))
     decided_all(config, capsys)
     tp = TopicPartition(config.topics.journal_topic, PIZZA)
@@ -146,28 +146,28 @@ def test_an_outcome_that_somebody_invented_is_a_violation_with_its_coordinates(c
     invented = InventoryReserved(**{**fields, "seq": last.seq + 1, "source_offset": last.source_offset + 1})
     with closing(Writer(config.kafka, client_id="test")) as writer:
         writer.append({tp: [(None, encode(invented), records[-1].headers)]})
-    code, told = audit_says(config, capsys)
-    assert (code, told["verdict"]) == (1, "violated")
-    first = told["violations"][0]
+    code, printed = audit_says(config, capsys)
+    assert (code, printed["verdict"]) == (1, "violated")
+    first = printed["violations"][0]
     assert (first["kind"], first["partition"]) == ("entry_without_record", PIZZA)
     assert (first["offset"], first["seq"]) == (invented.source_offset, invented.seq)
 
 
-def test_orders_that_were_accepted_must_be_there(config, capsys, tmp_path):
+def test_an_expected_order_that_is_missing_is_a_violation(config, capsys, tmp_path):
     sent(config, keyed_record(an_order("A")), keyed_record(an_order("B")))
     assert decided_all(config, capsys)[0] == 0
     accepted = tmp_path / "accepted.txt"
     accepted.write_text("A\nB\n")
     assert audit_says(config, capsys, "--expect", str(accepted))[0] == 0
     accepted.write_text("A\nlost\nB\n")
-    code, told = audit_says(config, capsys, "--expect", str(accepted))
+    code, printed = audit_says(config, capsys, "--expect", str(accepted))
     assert code == 1
-    assert [(one["kind"], "'lost'" in one["what"]) for one in told["violations"]] == [
+    assert [(one["kind"], "'lost'" in one["what"]) for one in printed["violations"]] == [
         ("expected_missing", True)
     ]
 
 
-def test_a_list_of_accepted_orders_that_cannot_be_read_is_a_wrong_command_line(config, capsys, tmp_path):
+def test_an_unreadable_file_of_expected_orders_is_a_command_line_error(config, capsys, tmp_path):
     with pytest.raises(NoExpectations, match="one a line") as refused:
         audit_says(config, capsys, "--expect", str(tmp_path / "none.txt"))
     assert refused.value.exit_code == 2

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from campus.book.order_book import OrderBook
 from campus.book.projector import Projector
-from campus.domain.codec import Unfit, decode_input, encode
+from campus.domain.codec import Undecodable, decode_input, encode
 from campus.domain.events import (
     CancelRejected,
     DuplicateIgnored,
@@ -156,7 +156,7 @@ class WhatTheLogsSay:
 
     def _read_orders(self, partition: int, records: Any) -> None:
         for record in records:
-            with suppress(Unfit):
+            with suppress(Undecodable):
                 event = decode_input(record.value)
                 if isinstance(event, OrderPlaced):
                     name = event.order_id, event.item

@@ -1,4 +1,4 @@
-"""What `replay` is asked for, and how it tells what it found."""
+"""The arguments of `replay`, and how it shows its findings."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def test_a_time_is_utc_unless_it_says_otherwise(text, ms):
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "-10", "latest", "17", "2025-13-01"])
-def test_what_is_no_time_is_refused(text):
+def test_an_invalid_time_is_refused(text):
     with pytest.raises(ArgumentTypeError, match="is no time; write 2026-01-31T12:00:00Z"):
         a_time_ms(text)
 
@@ -40,12 +40,12 @@ def test_a_speed_is_a_factor(text, speed):
 
 
 @pytest.mark.parametrize("text", ["0", "-1x", "nan", "inf", "fast", "x"])
-def test_what_is_no_speed_is_refused(text):
+def test_an_invalid_speed_is_refused(text):
     with pytest.raises(ArgumentTypeError, match=r"is no speed; write 10x, 0\.5x or max"):
         a_speed(text)
 
 
-def test_events_as_they_happened_are_no_json():
+def test_json_and_speed_exclude_each_other():
     parser = ArgumentParser()
     add_arguments(parser)
     with pytest.raises(SystemExit):
@@ -64,7 +64,7 @@ def json_of(found, **what):
     return json.loads(as_json(found, **{"as_of_ms": None, "item": None, "history": [], **what}))
 
 
-def test_what_is_identical_is_told_in_a_few_lines():
+def test_the_text_of_an_identical_replay():
     found = a_log().ordered(an_order("D")).replayed()
     assert text_of(found).splitlines() == [
         "records                 5   1 of them not decided yet",
@@ -79,7 +79,7 @@ def test_what_is_identical_is_told_in_a_few_lines():
     ]
 
 
-def test_the_first_difference_is_told_with_both_entries_and_the_record():
+def test_the_first_difference_is_shown_with_both_entries_and_the_record():
     log = a_log().changed(3, remaining=7)
     found = log.replayed()
     assert text_of(found).splitlines()[-5:] == [
@@ -90,8 +90,8 @@ def test_the_first_difference_is_told_with_both_entries_and_the_record():
         f"  order-events   {log.orders[2].value.decode()}",
         "different  (0.5 s, 8 records/s)",
     ]
-    told = json_of(found)
-    assert told["first_difference"] == {
+    printed = json_of(found)
+    assert printed["first_difference"] == {
         "where": "journal",
         "partition": PIZZA,
         "what": "7 in the journal, 0 decided again",
@@ -105,7 +105,7 @@ def test_the_first_difference_is_told_with_both_entries_and_the_record():
     }
 
 
-def test_analytics_that_counts_otherwise_is_told():
+def test_different_counts_of_analytics_are_shown():
     log = a_log()
     log.analytics.failed = 9
     lines = text_of(log.replayed()).splitlines()
@@ -116,7 +116,7 @@ def test_analytics_that_counts_otherwise_is_told():
     )
 
 
-def test_decisions_of_other_rules_are_told_apart():
+def test_decisions_of_other_rules_are_shown_separately():
     found = ALog().claimed("old", rules=1).took(an_opening(), an_order()).replayed()
     lines = text_of(found).splitlines()
     assert f"not compared            2   decided by rules 1, this program has {RULES_VERSION}" in lines
@@ -131,29 +131,29 @@ def test_the_metrics_as_of_a_time_are_a_report():
     assert json_of(a_log().replayed(), as_of_ms=AT_MS)["as_of"] == "2025-11-22T18:51:35.123Z"
 
 
-def test_of_an_item_its_last_decisions_are_told():
+def test_with_item_its_last_decisions_are_shown():
     watched = []
-    found = a_log().replayed(item="pizza", watch=watched.append)
+    found = a_log().replayed(item="pizza", on_decision=watched.append)
     lines = text_of(found, item="pizza", history=watched[-2:]).splitlines()
     assert lines[:3] == [
         "2025-11-22T18:51:35.125Z  seq 3        reserved 1 × pizza for ana (B); 0 left",
         "2025-11-22T18:51:35.126Z  seq 4        failed 1 × pizza: insufficient_stock (C); 0 left",
         "records                 4   about pizza · 0 of them not decided yet",
     ]
-    told = json_of(found, item="pizza", history=watched[-2:])
-    assert [entry["order_id"] for entry in told["history"]] == ["B", "C"]
-    assert told["metrics_of_analytics"] == {
+    printed = json_of(found, item="pizza", history=watched[-2:])
+    assert [entry["order_id"] for entry in printed["history"]] == ["B", "C"]
+    assert printed["metrics_of_analytics"] == {
         "items": {"pizza": {"reserved": 2, "failed": 1, "cancelled": 0, "portions": 2}}
     }
 
 
-def test_what_strangers_wrote_cannot_steer_the_terminal():
+def test_texts_from_strangers_cannot_control_the_terminal():
     found = a_log().took(b"\x1b[2J").changed(-1, reason="empty").replayed()
     assert "\x1b" not in text_of(found)
     assert "\\x1b[2J" in text_of(found)
 
 
-def test_of_many_items_some_are_named():
+def test_only_the_first_of_many_items_are_shown():
     found = a_log().replayed()
     found.stock = {f"dish-{number:02}": number for number in range(12)}
     assert "dish-00 0 · dish-01 1" in text_of(found)

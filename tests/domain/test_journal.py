@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from campus.domain.codec import encode
 from campus.domain.events import OrderDeadLettered, OwnerClaimed
-from campus.domain.journal import OWNER_HEADER, JournalFromTheMiddle, JournalRule
+from campus.domain.journal import OWNER_HEADER, JournalRule, UnanchoredJournal
 from tests.builders import ARecord, a_claim
 
 
@@ -32,7 +32,7 @@ def test_before_any_claim_nothing_counts():
     assert counted(written(an_entry(1), "a")) == ([], {"old_owner": 1})
 
 
-def test_an_old_owner_that_wakes_up_is_ignored():
+def test_entries_of_an_old_owner_are_ignored():
     records = [
         written(a_claim("old")),
         written(an_entry(1), "old"),
@@ -43,11 +43,11 @@ def test_an_old_owner_that_wakes_up_is_ignored():
     assert counted(*records) == ([1, 2], {"old_owner": 1})
 
 
-def test_an_entry_that_names_no_owner_is_ignored():
+def test_an_entry_without_an_owner_header_is_ignored():
     assert counted(written(a_claim("a")), written(an_entry(1))) == ([], {"old_owner": 1})
 
 
-def test_an_owner_header_without_a_value_names_no_owner():
+def test_an_owner_header_without_a_value_is_no_owner():
     record = replace(written(an_entry(1)), headers=((OWNER_HEADER, None),))
     assert counted(written(a_claim("a")), record) == ([], {"old_owner": 1})
 
@@ -66,7 +66,7 @@ def test_a_batch_that_was_written_twice_counts_once():
     assert counted(written(a_claim("a")), *batch, *batch) == ([1, 2], {"repeat": 2})
 
 
-def test_after_a_gap_nothing_of_that_owner_counts_until_the_gap_is_filled_or_claimed_over():
+def test_after_a_gap_no_entry_of_that_owner_counts_until_the_gap_is_filled_or_another_owner_claims():
     records = [
         written(a_claim("a")),
         written(an_entry(1), "a"),
@@ -78,7 +78,7 @@ def test_after_a_gap_nothing_of_that_owner_counts_until_the_gap_is_filled_or_cla
     assert counted(*records) == ([1, 2], {"after_gap": 2})
 
 
-def test_what_no_owner_can_have_written_is_ignored():
+def test_undecodable_records_are_ignored():
     records = [
         ARecord(0, None),
         ARecord(1, b"hello"),
@@ -90,21 +90,21 @@ def test_what_no_owner_can_have_written_is_ignored():
     assert counted(*records) == ([1], {"unreadable": 4})
 
 
-# From the middle
+# From an offset where the last claim is not known
 
 
-def heard(*records, last_seq=99):
-    middle = JournalFromTheMiddle(last_seq)
+def unanchored(*records, last_seq=99):
+    """The offsets and seqs that are yielded."""
     placed = (replace(record, offset=100 + n) for n, record in enumerate(records))
-    return [(offset, event.seq) for offset, event in middle.heard(placed)]
+    return [(offset, event.seq) for offset, event in UnanchoredJournal(last_seq).entries(placed)]
 
 
-def test_from_the_middle_every_owner_is_heard_with_the_offset_until_one_claims():
+def test_unanchored_entries_of_every_owner_are_yielded_until_one_claims():
     records = [written(an_entry(41), "a"), written(an_entry(42), "b"), written(an_entry(42), "a")]
-    assert heard(*records) == [(100, 41), (101, 42), (102, 42)]
+    assert unanchored(*records) == [(100, 41), (101, 42), (102, 42)]
 
 
-def test_from_the_middle_only_the_last_claims_owner_is_heard_after_it():
+def test_unanchored_only_the_entries_of_the_last_claims_owner_are_yielded_after_it():
     records = [
         written(a_claim("a")),
         written(an_entry(41), "old"),
@@ -113,13 +113,13 @@ def test_from_the_middle_only_the_last_claims_owner_is_heard_after_it():
         written(an_entry(42), "a"),
         written(an_entry(42), "b"),
     ]
-    assert heard(*records) == [(102, 41), (105, 42)]
+    assert unanchored(*records) == [(102, 41), (105, 42)]
 
 
-def test_from_the_middle_an_owner_who_went_on_beyond_what_counts_is_not_heard():
-    assert heard(written(an_entry(41), "a"), written(an_entry(42), "a"), last_seq=41) == [(100, 41)]
+def test_unanchored_entries_beyond_the_last_seq_are_not_yielded():
+    assert unanchored(written(an_entry(41), "a"), written(an_entry(42), "a"), last_seq=41) == [(100, 41)]
 
 
-def test_from_the_middle_what_names_no_owner_or_is_no_entry_is_not_heard():
+def test_unanchored_records_without_an_owner_and_undecodable_ones_are_not_yielded():
     records = [written(an_entry(41)), ARecord(0, None), ARecord(0, b"hello", headers=((OWNER_HEADER, b"a"),))]
-    assert heard(*records) == []
+    assert unanchored(*records) == []

@@ -1,4 +1,4 @@
-"""Ids by time sort; ids by key are the same wherever and whenever they are made."""
+"""Ids from the time sort by it; ids from a key are the same in every process, always."""
 
 import uuid
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, keyed_restock_id, new_order_id
 
 NOISE = bytes(range(NOISE_BYTES))
-WISH = {"user_id": "ana", "item": "pizza", "quantity": 2}
+REQUEST = {"user_id": "ana", "item": "pizza", "quantity": 2}
 
 texts = st.text(min_size=1, max_size=40)
-wishes = st.fixed_dictionaries({"user_id": texts, "item": texts, "quantity": st.integers(1, 1_000_000)})
+requests = st.fixed_dictionaries({"user_id": texts, "item": texts, "quantity": st.integers(1, 1_000_000)})
 
 
 def test_ids_of_later_milliseconds_sort_later():
@@ -21,9 +21,9 @@ def test_ids_of_later_milliseconds_sort_later():
 
 
 def test_an_id_by_time_is_a_uuid_of_version_7_that_holds_its_time():
-    told = uuid.UUID(new_order_id(1_763_000_000_123, NOISE))
-    assert (told.version, told.variant) == (7, uuid.RFC_4122)
-    assert told.int >> 80 == 1_763_000_000_123
+    parsed = uuid.UUID(new_order_id(1_763_000_000_123, NOISE))
+    assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
+    assert parsed.int >> 80 == 1_763_000_000_123
 
 
 def test_ids_of_one_millisecond_differ_by_their_noise():
@@ -31,14 +31,14 @@ def test_ids_of_one_millisecond_differ_by_their_noise():
 
 
 def test_a_keyed_id_is_a_uuid_of_version_8():
-    told = uuid.UUID(keyed_order_id("k", **WISH))
-    assert (told.version, told.variant) == (8, uuid.RFC_4122)
+    parsed = uuid.UUID(keyed_order_id("k", **REQUEST))
+    assert (parsed.version, parsed.variant) == (8, uuid.RFC_4122)
 
 
-def test_a_keyed_id_is_the_same_for_ever():
-    # Written down: a version that gives another id would decide a retried order a second time.
+def test_a_keyed_id_never_changes_between_versions():
+    # Literal values: a version that gave other ids would decide a retried order a second time.
     assert (
-        keyed_order_id("8e03978e-40d5-43dd-bc93-6894a57f9324", **WISH)
+        keyed_order_id("8e03978e-40d5-43dd-bc93-6894a57f9324", **REQUEST)
         == "e2e39121-8962-8c35-a9cd-d8872de02655"
     )
     assert (
@@ -47,20 +47,20 @@ def test_a_keyed_id_is_the_same_for_ever():
     )
 
 
-@given(texts, wishes, wishes)
-def test_another_wish_under_the_same_key_has_another_id_with_the_same_key_part(key, one, other):
+@given(texts, requests, requests)
+def test_another_request_with_the_same_key_has_another_id_with_the_same_key_part(key, one, other):
     ids = {keyed_order_id(key, **one), keyed_order_id(key, **other)}
     assert len(ids) == (1 if one == other else 2)
     assert len({key_part(order_id) for order_id in ids}) == 1
 
 
-@given(texts, texts, wishes)
-def test_the_same_wish_under_another_key_has_another_id_and_another_key_part(key, other, wish):
-    one, two = keyed_order_id(key, **wish), keyed_order_id(other, **wish)
+@given(texts, texts, requests)
+def test_the_same_request_with_another_key_has_another_id_and_another_key_part(key, other, request):
+    one, two = keyed_order_id(key, **request), keyed_order_id(other, **request)
     assert (one == two) == (key == other) == (key_part(one) == key_part(two))
 
 
-def test_fields_cannot_flow_into_each_other():
+def test_requests_whose_fields_concatenate_to_the_same_text_have_different_ids():
     ids = {
         keyed_order_id("k", user_id=user_id, item=item, quantity=quantity)
         for user_id, item, quantity in [("ab", "c", 1), ("a", "bc", 1), ('a","b', "c", 1), ("ab", "c1", 1)]
@@ -68,8 +68,10 @@ def test_fields_cannot_flow_into_each_other():
     assert len(ids) == 4
 
 
-def test_an_order_and_a_restock_of_one_key_have_nothing_in_common():
-    assert key_part(keyed_order_id("k", **WISH)) != key_part(keyed_restock_id("k", item="pizza", quantity=2))
+def test_an_order_and_a_restock_with_the_same_key_have_different_key_parts():
+    assert key_part(keyed_order_id("k", **REQUEST)) != key_part(
+        keyed_restock_id("k", item="pizza", quantity=2)
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,11 @@ def test_an_order_and_a_restock_of_one_key_have_nothing_in_common():
     [
         new_order_id(1_763_000_000_123, NOISE),
         str(uuid.UUID(int=0x8 << 76)),  # without the variant
-        keyed_order_id("k", **WISH).upper(),
-        keyed_order_id("k", **WISH) + "x",
+        keyed_order_id("k", **REQUEST).upper(),
+        keyed_order_id("k", **REQUEST) + "x",
         "order-of-somebody-else",
         "",
     ],
 )
-def test_an_id_that_no_key_has_made_has_no_key_part(order_id):
+def test_an_id_that_is_not_keyed_has_no_key_part(order_id):
     assert key_part(order_id) is None

@@ -17,12 +17,12 @@ def test_a_time_is_iso_8601_in_utc_with_milliseconds():
 
 
 @given(st.integers(0, YEAR_9999_MS))
-def test_a_time_survives_being_text(timestamp_ms):
+def test_a_time_can_be_read_back_from_its_text(timestamp_ms):
     assert ms_of(iso_utc(timestamp_ms)) == timestamp_ms
 
 
 @given(st.integers(0, YEAR_9999_MS))
-def test_it_is_the_time_that_the_standard_library_knows(timestamp_ms):
+def test_a_time_is_the_same_as_the_standard_librarys(timestamp_ms):
     moment = datetime.fromtimestamp(timestamp_ms // 1000, timezone.utc)
     assert iso_utc(timestamp_ms)[:19] == moment.strftime("%Y-%m-%dT%H:%M:%S")
 
@@ -32,6 +32,6 @@ def test_times_sort_as_text(one, other):
     assert (iso_utc(one) < iso_utc(other)) == (one < other)
 
 
-def test_what_is_no_time_is_an_error():
+def test_a_text_that_is_no_time_raises_value_error():
     with pytest.raises(ValueError):
         ms_of("soon")

@@ -1,4 +1,4 @@
-"""What becomes of the wish to cancel an order: released once, and whatever else comes is told why not."""
+"""Cancelling an order: its reservation is released once; any other cancel is rejected with a reason."""
 
 import msgspec
 import pytest
@@ -48,26 +48,26 @@ def why_not(entry):
 
 
 def restored(ledger):
-    """The same ledger, from what it has written down."""
+    """The same ledger, restored from its state."""
     again = ALedger()
     again.ledger = StockLedger.from_state(ledger.ledger.partition, PARTITIONS, ledger.ledger.state())
     return again
 
 
-def test_a_cancelled_order_gives_back_what_it_had_reserved():
+def test_cancelling_an_order_releases_what_it_had_reserved():
     _, entry = a_ledger(pizza=5).takes(an_order("A", quantity=3), a_cancel("A"))
     assert isinstance(entry, ReservationReleased)
     assert (entry.order_id, entry.item, entry.quantity, entry.remaining) == ("A", "pizza", 3, 5)
     assert (entry.seq, entry.source_offset) == (3, 2)
 
 
-def test_what_was_given_back_is_sold_again():
+def test_released_stock_can_be_reserved_again():
     *_, entry = a_ledger(pizza=1).takes(an_order("A"), a_cancel("A"), an_order("B"))
     assert isinstance(entry, InventoryReserved)
     assert entry.remaining == 0
 
 
-def test_an_order_is_cancelled_once_however_often_it_is_said():
+def test_repeated_cancels_release_an_order_once():
     ledger = a_ledger(pizza=5)
     _, first, second, third = ledger.takes(an_order("A"), a_cancel("A"), a_cancel("A"), a_cancel("A"))
     assert isinstance(first, ReservationReleased)
@@ -84,24 +84,24 @@ def test_an_order_that_is_repeated_after_it_was_cancelled_is_not_reserved_again(
     assert why_not(cancelled_again) == "already_cancelled"
 
 
-def test_an_order_that_failed_has_nothing_to_give_back():
+def test_cancelling_a_failed_order_is_rejected_as_not_reserved():
     _, entry = a_ledger(pizza=1).takes(an_order("A", quantity=2), a_cancel("A"))
     assert (why_not(entry), entry.remaining) == ("not_reserved", 1)
 
 
-def test_an_order_that_nobody_placed_is_unknown_and_stays_so_to_itself():
+def test_a_cancel_before_its_order_is_rejected_and_does_not_affect_the_order():
     early, order, late = a_ledger(pizza=1).takes(a_cancel("A"), an_order("A"), a_cancel("A"))
     assert why_not(early) == "unknown_order"
     assert isinstance(order, InventoryReserved)
     assert isinstance(late, ReservationReleased)
 
 
-def test_the_name_of_a_restock_is_no_order():
+def test_the_id_of_a_restock_is_not_taken_for_an_order():
     _, entry = a_ledger(pizza=1).takes(a_restock("same"), a_cancel("same"))
     assert why_not(entry) == "unknown_order"
 
 
-def test_a_cancel_for_an_item_that_was_never_in_stock_says_so():
+def test_a_cancel_for_an_item_that_was_never_in_stock_has_remaining_null():
     ledger = a_ledger(pizza=1)
     _, entry = ledger.takes(an_order("A"), a_cancel("A", item=OTHER))
     assert (why_not(entry), entry.remaining) == ("unknown_order", None)
@@ -109,7 +109,7 @@ def test_a_cancel_for_an_item_that_was_never_in_stock_says_so():
 
 
 @pytest.mark.parametrize("is_restored", [False, True])
-def test_an_order_of_one_item_gives_nothing_back_to_another(is_restored):
+def test_a_cancel_that_names_another_item_releases_nothing(is_restored):
     ledger = a_ledger(**{"pizza": 5, OTHER: 5})
     ledger.takes(an_order("A", "pizza", 2), an_order("B", OTHER, 3))
     if is_restored:
@@ -122,7 +122,7 @@ def test_an_order_of_one_item_gives_nothing_back_to_another(is_restored):
     assert why_not(again) == "unknown_order"
 
 
-def test_a_cancel_for_an_item_of_another_partition_is_sent_on():
+def test_a_cancel_for_an_item_of_another_partition_is_rerouted():
     ledger = a_ledger(pizza=1)
     (entry,) = ledger.takes(a_cancel("A", "burger"))
     assert isinstance(entry, OrderRerouted)
@@ -167,7 +167,7 @@ def test_an_order_that_the_window_has_forgotten_cannot_be_cancelled():
     assert isinstance(known, ReservationReleased)
 
 
-def test_cancelling_makes_the_window_remember_an_order_no_longer_and_forget_no_other():
+def test_cancelling_an_order_does_not_change_when_the_window_forgets_it():
     ledger = a_ledger(pizza=9)
     ledger.ledger.apply(a_claim(window_orders=2))
     ledger.takes(an_order("A"), an_order("B"), a_cancel("A"))
@@ -177,7 +177,7 @@ def test_cancelling_makes_the_window_remember_an_order_no_longer_and_forget_no_o
     assert ledger.ledger.window.has_order("B")
 
 
-def test_an_entry_of_other_rules_that_decides_an_order_again_leaves_a_window_that_can_be_written_down():
+def test_an_order_that_other_rules_decided_twice_leaves_a_window_that_can_be_serialized():
     ledger = a_ledger(pizza=9).ledger
     ledger.apply(a_claim(window_orders=2))
     for seq, order_id in enumerate(["A", "A", "B", "C"], start=2):
@@ -188,7 +188,7 @@ def test_an_entry_of_other_rules_that_decides_an_order_again_leaves_a_window_tha
     assert len(again.window) == 2
 
 
-def test_a_release_of_other_rules_for_an_order_that_is_not_known_changes_the_stock_and_nothing_else():
+def test_a_release_by_other_rules_of_an_unknown_order_changes_only_the_stock():
     ledger = a_ledger(pizza=9).ledger
     released = ReservationReleased(
         seq=2,
@@ -204,7 +204,7 @@ def test_a_release_of_other_rules_for_an_order_that_is_not_known_changes_the_sto
     assert not ledger.window.has_order("A")
 
 
-def test_a_window_keeps_the_largest_quantity_of_any_item_apart():
+def test_the_largest_quantity_does_not_run_into_the_item_number_of_a_fate():
     window = DedupeWindow(10)
     window.remember_reserved("A", 1, item_number=0, quantity=QUANTITY_MAX)
     window.remember_reserved("B", 2, item_number=1_000_000, quantity=1)
@@ -217,19 +217,19 @@ def test_a_window_keeps_the_largest_quantity_of_any_item_apart():
     assert again.has_order("C")
 
 
-def test_a_full_window_takes_no_more_bytes_than_the_limits_say():
+def test_a_full_window_serializes_within_its_byte_limit():
     window = DedupeWindow(5_000)
     for n in range(5_000):
-        # As hard to compress as can be.
+        # Hardly compressible.
         window.remember_reserved(f"o-{n}", n * 0x9E3779B97F4A7C15 % 2**63, n * 7919, 1 + n * 104_729 % 10**6)
     written = msgspec.msgpack.encode(window.state())
     assert len(written) <= 1.01 * 5_000 * WINDOW_ORDER_BYTES
 
 
-# What is written down
+# The state
 
 
-def test_what_was_cancelled_is_still_cancelled_after_a_restart():
+def test_a_cancelled_order_is_still_cancelled_after_a_restore():
     ledger = a_ledger(pizza=5)
     ledger.takes(an_order("A", quantity=2), an_order("B", quantity=2), an_order("C", quantity=9))
     ledger.takes(a_cancel("A"))
@@ -244,7 +244,7 @@ def with_window(ledger, **fields):
     return msgspec.msgpack.encode(msgspec.structs.replace(state, window=window))
 
 
-def test_a_state_that_no_ledger_has_written_is_refused():
+def test_an_invalid_state_is_refused():
     ledger = a_ledger(pizza=5)
     ledger.takes(an_order("A"), an_order("B"))
     window = ledger.ledger.window.state()
@@ -258,7 +258,7 @@ def test_a_state_that_no_ledger_has_written_is_refused():
             StockLedger.from_state(ledger.ledger.partition, PARTITIONS, wrong)
 
 
-def test_a_state_from_before_orders_could_be_cancelled_is_refused_and_not_misread():
+def test_a_state_of_the_format_before_cancellations_is_refused():
     class OldWindow(msgspec.Struct):
         size_max: int
         horizon_ms: int
@@ -282,10 +282,10 @@ def test_a_state_from_before_orders_could_be_cancelled_is_refused_and_not_misrea
         StockLevels.from_state(state)
 
 
-# How much there is
+# Stock levels
 
 
-def test_the_levels_tell_what_is_reserved_of_all_that_ever_came():
+def test_stock_levels_give_the_reserved_quantity_as_added_less_remaining():
     ledger = a_ledger(pizza=5)
     ledger.takes(an_order("A", quantity=2), an_order("B", quantity=3), a_restock(quantity=4), a_cancel("A"))
     assert (ledger.ledger.stock, ledger.ledger.added) == ({"pizza": 6}, {"pizza": 9})
@@ -295,7 +295,7 @@ def test_the_levels_tell_what_is_reserved_of_all_that_ever_came():
     assert (levels.remaining, levels.added) == ({"pizza": 6}, {"pizza": 9})
 
 
-def test_the_levels_are_read_from_what_a_ledger_or_they_themselves_have_written_down():
+def test_stock_levels_can_be_read_from_the_state_of_a_ledger_and_from_their_own():
     ledger = a_ledger(pizza=5)
     ledger.takes(an_order("A", quantity=2))
     levels = StockLevels.from_state(ledger.ledger.state())
@@ -306,12 +306,12 @@ def test_the_levels_are_read_from_what_a_ledger_or_they_themselves_have_written_
     assert (again.remaining, again.added) == ({"pizza": 5}, {"pizza": 5})
 
 
-def test_what_is_no_state_has_no_levels():
+def test_stock_levels_refuse_an_invalid_state():
     with pytest.raises(ValueError, match=r"."):
         StockLevels.from_state(b"rubbish")
 
 
-def test_a_cancel_asks_for_the_order_and_its_item_and_nothing_else():
+def test_an_order_cancelled_event_has_only_the_order_id_and_the_item():
     value = b'{"event_type":"OrderCancelled","order_id":"A","item":"pizza","why":"rain"}'
     _, entry = a_ledger(pizza=1).takes(an_order("A"), value)
     assert isinstance(entry, ReservationReleased)

@@ -44,7 +44,7 @@ def test_the_last_pizza_is_sold_once():
     assert second.remaining == 0
 
 
-def test_an_order_for_more_than_there_is_takes_nothing():
+def test_an_order_for_more_than_the_stock_fails_and_takes_nothing():
     refused, taken = a_ledger(pizza=3).takes(an_order("A", quantity=4), an_order("B", quantity=3))
     assert refused.reason == "insufficient_stock"
     assert taken.remaining == 0
@@ -72,12 +72,12 @@ def test_an_order_id_is_decided_once():
     assert ledger.ledger.stock["pizza"] == 4
 
 
-def test_a_failed_order_is_decided_too():
+def test_a_failed_order_is_a_duplicate_when_it_is_repeated():
     _, again = a_ledger(pizza=0).takes(an_order("A"), an_order("A"))
     assert isinstance(again, DuplicateIgnored)
 
 
-def test_opening_stock_counts_once_however_often_it_comes():
+def test_opening_stock_counts_once_however_often_it_is_sent():
     first, again = ALedger().takes(an_opening(quantity=100), an_opening(quantity=50))
     assert isinstance(first, StockChanged)
     assert first.remaining == 100
@@ -111,7 +111,7 @@ def test_every_record_gets_exactly_one_entry_with_the_next_seq_and_its_offset():
     assert [entry.source_offset for entry in ledger.entries] == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_order_of_another_partition_is_sent_on_with_its_origin():
+def test_an_order_of_another_partition_is_rerouted_with_its_origin():
     ledger = a_ledger(pizza=1)
     entry = ledger.takes(an_order("A", item="burger"))[0]
     home = item_partition("burger", PARTITIONS)
@@ -129,7 +129,7 @@ def rerouted(order, offset, first_appended_at_ms):
     return ARecord(offset, encode(order), timestamp=APPENDED_AT_MS + 60_000, headers=(header,))
 
 
-def test_a_rerouted_order_older_than_the_window_is_refused_for_it_may_have_been_decided():
+def test_a_rerouted_order_older_than_the_window_fails_as_too_old():
     ledger = a_ledger(pizza=100)
     ledger.ledger.apply(a_claim(window_orders=2))
     ledger.takes(*(an_order(f"o-{n}") for n in range(3)))  # the first is forgotten
@@ -165,7 +165,7 @@ def test_a_rerouted_order_within_the_window_is_a_duplicate():
 
 
 @pytest.mark.parametrize("header", [None, b"", b"soon", b"-5", b"9" * 30])
-def test_an_origin_time_that_is_no_time_is_passed_over(header):
+def test_an_invalid_origin_time_header_is_ignored(header):
     ledger = a_ledger(pizza=1)
     record = ARecord(1, encode(an_order()), headers=((ORIGIN_TIME_HEADER, header),))
     assert isinstance(ledger.takes(record)[0], InventoryReserved)
@@ -188,7 +188,7 @@ def test_an_origin_time_that_is_no_time_is_passed_over(header):
         (b"[" * 50_000, "wrong_shape"),
     ],
 )
-def test_a_record_that_is_no_event_becomes_a_dead_letter_and_the_partition_moves_on(value, reason):
+def test_an_undecodable_record_becomes_a_dead_letter_and_the_next_one_is_decided(value, reason):
     ledger = a_ledger(pizza=1)
     dead, order = ledger.takes(value, an_order())
     assert isinstance(dead, OrderDeadLettered)
@@ -202,7 +202,7 @@ def test_a_record_that_is_no_event_becomes_a_dead_letter_and_the_partition_moves
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1.5, 1.0, "1", True, None, 10**30, 1_000_001])
-def test_a_quantity_that_is_no_small_whole_number_of_portions_is_no_order(quantity):
+def test_an_order_whose_quantity_is_no_integer_within_the_limits_is_a_dead_letter(quantity):
     order = {"event_type": "OrderPlaced", "order_id": "A", "user_id": "ana", "item": "pizza"}
     (entry,) = a_ledger(pizza=1).takes(msgspec.json.encode({**order, "quantity": quantity}))
     assert isinstance(entry, OrderDeadLettered)
@@ -219,13 +219,13 @@ def test_the_longest_texts_still_fit_an_entry():
 
 @pytest.mark.parametrize("field", ["order_id", "user_id", "item", "placed_at"])
 @pytest.mark.parametrize("text", ["", "x" * 257])
-def test_a_text_that_is_empty_or_too_long_to_echo_is_no_order(field, text):
+def test_an_order_with_an_empty_or_too_long_text_is_a_dead_letter(field, text):
     order = msgspec.to_builtins(an_order())
     (entry,) = a_ledger(pizza=1).takes(msgspec.json.encode({**order, field: text}))
     assert isinstance(entry, OrderDeadLettered)
 
 
-def test_fields_that_nobody_knows_are_passed_over_and_of_a_repeated_one_the_last_counts():
+def test_unknown_fields_are_ignored_and_the_last_of_two_equal_keys_wins():
     value = (
         b'{"event_type":"OrderPlaced","order_id":"A","user_id":"a","item":"pizza",'
         b'"quantity":5,"tip":1,"quantity":2}'
@@ -235,7 +235,7 @@ def test_fields_that_nobody_knows_are_passed_over_and_of_a_repeated_one_the_last
     assert (entry.quantity, entry.placed_at) == (2, None)
 
 
-def test_what_was_decided_carries_the_time_of_its_record_not_of_the_clock():
+def test_decided_at_is_the_append_time_of_the_record():
     entry = a_ledger(pizza=1).takes(an_order())[0]
     assert entry.decided_at == iso_utc(APPENDED_AT_MS) == "2025-11-22T18:51:35.123Z"
 
@@ -262,7 +262,7 @@ def test_restoring_is_applying_alone():
     assert restored.decide(record) == ledger.ledger.decide(record)
 
 
-def test_an_entry_out_of_turn_is_our_own_bug():
+def test_applying_an_entry_with_the_wrong_seq_is_an_assertion_error():
     ledger = a_ledger(pizza=1)
     with pytest.raises(AssertionError, match="entry 1 after 1"):
         ledger.ledger.apply(ledger.entries[0])

@@ -1,4 +1,4 @@
-"""Whatever comes in: stock adds up, every record has its entry, and deciding again gives the same bytes."""
+"""For any records: stock adds up, every record has its entry, and deciding again gives the same bytes."""
 
 from collections import Counter
 
@@ -28,15 +28,13 @@ from tests.builders import (
     an_order,
 )
 
-# How long one log takes says more of what else the machine does than of the ledger.
-
 HERE, ELSEWHERE = ("pizza", "calzone"), ("burger", "focaccia")
 KINDS = [a_cancel] * 3 + [an_order] * 5 + [a_restock, an_opening]
 SENT_ELSEWHERE = 9  # of ten
 
 
 def an_event(make, number, where, quantity):
-    """Who names an id of some number as a rule means the same item as others who do."""
+    """Events with the same number mostly have the same item, so that ids repeat."""
     item = ELSEWHERE[number % 2] if where == SENT_ELSEWHERE else HERE[(number + where // 7) % 2]
     name = () if make is an_opening else (f"id-{number}",)
     amount = () if make is a_cancel else (quantity,)
@@ -60,7 +58,7 @@ origin_times = now_and_then(sent_on, st.none())
 
 @st.composite
 def input_logs(draw):
-    """As a rule of a shop that has opened."""
+    """Mostly after an opening stock."""
     opened = [encode(an_opening(item, 12)) for item in HERE[: draw(st.sampled_from([2, 2, 1, 0]))]]
     records = []
     for offset, value in enumerate(opened + draw(st.lists(inputs, min_size=10, max_size=60))):
@@ -97,7 +95,7 @@ def test_stock_adds_up_and_is_never_negative(records, window_orders):
 
 
 class TheWindow:
-    """What it must remember, told in the plainest way: a list of what was decided, the newest last."""
+    """A model of the window: a plain list of the decisions, the newest last."""
 
     def __init__(self, orders):
         self.orders, self.decided = orders, []
@@ -114,7 +112,7 @@ class TheWindow:
 
 
 @given(input_logs(), st.integers(1, 40))
-def test_a_cancel_says_what_became_of_its_order(records, window_orders):
+def test_the_outcome_of_a_cancel_follows_from_what_became_of_its_order(records, window_orders):
     ledger, window = decided(records, window_orders), TheWindow(window_orders)
     for record, entry in zip(records, ledger.entries, strict=True):
         if isinstance(entry, InventoryReserved):
@@ -124,14 +122,14 @@ def test_a_cancel_says_what_became_of_its_order(records, window_orders):
         elif isinstance(entry, StockChanged) and entry.reason == "restock":
             window.decide(("restock", entry.event_id), ())
         elif isinstance(entry, ReservationReleased | CancelRejected):
-            wish = decode_input(record.value)
-            assert (entry.order_id, entry.item) == (wish.order_id, wish.item)
-            fate = window.fate(wish.order_id)
+            cancel = decode_input(record.value)
+            assert (entry.order_id, entry.item) == (cancel.order_id, cancel.item)
+            fate = window.fate(cancel.order_id)
             if isinstance(entry, ReservationReleased):
-                assert fate == (wish.item, entry.quantity)
-                window.cancel(wish.order_id)
+                assert fate == (cancel.item, entry.quantity)
+                window.cancel(cancel.order_id)
             else:
-                assert entry.reason == why_not(fate, wish.item)
+                assert entry.reason == why_not(fate, cancel.item)
 
 
 def why_not(fate, item):
@@ -144,7 +142,7 @@ def why_not(fate, item):
 
 
 @given(input_logs())
-def test_no_order_is_released_twice_and_none_is_reserved_after_that_within_the_window(records):
+def test_within_the_window_no_order_is_released_twice_or_reserved_after_its_release(records):
     entries = decided(records).entries
     reserved = [e.order_id for e in entries if isinstance(e, InventoryReserved)]
     released = [e.order_id for e in entries if isinstance(e, ReservationReleased)]
@@ -169,7 +167,7 @@ def test_deciding_again_gives_the_same_bytes(records, window_orders):
 
 
 @given(input_logs(), st.integers(1, 40), st.integers(0, 60))
-def test_a_restored_ledger_goes_on_as_the_first_one_would_have(records, window_orders, cut):
+def test_a_ledger_restored_from_its_entries_decides_like_the_first_one(records, window_orders, cut):
     whole = decided(records, window_orders)
     restored = ALedger("pizza")
     restored.ledger.apply(a_claim(window_orders=window_orders))
@@ -181,7 +179,7 @@ def test_a_restored_ledger_goes_on_as_the_first_one_would_have(records, window_o
 
 
 @given(input_logs(), st.integers(1, 40), st.integers(0, 60))
-def test_a_ledger_read_from_its_state_goes_on_as_the_first_one_would_have(records, window_orders, cut):
+def test_a_ledger_restored_from_its_state_decides_like_the_first_one(records, window_orders, cut):
     whole, read = decided(records, window_orders), decided(records[:cut], window_orders)
     read.ledger = StockLedger.from_state(read.ledger.partition, PARTITIONS, read.ledger.state())
     read.takes(*records[cut:])
@@ -190,7 +188,7 @@ def test_a_ledger_read_from_its_state_goes_on_as_the_first_one_would_have(record
 
 
 @given(input_logs(), st.integers(0, 60))
-def test_the_levels_are_those_of_the_ledger_from_wherever_they_begin(records, cut):
+def test_stock_levels_equal_the_ledgers_from_whichever_state_they_start(records, cut):
     whole, levels = decided(records), StockLevels.from_state(decided(records[:cut]).ledger.state())
     for entry in whole.entries[cut:]:
         levels.apply(entry)
@@ -211,7 +209,7 @@ def test_the_metrics_are_the_same_however_the_entries_are_cut_into_parts(records
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_can_stop_the_ledger(value):
+def test_every_value_is_decided_whatever_its_bytes(value):
     ledger = StockLedger(0, PARTITIONS)
     entry, _ = ledger.decide(ARecord(0, value))
     ledger.apply(entry)

@@ -1,4 +1,4 @@
-"""One partition's two logs, written as an owner would, and what a replay of them finds."""
+"""The two logs of one partition, written as an owner would, and the findings of their replay."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +13,15 @@ from campus.domain.journal import OWNER_HEADER
 from campus.domain.partitions import item_partition
 from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import RULES_VERSION
-from campus.replay.findings import Replay
-from campus.replay.replayer import Replaying
+from campus.replay.findings import ReplayFindings
+from campus.replay.replayer import Replayer
 from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord
 
 PIZZA = item_partition("pizza", PARTITIONS)
 
 
 class ALog:
-    """Of pizza's partition. `analytics` has counted what the owners have decided."""
+    """The logs of pizza's partition. `analytics` has counted what the owners decided."""
 
     def __init__(
         self, *inputs: Input | bytes | None, ledger: Callable[..., StockLedger] = StockLedger
@@ -40,7 +40,7 @@ class ALog:
         return self.wrote(encode(claim), owner=None)
 
     def took(self, *inputs: Input | bytes | None, headers: Any = ()) -> "ALog":
-        """Ordered, decided and written."""
+        """Append to order-events, decide, and write the entries."""
         for one in inputs:
             self.ordered(one, headers=headers)
             entry, _ = self.ledger.decide(self.orders[-1])
@@ -50,7 +50,7 @@ class ALog:
         return self
 
     def ordered(self, *inputs: Input | bytes | None, headers: Any = ()) -> "ALog":
-        """Not decided yet."""
+        """Append to order-events only."""
         for one in inputs:
             offset, value = len(self.orders), encode(one) if isinstance(one, Event) else one
             self.orders.append(ARecord(offset, value, None, APPENDED_AT_MS + offset, headers))
@@ -62,7 +62,7 @@ class ALog:
         return self
 
     def entry(self, index: int) -> dict[str, Any]:
-        """What stands in the journal there."""
+        """The journal's record at that index, as JSON."""
         return msgspec.json.decode(self.journal[index].value or b"")
 
     def changed(self, index: int, **fields: Any) -> "ALog":
@@ -72,8 +72,8 @@ class ALog:
         self.journal[index] = replace(self.journal[index], value=value)
         return self
 
-    def replayed(self, *, inputs_end: int | None = None, **settings: Any) -> Replay:
-        replaying = Replaying(PARTITIONS, **settings)
+    def replayed(self, *, inputs_end: int | None = None, **settings: Any) -> ReplayFindings:
+        replayer = Replayer(PARTITIONS, **settings)
         end = len(self.orders) if inputs_end is None else inputs_end
-        replaying.partition(PIZZA, self.journal, self.orders, inputs_end=end, told=self.analytics)
-        return replaying.finish()
+        replayer.partition(PIZZA, self.journal, self.orders, inputs_end=end, analytics=self.analytics)
+        return replayer.finish()

@@ -1,11 +1,11 @@
-"""What people read about an event."""
+"""The line of text that describes an event."""
 
 import pytest
 
-from campus.domain.codec import Unfit
+from campus.domain.codec import Undecodable
 from campus.domain.events import OrderCancelled
 from campus.domain.partitions import item_partition
-from campus.replay.event_lines import said
+from campus.replay.event_lines import describe
 from tests.builders import PARTITIONS, a_claim, a_ledger, a_restock, an_opening, an_order
 
 STRANGER = next(f"dish-{n}" for n in range(99) if item_partition(f"dish-{n}", PARTITIONS) == 0)
@@ -18,19 +18,19 @@ STRANGER = next(f"dish-{n}" for n in range(99) if item_partition(f"dish-{n}", PA
         (OrderCancelled(order_id="A", item="pizza"), "pizza is cancelled (A)"),
         (an_opening(quantity=5), "5 × pizza as opening stock"),
         (a_restock("s-1", quantity=5), "5 × pizza arrive (s-1)"),
-        (Unfit("not_json", "…"), "a record that fits no event (not_json)"),
+        (Undecodable("not_json", "…"), "a record that fits no event (not_json)"),
     ],
 )
-def test_what_was_asked_for(event, line):
-    assert said(event) == line
+def test_descriptions_of_inputs(event, line):
+    assert describe(event) == line
 
 
-def test_what_was_decided():
+def test_descriptions_of_journal_events():
     ledger = a_ledger(pizza=5)
     cancel = OrderCancelled(order_id="A", item="pizza")
     ledger.takes(an_order("A", quantity=2), an_order("A"), an_order("B", quantity=9), cancel, cancel)
     ledger.takes(a_restock(), b"rubbish", an_order("C", STRANGER))
-    assert [said(event) for event in [a_claim("owner-7"), *ledger.entries]] == [
+    assert [describe(event) for event in [a_claim("owner-7"), *ledger.entries]] == [
         "  → owner owner-7 takes over",
         "  → stock opening 5 × pizza; 5 left",
         "  → reserved 2 × pizza for ana (A); 3 left",
@@ -44,6 +44,6 @@ def test_what_was_decided():
     ]
 
 
-def test_of_an_item_without_stock_nothing_is_said_to_be_left():
+def test_an_item_that_was_never_in_stock_is_described_so():
     (entry,) = a_ledger(pizza=5).takes(an_order("A", "calzone"))
-    assert said(entry) == "  → failed 1 × calzone: unknown_item (A); never in stock"
+    assert describe(entry) == "  → failed 1 × calzone: unknown_item (A); never in stock"

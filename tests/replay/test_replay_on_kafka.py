@@ -1,4 +1,4 @@
-"""A replay of a real system: at work, at rest, as of a time, and when somebody has tampered with it."""
+"""The replay of a real system: while it runs, at rest, as of a time, and after tampering."""
 
 import hashlib
 import json
@@ -85,7 +85,7 @@ def decided_all(config, *events):
 
 
 def replay_says(config, capsys, *words):
-    """Its exit code, and what it prints as JSON."""
+    """Runs the command; returns its exit code and its JSON output."""
     code, out = replay_prints(config, capsys, "--json", *words)
     return code, json.loads(out)
 
@@ -107,7 +107,9 @@ def journal_of(config, partition=PIZZA):
 
 
 @pytest.mark.long
-def test_a_system_that_met_everything_replays_identically_at_work_and_at_rest(campus: MakeCampus) -> None:
+def test_a_system_with_every_kind_of_record_replays_identically_while_running_and_at_rest(
+    campus: MakeCampus,
+) -> None:
     """Two inventories of which one is killed, cancellations, failures, foreign keys, rubbish, repeats."""
     here = campus({"roles.analytics.snapshot_every_entries": 50})
     config = here.config
@@ -131,33 +133,33 @@ def test_a_system_that_met_everything_replays_identically_at_work_and_at_rest(ca
     totals = audited(config, accepted=crowd.accepted).summed_totals()
 
     at_rest = here.run("replay", "--json")
-    told = json.loads(at_rest.stdout)
-    assert (at_rest.returncode, told["verdict"], told["metrics_identical"]) == (0, "identical", True)
-    assert (told["undecided"], told["different"], told["records"]) == (0, 0, told["decisions"])
-    assert told["claims"] > PARTITIONS
-    assert (told["metrics"]["successful"], told["metrics"]["total"]) == (totals.reserved, totals.orders)
-    assert told["metrics"] == told["metrics_of_analytics"]
-    assert told["metrics"]["cancelled"] == 15
-    assert told["digest"] == json.loads(here.run("replay", "--json").stdout)["digest"]
+    printed = json.loads(at_rest.stdout)
+    assert (at_rest.returncode, printed["verdict"], printed["metrics_identical"]) == (0, "identical", True)
+    assert (printed["undecided"], printed["different"], printed["records"]) == (0, 0, printed["decisions"])
+    assert printed["claims"] > PARTITIONS
+    assert (printed["metrics"]["successful"], printed["metrics"]["total"]) == (totals.reserved, totals.orders)
+    assert printed["metrics"] == printed["metrics_of_analytics"]
+    assert printed["metrics"]["cancelled"] == 15
+    assert printed["digest"] == json.loads(here.run("replay", "--json").stdout)["digest"]
     text = here.run("replay")
     assert text.returncode == 0
     assert re.search(r"^identical: every decision again, byte for byte  \(.* records/s\)$", text.stdout, re.M)
 
 
 def cancel(config: Config, order_ids: Sequence[str]) -> None:
-    """For every item, of which one is right."""
+    """One cancel per item; only one of them names the order's item."""
     sent(config, *(OrderCancelled(order_id=one, item=item) for one in order_ids for item in ITEMS))
 
 
-def test_the_events_are_shown_in_the_order_of_time_and_then_the_verdict(config, capsys):
+def test_speed_shows_the_events_in_time_order_and_then_the_verdict(config, capsys):
     decided_all(config, an_order("A"), an_order("B", "burger"), OrderCancelled(order_id="A", item="pizza"))
     code, out = replay_prints(config, capsys, "--speed", "max")
     shown = [line for line in out.splitlines() if re.match(r"\d{4}-", line)]
     assert code == 0
     assert [line[:24] for line in shown] == sorted(line[:24] for line in shown)
-    told = replay_says(config, capsys)[1]
-    assert len(shown) == told["records"] + told["decisions"] + told["claims"]
-    ordered, reserved, wish, released = (
+    printed = replay_says(config, capsys)[1]
+    assert len(shown) == printed["records"] + printed["decisions"] + printed["claims"]
+    ordered, reserved, cancelling, released = (
         next(number for number, line in enumerate(shown) if words in line)
         for words in (
             "ana orders 1 × pizza (A)",
@@ -166,11 +168,11 @@ def test_the_events_are_shown_in_the_order_of_time_and_then_the_verdict(config, 
             "→ released 1 × pizza (A); 3 left",
         )
     )
-    assert ordered < wish < released and ordered < reserved < released
+    assert ordered < cancelling < released and ordered < reserved < released
     assert out.splitlines()[-1].startswith("identical: ")
 
 
-def test_ctrl_c_ends_the_show_at_once_and_cleanly(config, campus: MakeCampus) -> None:
+def test_ctrl_c_stops_the_timeline_at_once(config, campus: MakeCampus) -> None:
     here = campus({"topics.partitions": PARTITIONS})
     decided_all(config, an_order("A"))
     sent(config, an_order("B"))
@@ -185,8 +187,13 @@ def test_ctrl_c_ends_the_show_at_once_and_cleanly(config, campus: MakeCampus) ->
 
 
 def test_with_no_decisions_there_is_nothing_to_replay(config, capsys):
-    code, told = replay_says(config, capsys)
-    assert (code, told["verdict"], told["decisions"], told["undecided"]) == (3, "empty", 0, len(STOCK))
+    code, printed = replay_says(config, capsys)
+    assert (code, printed["verdict"], printed["decisions"], printed["undecided"]) == (
+        3,
+        "empty",
+        0,
+        len(STOCK),
+    )
 
 
 def test_with_no_topics_there_is_nothing_to_replay(kafka, unique_prefix, capsys):
@@ -200,7 +207,7 @@ def test_with_no_topics_there_is_nothing_to_replay(kafka, unique_prefix, capsys)
 # What is read
 
 
-def test_the_digest_is_that_of_the_journal_as_any_tool_reads_it(config, capsys):
+def test_the_digest_is_the_sha256_of_the_journals_entries(config, capsys):
     decided_all(config, *(an_order(f"o-{n}", item) for n in range(20) for item in STOCK))
     entries = [
         record.value
@@ -223,12 +230,12 @@ def test_orders_of_an_aborted_transaction_are_not_decided_again(config, capsys):
         ends()
     producer.close()
     decided_all(config, an_order("C"))
-    code, told = replay_says(config, capsys)
-    assert (code, told["metrics"]["successful"], told["records"]) == (0, 2, 2 + len(STOCK))
+    code, printed = replay_says(config, capsys)
+    assert (code, printed["metrics"]["successful"], printed["records"]) == (0, 2, 2 + len(STOCK))
     assert replay_prints(config, capsys, "--speed", "max")[0] == 0
 
 
-def test_what_came_after_the_ends_were_frozen_changes_nothing(config):
+def test_records_after_the_frozen_ends_change_nothing(config):
     decided_all(config, an_order("A"))
     ends = freeze(config)
     first = replay(config, ends=ends)
@@ -238,7 +245,7 @@ def test_what_came_after_the_ends_were_frozen_changes_nothing(config):
     assert replay(config).records == first.records + 2
 
 
-def test_as_of_a_time_the_world_is_as_it_was_then(config, capsys):
+def test_as_of_a_time_the_stock_and_the_metrics_are_those_of_then(config, capsys):
     decided_all(config, an_order("A"))
     then_ms = journal_of(config)[-1].timestamp
     soon(lambda: time_of(config, an_order("later", "burger")) > then_ms)
@@ -255,17 +262,17 @@ def test_as_of_a_time_the_world_is_as_it_was_then(config, capsys):
 
 
 def time_of(config, event):
-    """When it was appended."""
+    """Sends it; returns its append time in ms."""
     sent(config, event)
     home = item_partition(event.item, PARTITIONS)
     return records_of(config.kafka, config.topics.orders_topic, PARTITIONS)[home][-1].timestamp
 
 
-def test_of_one_item_its_events_its_stock_and_its_verdict_are_shown(config, capsys):
+def test_item_limits_the_events_the_stock_and_the_verdict_to_that_item(config, capsys):
     decided_all(config, an_order("A"), an_order("B", "burger"), an_order("C", quantity=9))
-    code, told = replay_says(config, capsys, "--item", "pizza")
-    assert (code, told["item"], told["records"], told["stock"]) == (0, "pizza", 3, {"pizza": 2})
-    assert [one["remaining"] for one in told["history"]] == [3, 2, 2]
+    code, printed = replay_says(config, capsys, "--item", "pizza")
+    assert (code, printed["item"], printed["records"], printed["stock"]) == (0, "pizza", 3, {"pizza": 2})
+    assert [one["remaining"] for one in printed["history"]] == [3, 2, 2]
     code, out = replay_prints(config, capsys, "--item", "pizza", "--speed", "max")
     assert code == 0
     assert "burger" not in out
@@ -275,7 +282,7 @@ def test_of_one_item_its_events_its_stock_and_its_verdict_are_shown(config, caps
 # Different
 
 
-def test_a_ledger_made_wrong_on_purpose_is_different(config):
+def test_a_ledger_with_wrong_rules_gives_a_difference(config):
     class Generous(StockLedger):
         def decide(self, record):
             entry, side_output = super().decide(record)
@@ -291,16 +298,16 @@ def test_a_ledger_made_wrong_on_purpose_is_different(config):
     assert found.metrics != found.metrics_of_analytics
 
 
-def test_an_entry_that_somebody_invented_is_shown_with_its_coordinates(config, capsys):
+def test_an_invented_entry_is_shown_with_its_coordinates(config, capsys):
     decided_all(config, an_order("A"))
     sent(config, an_order("B"))
     last = journal_of(config)[-1]
     entry = msgspec.json.decode(last.value)
     invented = entry | {"seq": entry["seq"] + 1, "source_offset": entry["source_offset"] + 1}
     written(config, config.topics.journal_topic, msgspec.json.encode(invented), last.headers)
-    code, told = replay_says(config, capsys)
-    first = told["first_difference"]
-    assert (code, told["verdict"], told["different"]) == (1, "different", 1)
+    code, printed = replay_says(config, capsys)
+    first = printed["first_difference"]
+    assert (code, printed["verdict"], printed["different"]) == (1, "different", 1)
     assert (first["where"], first["partition"], first["seq"]) == ("journal", PIZZA, invented["seq"])
     assert (first["field"], first["source_offset"]) == ("order_id", invented["source_offset"])
     assert json.loads(first["journal"]) == invented
@@ -313,17 +320,17 @@ def test_an_entry_that_somebody_invented_is_shown_with_its_coordinates(config, c
     )
 
 
-def test_what_analytics_has_written_down_is_compared(config, capsys):
-    """A snapshot that can be read, of the right place in the journal, with one order too many."""
+def test_a_wrong_snapshot_of_analytics_is_a_difference(config, capsys):
+    """A readable snapshot of the right position in the journal, with one portion too many."""
     decided_all(config, an_order("A"))
     rule, metrics = JournalRule(), OrderMetrics()
     for event in rule.counting(journal_of(config)):
         metrics.apply(event)
     metrics.items["pizza"].portions += 1
     written(config, config.topics.analytics_snapshots_topic, packed(rule, metrics))
-    code, told = replay_says(config, capsys)
-    assert (code, told["different"], told["metrics_identical"]) == (1, 0, False)
-    first = told["first_difference"]
+    code, printed = replay_says(config, capsys)
+    assert (code, printed["different"], printed["metrics_identical"]) == (1, 0, False)
+    first = printed["first_difference"]
     assert (first["where"], first["partition"]) == ("analytics", PIZZA)
     assert (first["field"], first["what"]) == (
         "items.pizza.portions",
@@ -334,7 +341,7 @@ def test_what_analytics_has_written_down_is_compared(config, capsys):
     assert f"analytics counts otherwise in 1 of {PARTITIONS} partitions" in text
 
 
-def test_what_analytics_counts_is_what_its_own_report_says(config, capsys):
+def test_the_metrics_of_analytics_are_those_of_its_own_report(config, capsys):
     settings = analytics.Settings(group=f"{config.topics.prefix}analytics", report_every_s=0.1)
     with running(analytics, settings, config):
         decided_all(config, an_order("A"), an_order("B", quantity=9), an_order("C", "burger"))
@@ -343,7 +350,7 @@ def test_what_analytics_counts_is_what_its_own_report_says(config, capsys):
     assert any(snapshots.values()), "it has written nothing down"
     found = replay(config)
     assert found.verdict == "identical"
-    assert found.metrics_of_analytics == found.metrics == summed(found.told.values())
+    assert found.metrics_of_analytics == found.metrics == summed(found.analytics.values())
     assert (found.metrics.successful, found.metrics.failed) == (2, 1)
 
 

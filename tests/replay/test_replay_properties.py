@@ -1,4 +1,4 @@
-"""Whatever comes in: a log that the ledger wrote is identical, and no change of a single entry is missed."""
+"""For any records: a log that the ledger wrote is identical, and a change of any entry is found."""
 
 import hashlib
 from dataclasses import replace
@@ -12,7 +12,7 @@ from campus.analytics.metrics import OrderMetrics
 from campus.domain.codec import encode
 from campus.domain.events import JournalEvent, OrderCancelled, OwnerClaimed
 from campus.inventory.ledger import ORIGIN_TIME_HEADER
-from campus.replay.replayer import Replaying
+from campus.replay.replayer import Replayer
 from tests.audit.audited_logs import EventfulShop
 from tests.builders import APPENDED_AT_MS, PARTITIONS, a_restock, an_opening, an_order
 from tests.replay.replayed_log import ALog
@@ -35,7 +35,7 @@ ORIGINS = st.none() | st.integers(APPENDED_AT_MS - 5, APPENDED_AT_MS + 40)
 
 @st.composite
 def logs(draw, least=0):
-    """Of one partition: inputs of every kind, and now and then another owner, with another memory."""
+    """The logs of one partition: inputs of every kind, and sometimes another owner with another window."""
     log = ALog()
     for number in range(draw(st.integers(least, 40))):
         origin = draw(ORIGINS)
@@ -47,7 +47,7 @@ def logs(draw, least=0):
 
 
 @given(logs(least=1))
-def test_what_the_ledger_wrote_is_identical(log):
+def test_a_log_that_the_ledger_wrote_is_identical(log):
     found = log.replayed()
     assert found.verdict == "identical", found.first_difference
     entries = [record.value for record in log.journal if not is_claim(record)]
@@ -57,7 +57,7 @@ def test_what_the_ledger_wrote_is_identical(log):
 
 
 @given(logs(least=1), st.data())
-def test_at_any_moment_the_rest_is_undecided_and_nothing_differs(log, data):
+def test_a_journal_cut_at_any_record_is_identical_and_the_rest_undecided(log, data):
     end = data.draw(st.integers(0, len(log.journal)))
     decided = sum(not is_claim(record) for record in log.journal[:end])
     log.journal = log.journal[:end]
@@ -74,13 +74,13 @@ def is_claim(record):
 
 
 def another(value):
-    """A value of the same type that is not this one."""
+    """Another value of the same type."""
     return value + 1 if isinstance(value, int) else "1999-01-01" if value != "1999-01-01" else "2000-01-01"
 
 
 @given(logs(least=3), st.data())
-def test_any_field_of_any_entry_that_is_changed_is_found(log, data):
-    """Of the last one all but its seq: what is no next entry is no entry, and its record is undecided."""
+def test_a_change_of_any_field_of_any_entry_is_found(log, data):
+    """Except the seq of the last entry: with another seq it does not count, and its record is undecided."""
     entries = [index for index, record in enumerate(log.journal) if not is_claim(record)]
     index = data.draw(st.sampled_from(entries))
     entry = log.entry(index)
@@ -93,7 +93,7 @@ def test_any_field_of_any_entry_that_is_changed_is_found(log, data):
 
 
 @given(logs(least=2), st.data())
-def test_any_byte_of_any_entry_that_is_changed_is_found(log, data):
+def test_a_change_of_any_byte_of_any_entry_is_found(log, data):
     entries = [index for index, record in enumerate(log.journal) if not is_claim(record)]
     index = data.draw(st.sampled_from(entries[:-1]))
     value, seq = bytearray(log.journal[index].value), log.entry(index)["seq"]
@@ -105,7 +105,7 @@ def test_any_byte_of_any_entry_that_is_changed_is_found(log, data):
 
 
 @given(logs(least=2), st.data(), st.sampled_from(["lost", "of another owner", "twice", "of a stranger"]))
-def test_an_entry_that_is_lost_or_not_its_owners_is_found_and_one_that_stands_twice_is_none(log, data, what):
+def test_a_lost_or_foreign_entry_is_found_and_a_repeated_one_is_no_difference(log, data, what):
     entries = [index for index, record in enumerate(log.journal) if not is_claim(record)]
     index = data.draw(st.sampled_from(entries[:-1]))
     seq, record = log.entry(index)["seq"], log.journal[index]
@@ -126,18 +126,18 @@ def test_an_entry_that_is_lost_or_not_its_owners_is_found_and_one_that_stands_tw
 
 
 @pytest.mark.parametrize("seeds", [range(first, first + 25) for first in range(0, 100, 25)], ids=str)
-def test_what_owners_wrote_through_crashes_and_takeovers_is_identical(seeds):
+def test_logs_written_through_crashes_and_takeovers_are_identical(seeds):
     for seed in seeds:
         log = EventfulShop(seed).history()
-        replaying = Replaying(PARTITIONS)
+        replayer = Replayer(PARTITIONS)
         for partition in range(PARTITIONS):
             orders = log.at(TOPICS.orders_topic, partition)
             journal = log.at(TOPICS.journal_topic, partition)
-            told = OrderMetrics()
+            metrics = OrderMetrics()
             for event in log.counting(partition):
-                told.apply(event)
-            replaying.partition(partition, journal, orders, inputs_end=len(orders), told=told)
-        found = replaying.finish()
+                metrics.apply(event)
+            replayer.partition(partition, journal, orders, inputs_end=len(orders), analytics=metrics)
+        found = replayer.finish()
         counting = [event for p in range(PARTITIONS) for event in log.counting(p)]
         entries = [encode(event) + b"\n" for event in counting if not isinstance(event, OwnerClaimed)]
         assert found.verdict == "identical", f"seed {seed}: {found.first_difference}"

@@ -9,7 +9,7 @@ from campus.domain.events import InventoryFailed, InventoryReserved, OrderCancel
 from campus.domain.partitions import item_partition
 from campus.inventory.ledger import ORIGIN_TIME_HEADER, StockLedger
 from campus.inventory.rules import RULES_VERSION
-from campus.replay.replayer import Replaying
+from campus.replay.replayer import Replayer
 from tests.builders import APPENDED_AT_MS, PARTITIONS, a_restock, an_opening, an_order
 from tests.replay.replayed_log import PIZZA, ALog
 
@@ -18,7 +18,7 @@ STRANGER = next(f"dish-{n}" for n in range(99) if item_partition(f"dish-{n}", PA
 
 
 def a_log():
-    """The claim, the opening stock, then orders A to E, of which D and E find too little."""
+    """A claim, the opening stock, then orders A to E; there is too little stock for D and E."""
     return ALog(an_opening(quantity=3), *(an_order(name) for name in "ABCDE"))
 
 
@@ -29,7 +29,7 @@ def cancelled(order_id, item="pizza"):
 # Identical
 
 
-def test_what_an_owner_decided_is_decided_again():
+def test_an_owners_log_is_identical():
     log = a_log()
     found = log.replayed()
     assert found.verdict == "identical"
@@ -39,7 +39,7 @@ def test_what_an_owner_decided_is_decided_again():
     assert (found.metrics.successful, found.metrics.failed, found.stock) == (3, 2, {"pizza": 0})
 
 
-def test_the_digest_is_of_the_entries_a_line_each():
+def test_the_digest_is_the_sha256_of_the_entries_one_per_line():
     log = a_log()
     entries = b"".join(record.value + b"\n" for record in log.journal[1:])
     assert log.replayed().digest == log.replayed().digest == hashlib.sha256(entries).hexdigest()
@@ -58,20 +58,20 @@ def test_the_digest_is_of_the_entries_a_line_each():
     ],
     ids=["order twice", "restock twice", "opening twice", "cancels", "failed", "foreign", "rubbish"],
 )
-def test_whatever_comes_in_is_decided_again(records):
+def test_every_kind_of_record_is_identical(records):
     found = ALog(an_opening(quantity=3), *records).replayed()
     assert (found.verdict, found.compared) == ("identical", 1 + len(records))
 
 
-def test_an_order_that_was_rerouted_too_late_is_refused_again():
+def test_an_order_that_was_too_old_is_too_old_again():
     log = ALog(an_opening()).claimed("owner-2", window_orders=1).took(an_order("A"), an_order("B"))
     log.took(an_order("C"), headers=((ORIGIN_TIME_HEADER, str(APPENDED_AT_MS).encode()),))
     assert log.entry(-1)["reason"] == "too_old"
     assert log.replayed().verdict == "identical"
 
 
-def test_each_claim_sets_the_window_at_its_place():
-    """With the other's window, the repeats of A would be decided otherwise."""
+def test_each_claim_sets_the_window_from_its_offset_on():
+    """With another claim's window, the repeats of A would be decided differently."""
     log = ALog(an_opening()).took(an_order("A"), an_order("B"), an_order("A"))
     log.claimed("owner-2", window_orders=1).took(an_order("A"), an_order("B"))
     log.claimed("owner-3", window_orders=9).took(an_order("C"), an_order("B"))
@@ -87,8 +87,8 @@ def test_each_claim_sets_the_window_at_its_place():
     assert (found.verdict, found.claims) == ("identical", 3)
 
 
-def test_what_does_not_count_does_not_differ():
-    """The late word of an old owner, a repeat, a stranger's bytes: each would be wrong if it counted."""
+def test_entries_that_do_not_count_are_not_compared():
+    """An entry of an old owner, a repeat, unreadable bytes: each would be a difference if it counted."""
     log = a_log()
     late = encode_changed(log, -1, seq=7, reason="unknown_item")
     log.claimed("owner-2").wrote(late, owner="owner-1")
@@ -104,7 +104,7 @@ def encode_changed(log, index, **fields):
     return msgspec.json.encode(log.entry(index) | fields)
 
 
-def test_a_gap_that_its_next_owner_closed_is_none():
+def test_a_gap_that_the_next_owner_closed_is_no_difference():
     log = a_log()
     lost = log.journal.pop()
     log.wrote(encode_changed(log, -1, seq=9), owner="owner-1").claimed("owner-2")
@@ -117,7 +117,7 @@ def test_records_after_the_last_decision_are_undecided_and_no_difference():
     assert (found.verdict, found.records, found.undecided) == ("identical", 8, 2)
 
 
-def test_records_behind_the_end_are_not_missed_but_there_if_the_journal_has_them():
+def test_records_beyond_inputs_end_need_no_entry_but_are_compared_if_they_have_one():
     found = a_log().ordered(an_order("F")).replayed(inputs_end=4)
     assert (found.verdict, found.compared, found.undecided) == ("identical", 6, 0)
 
@@ -130,7 +130,7 @@ def test_without_a_decision_there_is_nothing_to_replay(log):
     assert log.replayed().verdict == "empty"
 
 
-def test_what_other_rules_decided_is_taken_over_and_counted_apart():
+def test_entries_of_other_rules_are_applied_and_counted_separately():
     log = a_log().claimed("old", rules=RULES_VERSION - 1).took(an_order("F"), b"rubbish", a_restock())
     log.changed(-3, reason="unknown_item", remaining=None)  # as these rules may have had it
     log.claimed("new").took(an_order("G"), an_order("F"))
@@ -143,7 +143,7 @@ def test_what_other_rules_decided_is_taken_over_and_counted_apart():
     assert found.stock == {"pizza": 9}
 
 
-def test_where_all_was_decided_by_other_rules_nothing_is_proved():
+def test_entries_of_other_rules_alone_prove_nothing():
     log = ALog().claimed("old", rules=RULES_VERSION + 1).took(an_opening(), an_order("A"))
     found = log.replayed()
     assert (found.verdict, found.decisions, found.compared) == ("empty", 2, 0)
@@ -186,13 +186,13 @@ def test_another_outcome_is_found():
     assert first.what == "InventoryFailed in the journal, InventoryReserved decided again"
 
 
-def test_the_same_in_other_bytes_is_found():
+def test_an_equal_entry_in_other_bytes_is_found():
     log = a_log()
     first = the_difference(log.rewritten(3, log.journal[3].value.replace(b'":', b'": ', 1)))
     assert (first.seq, first.field, first.what) == (3, None, "both say the same, in other bytes")
 
 
-def test_a_field_too_many_is_found():
+def test_an_additional_field_is_found():
     assert the_difference(a_log().changed(3, note="no onions")).seq == 3
 
 
@@ -201,7 +201,7 @@ def test_only_the_first_difference_is_shown_and_all_are_counted():
     assert (found.different, found.first_difference.seq) == (2, 3)
 
 
-def test_a_record_that_was_passed_over_is_the_one_that_is_shown():
+def test_the_difference_of_a_skipped_record_shows_that_record():
     log = a_log()
     del log.journal[3]
     for index in range(3, len(log.journal)):
@@ -211,7 +211,7 @@ def test_a_record_that_was_passed_over_is_the_one_that_is_shown():
     assert first.record == log.orders[2].value.decode()
 
 
-def test_an_entry_that_is_lost_is_found_by_those_after_it():
+def test_a_lost_entry_is_found_by_the_gap_that_it_leaves():
     log = a_log()
     right = log.journal.pop(3).value.decode()
     first = the_difference(log)
@@ -226,12 +226,12 @@ def test_the_first_entries_of_an_owner_are_missed_too():
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"event_type":"Sung"}'])
-def test_an_entry_that_cannot_be_read_any_more_is_found_even_if_it_is_the_last(damage):
+def test_an_undecodable_entry_is_found_even_if_it_is_the_last(damage):
     first = the_difference(a_log().rewritten(-1, damage))
     assert (first.seq, first.source_offset, first.journal) == (6, 5, None)
 
 
-def test_an_entry_that_no_record_is_left_for_is_found():
+def test_an_entry_without_a_record_is_found():
     log = a_log()
     log.wrote(encode_changed(log, -1, seq=7, source_offset=6), owner="owner-1")
     first = the_difference(log)
@@ -246,7 +246,7 @@ def test_a_record_that_was_decided_twice_is_found():
     assert (first.seq, first.field, first.what) == (7, "source_offset", "5 in the journal, 6 decided again")
 
 
-def test_what_invented_entries_go_on_with_is_invented_whatever_the_rules():
+def test_entries_after_the_last_record_are_differences_whatever_the_rules():
     log = a_log()
     log.wrote(encode_changed(log, -1, seq=7, source_offset=6), owner="owner-1")
     log.claimed("old", rules=RULES_VERSION - 1)
@@ -257,7 +257,7 @@ def test_what_invented_entries_go_on_with_is_invented_whatever_the_rules():
 
 
 class ARoundingLedger(StockLedger):
-    """Made wrong on purpose: it gives the last portions of all away twice."""
+    """Wrong on purpose: it sells the last portions twice."""
 
     def decide(self, record):
         entry, side_output = super().decide(record)
@@ -267,7 +267,7 @@ class ARoundingLedger(StockLedger):
         return entry, side_output
 
 
-def test_a_ledger_made_wrong_on_purpose_is_found_whether_it_wrote_or_reads():
+def test_a_ledger_with_wrong_rules_is_found_whether_it_wrote_the_log_or_replays_it():
     for found in (
         a_log().replayed(new_ledger=ARoundingLedger),
         ALog(*a_log_inputs(), ledger=ARoundingLedger).replayed(),
@@ -299,7 +299,7 @@ def test_analytics_that_counts_otherwise_is_found(miscount, figure):
     assert (first.where, first.partition, first.seq, first.field) == ("analytics", PIZZA, 6, figure)
 
 
-def test_a_difference_in_the_journal_comes_before_what_analytics_makes_of_it():
+def test_a_difference_in_the_journal_is_shown_before_one_in_analytics():
     log = a_log()
     replaying_wrong = log.changed(3, quantity=2)
     log.analytics.items["pizza"].portions = 4
@@ -308,9 +308,9 @@ def test_a_difference_in_the_journal_comes_before_what_analytics_makes_of_it():
 
 
 def test_without_analytics_only_the_decisions_are_compared():
-    log, replaying = a_log(), Replaying(PARTITIONS)
-    replaying.partition(PIZZA, log.journal, log.orders, inputs_end=6)
-    found = replaying.finish()
+    log, replayer = a_log(), Replayer(PARTITIONS)
+    replayer.partition(PIZZA, log.journal, log.orders, inputs_end=6)
+    found = replayer.finish()
     assert (found.verdict, found.metrics_of_analytics) == ("identical", None)
 
 
@@ -322,10 +322,10 @@ def two_items():
     return log.took(an_order("A"), an_order("B", NEIGHBOUR), b"rubbish", an_order("C"))
 
 
-def test_only_what_is_about_the_item_is_counted_and_watched():
+def test_only_what_is_about_the_item_is_counted_and_passed_on():
     watched = []
     log = two_items().ordered(an_order("D"), an_order("E", NEIGHBOUR), b"rubbish")
-    found = log.replayed(item="pizza", watch=watched.append)
+    found = log.replayed(item="pizza", on_decision=watched.append)
     assert found.verdict == "identical"
     assert (found.records, found.decisions, found.undecided, found.stock) == (4, 3, 1, {"pizza": 1})
     assert (found.metrics.successful, [*found.metrics.items]) == (2, ["pizza"])
@@ -340,18 +340,18 @@ def test_a_difference_of_another_item_is_not_the_items():
     assert the_difference(log, item=NEIGHBOUR).seq == 4
 
 
-def test_of_analytics_the_items_own_figures_are_compared():
+def test_with_item_only_the_items_figures_of_analytics_are_compared():
     log = two_items()
     log.analytics.items[NEIGHBOUR].portions = 99
     assert log.replayed(item="pizza").verdict == "identical"
     assert the_difference(log, item=NEIGHBOUR).field == f"items.{NEIGHBOUR}.portions"
 
 
-def test_of_an_item_that_nobody_ordered_there_is_nothing_to_replay():
+def test_an_item_without_orders_proves_nothing():
     assert two_items().replayed(item="unicorn").verdict == "empty"
 
 
-def test_an_entry_that_is_lost_is_every_items_difference():
+def test_a_lost_entry_is_a_difference_for_every_item():
     log = two_items()
     del log.journal[5]
     assert the_difference(log, item="pizza").seq == 5

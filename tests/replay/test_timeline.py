@@ -1,4 +1,4 @@
-"""Records of several partitions, read in chunks and told in the order of time."""
+"""Records of several partitions, read in chunks and merged by their times."""
 
 from collections.abc import Iterator, Mapping
 from threading import Event as StopEvent
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campus.kafka.records import Bounds, TopicPartition
-from campus.replay import timeline as chronicle
+from campus.replay import timeline
 from campus.replay.timeline import in_time_order
 from tests.builders import ARecord
 
@@ -15,7 +15,7 @@ A, B = TopicPartition("order-events", 0), TopicPartition("inventory-events", 0)
 
 
 class Shelf:
-    """A reader that must be read to its end before it is asked again; counts what it hands out at once."""
+    """A reader that allows one read at a time, and records the largest batch it has returned."""
 
     def __init__(self, times: Mapping[TopicPartition, list[int]]) -> None:
         self.records = {
@@ -36,14 +36,14 @@ class Shelf:
         self.is_reading = False
 
 
-def told(shelf: Any, stop: StopEvent | None = None) -> list[tuple[str, int]]:
+def in_order(shelf: Any, stop: StopEvent | None = None) -> list[tuple[str, int]]:
     spans = {tp: Bounds(0, len(records)) for tp, records in shelf.records.items()}
     return [(tp.topic, record.offset) for _, tp, record in in_time_order(shelf, spans, stop or StopEvent())]
 
 
-def test_the_oldest_comes_first_and_of_one_time_what_was_named_first() -> None:
+def test_records_are_ordered_by_time_and_then_by_the_order_of_the_spans() -> None:
     shelf = Shelf({A: [10, 20, 30], B: [10, 25, 30]})
-    assert told(shelf) == [
+    assert in_order(shelf) == [
         ("order-events", 0),
         ("inventory-events", 0),
         ("order-events", 1),
@@ -55,18 +55,18 @@ def test_the_oldest_comes_first_and_of_one_time_what_was_named_first() -> None:
 
 def test_a_clock_that_was_set_back_does_not_change_the_order_of_a_log() -> None:
     shelf = Shelf({A: [10, 50, 20, 30], B: [40]})
-    assert [offset for topic, offset in told(shelf) if topic == "order-events"] == [0, 1, 2, 3]
-    assert told(shelf)[1] == ("inventory-events", 0)
+    assert [offset for topic, offset in in_order(shelf) if topic == "order-events"] == [0, 1, 2, 3]
+    assert in_order(shelf)[1] == ("inventory-events", 0)
 
 
-def test_only_so_much_is_read_at_a_time_and_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chronicle, "CHUNK_OFFSETS", 3)
+def test_records_are_read_in_chunks_and_none_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "CHUNK_OFFSETS", 3)
     shelf = Shelf({A: list(range(0, 100, 2)), B: list(range(1, 60, 2))})
-    assert len(told(shelf)) == 80
+    assert len(in_order(shelf)) == 80
     assert shelf.most == 3
 
 
-def test_whoever_stops_it_hears_no_more() -> None:
+def test_a_stopped_timeline_yields_no_more_records() -> None:
     stop, shelf = StopEvent(), Shelf({A: [1, 2, 3]})
     events = in_time_order(shelf, {A: Bounds(0, 3)}, stop)  # type: ignore[arg-type]
     assert next(events)[0] == 1

@@ -10,7 +10,7 @@ from threading import Event
 
 from campus.analytics.metrics import OrderMetrics
 from campus.audit.checker import Audit
-from campus.audit.findings import Findings, Kind
+from campus.audit.findings import Findings, ViolationKind
 from campus.book.stock_levels import StockLevels
 from campus.domain.codec import decode_journal, encode
 from campus.domain.events import (
@@ -56,13 +56,16 @@ def _audit(world: World) -> Findings:
             topics.records_of(names.journal_topic, partition),
         )
     findings = audit.finish()
-    decided_twice = {(v.partition, v.seq) for v in findings.violations_listed if v.kind is Kind.DECIDED_TWICE}
+    decided_twice = {
+        (v.partition, v.seq) for v in findings.violations_listed if v.kind is ViolationKind.DECIDED_TWICE
+    }
     for violation in findings.violations_listed:
         # A customer who repeats himself after the window has forgotten him is taken at his word.
         # That no record is reserved twice, whatever copies of it were made, is judged below.
         at = violation.partition, violation.seq
         _demand(
-            violation.kind is Kind.RESERVED_TWICE and at not in decided_twice, f"the audit says: {violation}"
+            violation.kind is ViolationKind.RESERVED_TWICE and at not in decided_twice,
+            f"the audit says: {violation}",
         )
     _demand(findings.undecided == 0, f"{findings.undecided} records were never decided")
     return findings
