@@ -18,13 +18,13 @@ from campus.kafka.clients import admin
 from campus.kafka.log_reader import BeginningMissing, LogReader
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
-from campus.processing.restore import Folds, Restorer
+from campus.processing.restore import FoldFactory, Restorer
 from campus.replay.findings import Replay
 from campus.replay.replayer import NewLedger, Replaying, Watch
 
 OnProgress = Callable[[int, int], None]  # so many records of so many
 
-ANALYTICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
+ANALYTICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _told_by_analytics(
     if not ends or not existing_topics(config.kafka, {snapshots}, config.topics.partitions):
         return {}
     restorer = Restorer(ANALYTICS, history, journal=config.topics.journal_topic, snapshots=snapshots)
-    return {partition: folded.fold for partition, folded in restorer.restored(ends, Event()).items()}
+    return {partition: folded.fold for partition, folded in restorer.restore(ends, Event()).items()}
 
 
 def _ends(history: LogReader, topic: str, partitions: int) -> dict[int, int]:

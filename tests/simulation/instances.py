@@ -15,9 +15,10 @@ from campus.kafka.group_consumer import Fenced
 from campus.kafka.producer.errors import AppendFailed
 from campus.processing.follower import Follower
 from campus.processing.owner import Owner
-from campus.processing.restore import Folds
+from campus.processing.restore import FoldFactory
+from campus.processing.role_loop import Clients
 from campus.processing.snapshots import Snapshots
-from tests.simulation.ports import HistoryPort, Killed, MemberPort, WriterPort
+from tests.simulation.ports import Killed, MemberPort, ReaderPort, WriterPort
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -26,7 +27,7 @@ STARTS_AGAIN = 0.3  # at each turn of one that is down
 RECORDS_MOST = (2, 5, 20)  # of a poll
 SNAPSHOT_EVERY_EVENTS, SNAPSHOT_EVERY_S = (1, 3, 10), (1, 10)
 
-METRICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
+METRICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
 class Instance:
@@ -84,10 +85,10 @@ class Instance:
             if not failed.retriable or self.world.weather.strikes("given_up"):
                 self.goes_down_in_order()  # the supervisor closes what crashes, and starts it again
             else:
-                steps.start_anew()
+                steps.reset()
         except (Fenced, BrokerAway) as away:
             self.world.tell(f"starts anew: {away}", self)
-            steps.start_anew()
+            steps.reset()
 
     def _finish(self) -> None:
         with suppress(AppendFailed, BrokerAway, Fenced):  # or it stops without a last snapshot
@@ -125,9 +126,7 @@ class Inventory(Instance):
                 window_orders=world.some_window(),
             ),
             world.names,
-            group=member,
-            history=HistoryPort(world, self),
-            appender=WriterPort(world, self),
+            Clients(member, ReaderPort(world, self), WriterPort(world, self)),
             snapshots=self.snapshots(world.names.inventory_snapshots_topic),
             records_max=world.random.choice(RECORDS_MOST),
             log=lambda _: None,
@@ -152,8 +151,7 @@ class Analytics(Instance):
         self.follower = Follower(
             METRICS,
             world.names,
-            group=member,
-            history=HistoryPort(world, self),
+            Clients(member, ReaderPort(world, self), WriterPort(world, self)),
             snapshots=self.snapshots(world.names.analytics_snapshots_topic),
             records_max=world.random.choice(RECORDS_MOST),
             log=lambda _: None,

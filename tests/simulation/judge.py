@@ -24,7 +24,7 @@ from campus.domain.journal import OWNER_HEADER
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
 from campus.inventory.ledger import ORIGIN_HEADER, StockLedger
 from campus.kafka.records import Bounds, TopicPartition
-from campus.processing.restore import Folds, Restorer
+from campus.processing.restore import FoldFactory, Restorer
 from tests.builders import ARecord
 from tests.simulation.broker import Topics
 from tests.simulation.instances import METRICS
@@ -139,7 +139,7 @@ class _Partition:
 
     def _judge_what_is_restored(self) -> None:
         names = self.world.names
-        ledgers = Folds(
+        ledgers = FoldFactory(
             lambda p: StockLedger(p, self.world.partitions),
             lambda p, state: StockLedger.from_state(p, self.world.partitions, state),
         )
@@ -151,13 +151,12 @@ class _Partition:
                 folds, _History(self.world.topics), journal=names.journal_topic, snapshots=topic
             )
             end = self.world.topics.end(TopicPartition(names.journal_topic, self.partition))
-            restored = restorer.restored({self.partition: end}, Event())[self.partition]
+            restored = restorer.restore({self.partition: end}, Event())[self.partition]
             self._demand(restored.fold.state() == fold.state(), f"restored from {topic} is another state")
 
     def _judge_what_is_held(self) -> None:
         for inventory in self.world.inventories:
-            if self.partition in inventory.owner.partitions:
-                held = inventory.owner.fold(self.partition)
+            if held := inventory.owner.folds().get(self.partition):
                 self._demand(held.state() == self.ledger.state(), "its owner has another state")
                 missing = inventory.owner._rules.missing_inputs(held)
                 self._demand(not missing, f"its owner never asked for {missing}")
@@ -214,7 +213,7 @@ def published_as(partition: int, record: ARecord) -> tuple[int, bytes]:
 
 def _judge_who_holds_what(world: World) -> None:
     for held in (
-        [p for inventory in world.inventories for p in inventory.owner.partitions],
+        [p for inventory in world.inventories for p in inventory.owner.folds()],
         [p for analytics in world.analytics for p in analytics.follower.folds()],
     ):
         _demand(sorted(held) == list(range(world.partitions)), f"partitions {held} are held")

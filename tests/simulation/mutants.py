@@ -26,7 +26,7 @@ Append: TypeAlias = Callable[[Records], dict[TopicPartition, AppendResult]]
 JOURNAL = "inventory-events"
 
 decide_and_write = Owner._decide_and_write
-check_landing = Owner._check_landing
+check_append_offsets = Owner._check_append_offsets
 release = Owner._release
 apply = StockLedger.apply
 state = StockLedger.state
@@ -123,7 +123,7 @@ def forgets_opening_stock_with_the_window(patch: Patch) -> None:
 
 def goes_on_after_a_failure(patch: Patch) -> None:
     """After a failed append every state is thrown away."""
-    patch.setattr(Owner, "start_anew", lambda self: None)
+    patch.setattr(Owner, "reset", lambda self: None)
 
 
 def appends_again_after_a_failure(patch: Patch) -> None:
@@ -171,7 +171,7 @@ def does_not_check_where_it_landed(patch: Patch) -> None:
             rule = self._owned[tp.partition].rule
             rule.seq, rule.offset = rule.seq + len(entries[tp]), at.end - 1
 
-    patch.setattr(Owner, "_check_landing", believe)
+    patch.setattr(Owner, "_check_append_offsets", believe)
 
 
 def writes_down_what_was_overtaken(patch: Patch) -> None:
@@ -180,11 +180,11 @@ def writes_down_what_was_overtaken(patch: Patch) -> None:
     def snapshot_all(self: Owner, entries: Any, landed: Any) -> None:
         owned = dict(self._owned)
         try:
-            check_landing(self, entries, landed)
+            check_append_offsets(self, entries, landed)
         finally:
             self._snapshots.write(owned)
 
-    patch.setattr(Owner, "_check_landing", snapshot_all)
+    patch.setattr(Owner, "_check_append_offsets", snapshot_all)
 
 
 def believes_any_snapshot(patch: Patch) -> None:
@@ -293,12 +293,12 @@ def _with_appends(
             return instead(self.owner, self.log.append, records)
 
     def decide_and_write_so(self: Owner, polled: Any, stop: Any) -> None:
-        log = self._appender
-        self._appender = Detour(self, log)
+        log = self._writer
+        self._writer = Detour(self, log)
         try:
             decide_and_write(self, polled, stop)
         finally:
-            self._appender = log
+            self._writer = log
 
     patch.setattr(Owner, "_decide_and_write", decide_and_write_so)
 

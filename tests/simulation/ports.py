@@ -108,7 +108,7 @@ class WriterPort(_Port):
         self._topics.in_flight.append(InFlight(tp, batch, passed_by))
 
 
-class HistoryPort(_Port):
+class ReaderPort(_Port):
     def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         self._call()
         return {tp: Bounds(0, self._topics.end(tp)) for tp in tps}
