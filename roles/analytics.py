@@ -91,38 +91,35 @@ class Analytics:
         )
 
     def _finish(self, follower: Follower[OrderMetrics]) -> None:
-        title = "final report"
         try:
             follower.finish(within_s=FINISH_S)
         except KAFKA_ERRORS as error:
             log.warning("the final report may lack the last entries: %s", error)
-            self._print(follower.folds(), title)  # a restore of the other partitions would take too long now
+            # Not those of other instances: to restore them takes too long now.
+            self._print("final report", follower.folds())
         else:
-            self._print_report(follower, title)
+            self._print("final report", _folds_of_all_if_possible(follower))
 
     def _report_if_due(self, follower: Follower[OrderMetrics]) -> None:
         if time.monotonic() >= self._report_due_at:
             self._report_due_at = time.monotonic() + self._settings.report_every_s
-            self._print_report(follower, "report")
+            self._print("report", _folds_of_all_if_possible(follower))
 
-    def _print_report(self, follower: Follower[OrderMetrics], title: str) -> None:
-        try:
-            folds = follower.folds_of_all()
-        except BrokerAway:
-            folds = follower.folds()
-        self._print(folds, title)
-
-    def _print(self, folds: Mapping[int, OrderMetrics], title: str) -> None:
+    def _print(self, title: str, folds: Mapping[int, OrderMetrics]) -> None:
         """To standard output: the report is the program's result, not a log line."""
+        partitions_all = self._config.topics.partitions
+        total = summed(folds.values())
         print(
-            text_report(
-                summed(folds.values()),
-                title=title,
-                partitions=folds.keys(),
-                partitions_all=self._config.topics.partitions,
-            ),
+            text_report(total, title=title, partitions=folds.keys(), partitions_all=partitions_all),
             flush=True,
         )
+
+
+def _folds_of_all_if_possible(follower: Follower[OrderMetrics]) -> Mapping[int, OrderMetrics]:
+    try:
+        return follower.folds_of_all()
+    except BrokerAway:
+        return follower.folds()
 
 
 def build(settings: Settings, config: Config, _registry: Registry) -> Analytics:

@@ -11,7 +11,6 @@ from typing import Annotated
 from campus.addresses import wait_for_listener
 from campus.config.settings import AtLeast, Between, Config, Portions, Text
 from campus.inventory.dedupe_window import WINDOW_ORDERS_MAX
-from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import StockRules
 from campus.processing.owner import Owner
 from campus.processing.role_loop import KAFKA_ERRORS, Clients, open_clients, run_through_outages
@@ -65,7 +64,7 @@ class Inventory:
             except KAFKA_ERRORS as error:
                 log.warning("stopped without a snapshot, so the next start takes longer: %s", error)
 
-    def _owner(self, clients: Clients) -> Owner[StockLedger]:
+    def _owner(self, clients: Clients) -> Owner:
         settings, topics = self._settings, self._config.topics
         return Owner(
             StockRules(

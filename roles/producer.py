@@ -124,15 +124,10 @@ class Producer:
         self._fatal: GroupClosed | None = None
         self._heartbeat = Heartbeat()
         self._serving = "not listening yet"
-        self._port: int | None = None
+        self.port: int | None = None  # the one it listens on, once it does; the settings may say 0
 
     def health(self) -> Health:
         return self._heartbeat.health()
-
-    @property
-    def port(self) -> int | None:
-        """The port that the role listens on, once it does; the settings may say 0."""
-        return self._port
 
     def run(self, stop: Event) -> None:
         host = self._settings.host
@@ -140,8 +135,8 @@ class Producer:
         with listen(address, next_step="Set roles.producer.host and port.") as listener:
             self._token = self._settings.token or kept_token(self._config.broker.data_dir)
             with self._open_commit(self._on_batch_end) as self._commit:
-                self._port = listener.getsockname()[1]
-                self._serving = f"orders: POST http://{Address(host, self._port)}{ORDER_PATH}"
+                self.port = listener.getsockname()[1]
+                self._serving = f"orders: POST http://{Address(host, self.port)}{ORDER_PATH}"
                 log.info(self._serving)
                 self._heartbeat.now(self._serving, ready=True)
                 self._server.run(listener, stop)

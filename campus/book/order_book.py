@@ -13,10 +13,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
-from campus.book.order_window import Filters, OrderWindow, PlacedRecord
+from campus.book.order_window import Decision, Filters, OrderWindow, PlacedRecord
 from campus.book.stock_levels import StockLevels
 from campus.book.views import BookWindow, OrderStatus, OrderView, StockView
-from campus.domain.events import InventoryFailed, InventoryReserved, JournalEvent, OrderPlaced
+from campus.domain.events import JournalEvent, OrderPlaced
 
 CHUNK_RECORDS = 256  # written under one lock, while readers wait
 WAITERS_MAX = 10_000  # far more than connections that can wait
@@ -139,7 +139,8 @@ class OrderBook:
                     window.apply(event, partition, offset)
                     levels.apply(event)
                     levels.offset = offset
-                resolved = self._resolved(_decided_ids(chunk)) if self._waiters else []
+                decided = (event.order_id for _, event in chunk if isinstance(event, Decision))
+                resolved = self._resolved(decided) if self._waiters else []
             _call_back(resolved)
 
     def set_progress(self, *, caught_up: bool, behind: int) -> None:
@@ -174,10 +175,6 @@ class OrderBook:
                 self._waiters_count -= 1
                 if not waiters:
                     del self._waiters[order_id]
-
-
-def _decided_ids(events: Iterable[tuple[int, JournalEvent]]) -> list[str]:
-    return [event.order_id for _, event in events if isinstance(event, InventoryReserved | InventoryFailed)]
 
 
 def _call_back(resolved: Iterable[tuple[OnDecided, OrderView]]) -> None:

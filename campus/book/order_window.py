@@ -84,10 +84,7 @@ class _Order(Struct, gc=False):
 
 
 class OrderWindow:
-    """The last `orders_max` orders, numbered in the order in which they were first seen.
-
-    The arrays are rings: order n is at index n % orders_max.
-    """
+    """The last `orders_max` orders, numbered as they were first seen. Rings: order n is at n % orders_max."""
 
     def __init__(self, orders_max: int) -> None:
         self.orders_max = orders_max
@@ -204,10 +201,7 @@ class OrderWindow:
             order.cancel_rejected = event.reason
 
     def _ignore_repeat(self, event: DuplicateIgnored) -> None:
-        """An order that is still undecided here was decided before the window: hide it.
-
-        Not to know the order is better than to call it undecided.
-        """
+        """If it is undecided here, the original lies before the window: better unknown than undecided."""
         order = self._find(event.repeated_id, event.item) if event.repeated_type == "OrderPlaced" else None
         if order is not None and not order.is_decided:
             self._codes[order.number % self.orders_max] = HIDDEN
@@ -291,13 +285,12 @@ class OrderWindow:
         return walks or [iter(range(self._next - 1, self._first - 1, -1))]
 
     def _matches(self, order: _Order, filters: Filters) -> bool:
-        user_id, item, status = filters
         code, event = self._code(order), order.event
         return (
             code != HIDDEN
-            and (status is None or code == CODES[status])
-            and (user_id is None or event.user_id == user_id)
-            and (item is None or event.item == item)
+            and filters.user_id in (None, event.user_id)
+            and filters.item in (None, event.item)
+            and filters.status in (None, STATUSES[code])
         )
 
     def _with_code(self, code: int) -> Iterator[int]:

@@ -1,5 +1,4 @@
-"""The loop that keeps the order book: loads the latest orders from the logs, then follows both logs, without
-a group.
+"""The loop that keeps the order book: loads the latest orders from the logs, then follows both of them.
 
 The invariant: the stock is that of all journal entries that count, from a snapshot and the journal's tail.
 The orders are those of the logs' last records: the last `orders_max` of the journal over all partitions, and
@@ -84,7 +83,7 @@ class Projector:
     # The history: what was in the logs before the start.
 
     def _load_history(self, stop: StopEvent) -> None:
-        journals = self._reader.bounds([self._journal(p) for p in range(self._topics.partitions)])
+        journals = self._bounds(self._topics.journal_topic)
         ends = {tp.partition: bounds.end for tp, bounds in journals.items()}
         restored = self._restorer.restore(ends, stop)
         if stop.is_set():
@@ -92,13 +91,13 @@ class Projector:
         entries = self._read_last_entries(journals, {p: s.rule.seq for p, s in restored.items()}, stop)
         if stop.is_set():
             return
-        orders = self._reader.bounds([self._orders(p) for p in range(self._topics.partitions)])
+        orders = self._bounds(self._topics.orders_topic)
         self._rules = {partition: state.rule for partition, state in restored.items()}
         self._stock = {partition: state.fold for partition, state in restored.items()}
         for partition, rule in self._rules.items():
             self._stock[partition].offset, self._stock[partition].seq = rule.offset, rule.seq
         self._book.load(self._window_of(entries), self._stock)
-        self._start_following(ends, orders)
+        self._start_following(journals, orders)
 
     def _read_last_entries(
         self, journals: Mapping[TopicPartition, Bounds], last_seqs: Mapping[int, int], stop: StopEvent
@@ -124,19 +123,18 @@ class Projector:
         return window
 
     def _start_following(
-        self, journal_ends: Mapping[int, int], orders: Mapping[TopicPartition, Bounds]
+        self, journals: Mapping[TopicPartition, Bounds], orders: Mapping[TopicPartition, Bounds]
     ) -> None:
-        self._next_offsets = {self._journal(p): end for p, end in journal_ends.items()}
-        undecided = {tp: self._undecided(tp.partition, bounds) for tp, bounds in orders.items()}
+        self._next_offsets = {tp: bounds.end for tp, bounds in journals.items()}
+        undecided = {}
+        for tp, bounds in orders.items():
+            start = max(bounds.start, self._stock[tp.partition].next_offset)
+            undecided[tp] = Bounds(min(start, bounds.end), bounds.end)
         for tp, span in last_records(undecided, self._book.orders_max).items():
             self._next_offsets[tp] = span.start
         self._ends = {tp: bounds.end for tp, bounds in orders.items()}
         self._batches = self._reader.follow_all(dict(self._next_offsets))
         self._check_due_at = self._last_answer_at = self._clock()
-
-    def _undecided(self, partition: int, bounds: Bounds) -> Bounds:
-        start = max(bounds.start, self._stock[partition].next_offset)
-        return Bounds(min(start, bounds.end), bounds.end)
 
     # New records.
 
@@ -194,11 +192,8 @@ class Projector:
                     "the topic was deleted and made anew. Restore it, or start with a new topics.prefix."
                 )
 
-    def _journal(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._topics.journal_topic, partition)
-
-    def _orders(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._topics.orders_topic, partition)
+    def _bounds(self, topic: str) -> dict[TopicPartition, Bounds]:
+        return self._reader.bounds([TopicPartition(topic, p) for p in range(self._topics.partitions)])
 
 
 def last_records(spans: Mapping[TopicPartition, Bounds], records_max: int) -> dict[TopicPartition, Bounds]:

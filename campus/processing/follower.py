@@ -13,11 +13,10 @@ from campus.config.settings import TopicsConfig
 from campus.kafka.records import TopicPartition
 from campus.processing.moved_offsets import MovedOffsets
 from campus.processing.restore import F, FoldFactory, RestoredState, Restorer
-from campus.processing.role_loop import Clients
+from campus.processing.role_loop import Clients, PeriodicCommit
 from campus.processing.snapshots import Snapshots
 
 POLL_S = 0.2
-COMMIT_EVERY_S = 1.0
 
 
 class Follower(Generic[F]):
@@ -39,8 +38,8 @@ class Follower(Generic[F]):
         )
         self._moved_offsets = MovedOffsets(clients.group, self._restorer, log)
         self._records_max, self._clock = records_max, clock
+        self._commits = PeriodicCommit(clients.group, clock)
         self._followed: dict[int, RestoredState[F]] = {}
-        self._commit_due_at = clock()
 
     def folds(self) -> dict[int, F]:
         """The folds of our own partitions. Only for the thread that calls `step`."""
@@ -66,7 +65,7 @@ class Follower(Generic[F]):
         if new := self._poll_and_fold():
             self._restore(new, stop)
         self._snapshots.write_due(self._followed)
-        return self._commit_if_due()
+        return self._commits.commit_if_due(self._followed.keys())
 
     def reset(self) -> None:
         """Nothing to discard after an error: what was read is true, and the positions match it."""
@@ -118,10 +117,3 @@ class Follower(Generic[F]):
     def _is_behind(self, ends: Mapping[int, int]) -> bool:
         positions = self._group.positions(self._followed.keys())
         return any(position < ends[partition] for partition, position in positions.items())
-
-    def _commit_if_due(self) -> bool:
-        if not self._followed or self._clock() < self._commit_due_at:
-            return False
-        self._group.commit(self._followed.keys())
-        self._commit_due_at = self._clock() + COMMIT_EVERY_S
-        return True

@@ -19,66 +19,31 @@ loop does not know what an order is: the fold decides.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event as StopEvent
-from typing import Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from campus.config.settings import TopicsConfig
 from campus.domain.codec import encode, keyed_record
-from campus.domain.events import Entry, Input, OwnerClaimed
 from campus.domain.journal import OWNER_HEADER
-from campus.inventory.ledger import InputRecord, Reroute, SideOutput
+from campus.inventory.ledger import Reroute, SideOutput, StockLedger
+from campus.inventory.rules import StockRules
 from campus.kafka.group_consumer import Polled
 from campus.kafka.log_reader import HistoryMissing
 from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
 from campus.processing.moved_offsets import MovedOffsets, partitions_text
-from campus.processing.restore import Fold, FoldFactory, RestoredState, Restorer
-from campus.processing.role_loop import Clients
+from campus.processing.restore import FoldFactory, RestoredState, Restorer
+from campus.processing.role_loop import Clients, PeriodicCommit
 from campus.processing.snapshots import Snapshots
 
 POLL_S = 0.2
-COMMIT_EVERY_S = 1.0
 DELAYED_BATCH_S = 0.2  # with `delay_s`, a poll takes only as many records as are decided in this time
 HEARTBEAT_EVERY_S = 0.5  # while a record is delayed
 
 
-class DecidingFold(Fold, Protocol):
-    """A fold that decides inputs. `next_offset`: the offset of the input record that it expects next."""
-
-    @property
-    def next_offset(self) -> int: ...
-    def decide(self, record: InputRecord) -> tuple[Entry, SideOutput | None]: ...
-
-
-D = TypeVar("D", bound=DecidingFold)
-
-
-class Rules(Protocol[D]):
-    """How folds are made, and what an owner appends besides entries; see campus/inventory/rules.py."""
-
-    def fold(self, partition: int) -> D: ...
-    def fold_of(self, partition: int, state: bytes) -> D: ...
-    def claim(self, owner: str) -> OwnerClaimed: ...
-    def missing_inputs(self, fold: D) -> Sequence[Input]: ...
-
-
-@dataclass(slots=True)
-class Owned(RestoredState[D]):
-    """A partition that we claimed.
-
-    `inputs_end`: the end of the input topic at our claim. Only a fold that has come that far knows which
-    inputs nobody ever wrote. None once the missing ones are written.
-    """
-
-    owner_header: Sequence[tuple[str, bytes]]
-    inputs_end: int | None
-
-
-class Owner(Generic[D]):
+class Owner:
     def __init__(
         self,
-        rules: Rules[D],
+        rules: StockRules,
         topics: TopicsConfig,
         clients: Clients,
         *,
@@ -105,10 +70,12 @@ class Owner(Generic[D]):
             max(1, min(records_max, int(DELAYED_BATCH_S / delay_s))) if delay_s else records_max
         )
         self._log, self._clock, self._new_owner_id = log, clock, new_owner_id
-        self._owned: dict[int, Owned[D]] = {}
-        self._commit_due_at = clock()
+        self._commits = PeriodicCommit(clients.group, clock)
+        self._owned: dict[int, RestoredState[StockLedger]] = {}
+        # Where the inputs ended at our claim: a fold knows which ones are missing once it is there.
+        self._unchecked_until: dict[int, int] = {}
 
-    def folds(self) -> dict[int, D]:
+    def folds(self) -> dict[int, StockLedger]:
         """The folds of the owned partitions. Only for the thread that calls `step`."""
         return {partition: owned.fold for partition, owned in self._owned.items()}
 
@@ -127,7 +94,7 @@ class Owner(Generic[D]):
             self._decide_and_write(polled, stop)
         self._write_missing_inputs()
         self._snapshots.write_due(self._owned)
-        return self._commit_if_due()
+        return self._commits.commit_if_due(self._owned.keys())
 
     def reset(self) -> None:
         """Discard every state; the next step claims and restores what is assigned then."""
@@ -174,23 +141,19 @@ class Owner(Generic[D]):
             self._snapshots.track(partition, state)
             state.fold.apply(claim)
             state.rule.owner, state.rule.offset = claim.owner, claim_offsets[partition]
-            owner_header = ((OWNER_HEADER, claim.owner.encode()),)
-            self._owned[partition] = Owned(
-                state.rule, state.fold, state.tail_start, state.snapshot_key, owner_header, bounds.end
-            )
+            self._owned[partition] = state
+            self._unchecked_until[partition] = bounds.end
         decided = sum(self._owned[partition].fold.next_offset for partition in partitions)
         took_s = self._clock() - started_at_s
         self._log(f"claimed {partitions_text(partitions)} after {decided:,} records, {took_s:.1f} s")
 
-    def _check_next_input(self, partition: int, fold: D, bounds: Bounds) -> None:
-        if bounds.start <= fold.next_offset <= bounds.end:
-            return
-        topic = self._topics.orders_topic
-        raise HistoryMissing(
-            f"{topic}-{partition} holds offsets {bounds.start} to {bounds.end}, but the journal "
-            f"says that {fold.next_offset} comes next. Probably one of the two topics was deleted "
-            "or trimmed. Restore it, or start with a new topics.prefix."
-        )
+    def _check_next_input(self, partition: int, fold: StockLedger, bounds: Bounds) -> None:
+        if not bounds.start <= fold.next_offset <= bounds.end:
+            raise HistoryMissing(
+                f"{self._topics.orders_topic}-{partition} holds offsets {bounds.start} to {bounds.end}, but "
+                f"the journal says that {fold.next_offset} comes next. Probably one of the two topics was "
+                "deleted or trimmed. Restore it, or start with a new topics.prefix."
+            )
 
     # Steps 5 to 7: decide and write
 
@@ -201,7 +164,8 @@ class Owner(Generic[D]):
         for partition, records in polled.batches.items():
             if partition not in self._owned:
                 continue
-            owned = self._owned[partition]
+            owned, journal = self._owned[partition], self._journal(partition)
+            owner_header = ((OWNER_HEADER, (owned.rule.owner or "").encode()),)
             for record in records:
                 if record.offset < owned.fold.next_offset:
                     continue  # delivered again
@@ -209,9 +173,7 @@ class Owner(Generic[D]):
                     break
                 entry, side_output = owned.fold.decide(record)
                 owned.fold.apply(entry)
-                entries.setdefault(self._journal(partition), []).append(
-                    (None, encode(entry), owned.owner_header)
-                )
+                entries.setdefault(journal, []).append((None, encode(entry), owner_header))
                 if side_output:
                     side_outputs.setdefault(self._target(side_output), []).append(
                         (side_output.key, side_output.value, side_output.headers)
@@ -260,29 +222,18 @@ class Owner(Generic[D]):
 
     def _write_missing_inputs(self) -> None:
         """Append the inputs that the rules miss, once everything that was there at the claim is decided."""
-        unchecked = [p for p, owned in self._owned.items() if owned.inputs_end is not None]
+        unchecked = [partition for partition in self._owned if partition in self._unchecked_until]
+        if not unchecked:
+            return
         missing: dict[TopicPartition, list[ProducerRecord]] = {}
         # Not the fold's next_offset: a transaction marker can follow the last record.
-        for partition, position in (self._group.positions(unchecked) if unchecked else {}).items():
-            owned = self._owned[partition]
-            if owned.inputs_end is None or position < owned.inputs_end:
-                continue
-            owned.inputs_end = None
-            for event in self._rules.missing_inputs(owned.fold):
-                missing.setdefault(self._orders(partition), []).append(keyed_record(event))
+        for partition, position in self._group.positions(unchecked).items():
+            if position >= self._unchecked_until[partition]:
+                del self._unchecked_until[partition]
+                for event in self._rules.missing_inputs(self._owned[partition].fold):
+                    missing.setdefault(self._orders(partition), []).append(keyed_record(event))
         if missing:
             self._writer.append(missing)
-
-    # Step 8: commit
-
-    def _commit_if_due(self) -> bool:
-        """Also when idle: only a commit tells a member that the group dropped it, kafka-python's poll does
-        not."""
-        if not self._owned or self._clock() < self._commit_due_at:
-            return False
-        self._group.commit(self._owned.keys())
-        self._commit_due_at = self._clock() + COMMIT_EVERY_S
-        return True
 
     def _journal(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topics.journal_topic, partition)

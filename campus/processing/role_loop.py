@@ -6,7 +6,7 @@ An outage costs two log lines, one when it begins and one when it ends.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -22,6 +22,7 @@ from campus.kafka.producer.writer import Writer
 from campus.supervision.role import Heartbeat
 
 KAFKA_ERRORS = (AppendFailed, BrokerAway, Fenced)
+COMMIT_EVERY_S = 1.0
 RETRY_PAUSE_S = 0.2
 LISTENER_WAIT_S = 1.0
 
@@ -51,6 +52,24 @@ def open_clients(
         ) as consumer,
     ):
         yield Clients(consumer, reader, writer)
+
+
+class PeriodicCommit:
+    """Commits the group's offset about once a second, also when idle.
+
+    Only a commit tells a member that the group dropped it; kafka-python's poll does not.
+    """
+
+    def __init__(self, group: GroupConsumer, clock: Callable[[], float]) -> None:
+        self._group, self._clock, self._due_at_s = group, clock, clock()
+
+    def commit_if_due(self, partitions: Collection[int]) -> bool:
+        """True if the group confirmed our membership. Raises BrokerAway, Fenced."""
+        if not partitions or self._clock() < self._due_at_s:
+            return False
+        self._group.commit(partitions)
+        self._due_at_s = self._clock() + COMMIT_EVERY_S
+        return True
 
 
 class Loop(Protocol):

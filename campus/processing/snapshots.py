@@ -61,8 +61,14 @@ class Snapshots:
 
     def write_due(self, states: Mapping[int, RestoredState[F]]) -> None:
         """Raises AppendFailed if a retry can help."""
+        now_s, last = self._clock(), self._last
         self.write(
-            {partition: state for partition, state in states.items() if self._is_due(partition, state)}
+            {
+                partition: state
+                for partition, state in states.items()
+                if state.rule.seq - last[partition].seq >= self._every_events
+                or now_s - last[partition].written_at_s >= self._every_s
+            }
         )
 
     def write(self, states: Mapping[int, RestoredState[F]]) -> None:
@@ -81,13 +87,6 @@ class Snapshots:
         for partition, state in changed.items():
             last = self._last[partition]
             last.seq, last.written_at_s, last.next_key = state.rule.seq, self._clock(), 1 - last.next_key
-
-    def _is_due(self, partition: int, state: RestoredState[F]) -> bool:
-        last = self._last[partition]
-        return (
-            state.rule.seq - last.seq >= self._every_events
-            or self._clock() - last.written_at_s >= self._every_s
-        )
 
     def _record(self, partition: int, state: RestoredState[F]) -> ProducerRecord:
         return KEYS[self._last[partition].next_key], packed(state.rule, state.fold), ()
