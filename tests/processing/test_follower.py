@@ -58,7 +58,7 @@ def test_opening_stock_is_written_even_behind_a_transaction_marker():
     world = World(Random(1), odds={"late": 0.0})
     partitions = range(world.partitions)
     for partition in partitions:
-        world.topics.leave_marker(TopicPartition(world.names.orders_topic, partition))
+        world.topics.add_transaction_marker(TopicPartition(world.names.orders_topic, partition))
     inventory = world.inventories[0]
     inventory.start()
     for _ in range(5):
