@@ -15,7 +15,6 @@ from campus.addresses import wait_for_listener
 from campus.analytics.metrics import OrderMetrics, summed
 from campus.analytics.report import text_report
 from campus.config.settings import AtLeast, Between, Config, Text
-from campus.kafka.clients import BrokerAway
 from campus.processing.follower import Follower
 from campus.processing.restore import FoldFactory
 from campus.processing.role_loop import KAFKA_ERRORS, Clients, open_clients, run_through_outages
@@ -98,12 +97,12 @@ class Analytics:
             # Not those of other instances: to restore them takes too long now.
             self._print("final report", follower.folds())
         else:
-            self._print("final report", _folds_of_all_if_possible(follower))
+            self._print("final report", follower.folds_of_all())
 
     def _report_if_due(self, follower: Follower[OrderMetrics]) -> None:
         if time.monotonic() >= self._report_due_at:
             self._report_due_at = time.monotonic() + self._settings.report_every_s
-            self._print("report", _folds_of_all_if_possible(follower))
+            self._print("report", follower.folds_of_all())
 
     def _print(self, title: str, folds: Mapping[int, OrderMetrics]) -> None:
         """To standard output: the report is the program's result, not a log line."""
@@ -113,13 +112,6 @@ class Analytics:
             text_report(total, title=title, partitions=folds.keys(), partitions_all=partitions_all),
             flush=True,
         )
-
-
-def _folds_of_all_if_possible(follower: Follower[OrderMetrics]) -> Mapping[int, OrderMetrics]:
-    try:
-        return follower.folds_of_all()
-    except BrokerAway:
-        return follower.folds()
 
 
 def build(settings: Settings, config: Config, _registry: Registry) -> Analytics:

@@ -37,7 +37,7 @@ class OrderBook:
         self._waiters: dict[str, dict[object, OnDecided]] = {}  # by order id
         self._waiters_count = 0
         self._caught_up, self._behind = False, 0
-        # If nobody asks, the oldest are dropped: the projector reads them from the log as well.
+        # If no reader comes, the oldest are dropped: the projector reads them from the log as well.
         self._pending: deque[tuple[OrderPlaced, int]] = deque(maxlen=orders_max)
 
     # For the API.
@@ -160,12 +160,11 @@ class OrderBook:
         """Remove and return the waiters of those orders that are decided."""
         resolved: list[tuple[OnDecided, OrderView]] = []
         for order_id in order_ids:
-            if order_id in self._waiters:
-                view = self._window.order(order_id)
-                if view is not None and view.status != "accepted":
-                    callbacks = self._waiters.pop(order_id).values()
-                    self._waiters_count -= len(callbacks)
-                    resolved += [(callback, view) for callback in callbacks]
+            view = self._window.order(order_id) if order_id in self._waiters else None
+            if view is not None and view.status != "accepted":
+                callbacks = self._waiters.pop(order_id).values()
+                self._waiters_count -= len(callbacks)
+                resolved += [(callback, view) for callback in callbacks]
         return resolved
 
     def _remove_waiter(self, order_id: str, token: object) -> None:

@@ -10,6 +10,7 @@ from threading import Event as StopEvent
 from typing import Generic
 
 from campus.config.settings import TopicsConfig
+from campus.kafka.clients import BrokerAway
 from campus.kafka.records import TopicPartition
 from campus.processing.moved_offsets import MovedOffsets
 from campus.processing.restore import F, FoldFactory, RestoredState, Restorer
@@ -48,12 +49,15 @@ class Follower(Generic[F]):
     def folds_of_all(self) -> dict[int, F]:
         """The folds of all partitions; those of other instances from their snapshots and the journal's tail.
 
-        Raises BrokerAway, HistoryMissing.
+        Only our own while the broker is away. Raises HistoryMissing.
         """
         others = set(range(self._topics.partitions)) - self._followed.keys()
         tps = [TopicPartition(self._topics.journal_topic, partition) for partition in others]
-        ends = {tp.partition: bounds.end for tp, bounds in self._reader.bounds(tps).items()}
-        restored = self._restorer.restore(ends, StopEvent())
+        try:
+            ends = {tp.partition: bounds.end for tp, bounds in self._reader.bounds(tps).items()}
+            restored = self._restorer.restore(ends, StopEvent())
+        except BrokerAway:
+            return self.folds()
         return self.folds() | {partition: state.fold for partition, state in restored.items()}
 
     def step(self, stop: StopEvent) -> bool:
@@ -101,7 +105,7 @@ class Follower(Generic[F]):
 
         The poll has advanced the positions, so folding comes before anything that can fail. A partition that
         was taken away is released even if it came back: its position has changed. Its state is still true, so
-        a snapshot saves work for whoever has it next.
+        a snapshot saves the next owner work.
         """
         polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
         gone = polled.lost | (self._followed.keys() - polled.assigned)

@@ -68,11 +68,7 @@ class MovedOffsets(Generic[F]):
         entries = sum(state.rule.seq for state in rebuilt.values())
         summary = f"rebuilt {partitions_text(rebuilt)} from {entries:,} entries"
         if different := {p for p in rebuilt if rebuilt[p].fold.state() != restored[p].fold.state()}:
-            log.warning(
-                "%s: %s differs from its snapshot; the rebuilt state is used",
-                summary,
-                partitions_text(different),
-            )
+            log.warning("%s: %s differs from its snapshot, and is used", summary, partitions_text(different))
         else:
             self._log(f"{summary}: the same state as before")
 

@@ -74,7 +74,7 @@ class PeriodicCommit:
 
 class Loop(Protocol):
     def step(self, stop: Event) -> bool:
-        """One iteration; True if the broker answered a request in it that ends an outage."""
+        """One iteration; True if the broker has answered, so that an outage is over."""
 
     def reset(self) -> None:
         """Called after `step` raised and before it is called again."""

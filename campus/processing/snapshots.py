@@ -53,7 +53,7 @@ class Snapshots:
         """Start to count entries from a restored state. What came from a snapshot counts as written.
 
         A state folded from the journal's beginning counts as unwritten even if there are snapshots: a bad
-        snapshot may be the reason why somebody had it rebuilt.
+        snapshot may be the reason for the rebuild.
         """
         seq = restored.rule.seq if restored.tail_start else 0
         next_key = int(restored.snapshot_key == KEYS[0])
