@@ -1,7 +1,7 @@
 """The order book that roles share: one thread writes it from the logs, any thread may ask it.
 
 Orders that the producer has an acknowledgement for are only queued here, and the next reader takes them in:
-so taking an order waits for no lock. A lock is held for at most a few hundred records, or for the queued
+so taking an order waits for no lock. The lock is held for at most a few hundred records, or for the queued
 orders, and never during a callback.
 """
 
