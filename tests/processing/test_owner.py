@@ -90,7 +90,7 @@ def test_entries_of_an_overtaken_and_fenced_owner_do_not_count():
 
 def test_an_overtaken_owner_that_is_still_a_group_member_claims_again():
     log, inventory = inventory_with_stock()
-    log.append({TopicPartition(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
+    log.append({TopicPartition(TOPICS.journal_topic, PIZZA): [(None, b"a foreign record", ())]})
     order(log, an_order("A"))
     inventory.steps(3)
     order(log, an_order("B"))

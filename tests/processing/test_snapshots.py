@@ -64,7 +64,7 @@ def test_unacknowledged_entries_are_in_no_snapshot():
 
 def test_the_state_of_an_overtaken_owner_is_in_no_snapshot():
     log, inventory = inventory_with_stock()
-    log.append({TopicPartition(TOPICS.journal_topic, PIZZA): [(None, b"a stranger was here", ())]})
+    log.append({TopicPartition(TOPICS.journal_topic, PIZZA): [(None, b"a foreign record", ())]})
     order(log, an_order("A"))
     inventory.clock_s += 61
     inventory.steps()

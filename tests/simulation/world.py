@@ -203,11 +203,11 @@ class World:
             record for record in self.topics.records_of(self.names.journal_topic, partition) if record.headers
         ]
         claim = OwnerClaimed(
-            owner=f"stranger-{self.clock.ms}", rules=RULES_VERSION, window_orders=self.window_orders()
+            owner=f"foreign-{self.clock.ms}", rules=RULES_VERSION, window_orders=self.window_orders()
         )
-        wrong: list[ProducerRecord] = [(None, b"a stranger was here", ()), (None, encode(claim), ())]
+        wrong: list[ProducerRecord] = [(None, b"a foreign record", ()), (None, encode(claim), ())]
         if entries:
-            wrong.append((None, self.random.choice(entries).value, ((OWNER_HEADER, b"stranger"),)))
+            wrong.append((None, self.random.choice(entries).value, ((OWNER_HEADER, b"foreign"),)))
         self.topics.append_batch(
             TopicPartition(self.names.journal_topic, partition), [self.random.choice(wrong)]
         )
