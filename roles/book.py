@@ -1,7 +1,8 @@
-"""The order book: what became of the latest orders, and what is in stock, by following the logs.
+"""The book role: follows both logs and keeps the order book, which knows the latest orders and the stock.
 
-It writes nothing and nothing waits for it: with it on the board the API can answer, without it orders are
-taken all the same. Every process that runs it has the whole book, whoever decides.
+It writes nothing to Kafka and no other role waits for it. With a book in the registry the API can answer what
+became of an order; without one it still takes orders. Every process that runs this role has a whole book of
+its own.
 """
 
 import logging
@@ -15,12 +16,12 @@ from campus.book.order_book import OrderBook
 from campus.book.projector import Projector
 from campus.config.settings import Between, Config
 from campus.kafka.log_reader import LogReader
-from campus.processing.outage import run_through_outages
+from campus.processing.role_loop import run_through_outages
 from campus.supervision.registry import Registry
 from campus.supervision.role import Health, Heartbeat
 
 NAME = "book"
-START_ORDER = 30  # before the producer, so that it can answer from the first order on
+START_ORDER = 30  # before the producer, so that the API can answer from its first order on
 log = logging.getLogger(NAME)
 
 
@@ -39,18 +40,17 @@ class Book:
         return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
-        kafka, orders_max = self._config.kafka, self._settings.orders_max
+        kafka = self._config.kafka
         if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             return
-        book = OrderBook(orders_max=orders_max)
+        book = OrderBook(orders_max=self._settings.orders_max)
         with (
-            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as history,
+            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as reader,
             self._registry.showing(OrderBook, book),
         ):
-            keeper = Projector(book, self._config.topics, history, orders_max=orders_max)
-            # Ready before the history is read: the door that opens next must not wait for it.
-            self._heartbeat.now("running", ready=True)
-            run_through_outages(keeper, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
+            projector = Projector(book, self._config.topics, reader)
+            # Ready before the history is read: the producer starts next and must not wait for it.
+            run_through_outages(projector, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
 
 
 def build(settings: Settings, config: Config, registry: Registry) -> Book:

@@ -1,12 +1,9 @@
-"""Inventory: decides every order, and is the only one that writes `inventory-events`.
+"""The inventory role: decides every order. Only this role writes `inventory-events`.
 
-Several instances share the partitions out; whichever holds an item's partition holds its whole
-stock.
+Several instances share the partitions; the owner of an item's partition owns the item's whole stock.
 """
 
 import logging
-import time
-from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated
@@ -15,13 +12,8 @@ from campus.addresses import wait_for_listener
 from campus.config.settings import AtLeast, Between, Config, Portions, Text
 from campus.inventory.dedupe_window import WINDOW_ORDERS_MAX
 from campus.inventory.rules import StockRules
-from campus.kafka.clients import BrokerAway
-from campus.kafka.group_consumer import Fenced, GroupConsumer
-from campus.kafka.log_reader import LogReader
-from campus.kafka.producer.errors import AppendFailed
-from campus.kafka.producer.writer import Writer
-from campus.processing.outage import run_through_outages
 from campus.processing.owner import Owner
+from campus.processing.role_loop import KAFKA_ERRORS, Clients, open_clients, run_through_outages
 from campus.processing.snapshots import Snapshots
 from campus.supervision.registry import Registry
 from campus.supervision.role import Health, Heartbeat
@@ -58,52 +50,40 @@ class Inventory:
         kafka = self._config.kafka
         if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             return
-        with (
-            closing(Writer(kafka, client_id=NAME)) as writer,
-            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as history,
-            closing(self._joined()) as group,
-        ):
-            owner = Owner(
-                self._rules(),
-                self._config.topics,
-                group=group,
-                history=history,
-                appender=writer,
-                snapshots=self._snapshots(writer),
-                records_max=kafka.consumer.max_poll_records,
-                delay_s=self._settings.processing_delay_s,
-                heartbeat=self._heartbeat.renew,
-                log=log.info,
-            )
-            self._heartbeat.now("running", ready=True)
+        with open_clients(
+            kafka,
+            role=NAME,
+            topic=self._config.topics.orders_topic,
+            group=self._settings.group,
+            heartbeat=self._heartbeat,
+        ) as clients:
+            owner = self._owner(clients)
             run_through_outages(owner, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
             try:
                 owner.finish()
-            except (AppendFailed, BrokerAway, Fenced) as away:
-                log.warning("stopped without a snapshot, the next start takes longer: %s", away)
+            except KAFKA_ERRORS as error:
+                log.warning("stopped without a snapshot, so the next start takes longer: %s", error)
 
-    def _joined(self) -> GroupConsumer:
-        return GroupConsumer(
-            self._config.kafka,
-            topic=self._config.topics.orders_topic,
-            group=self._settings.group,
-            client_id=NAME,
-        )
-
-    def _snapshots(self, writer: Writer) -> Snapshots:
-        return Snapshots(
-            writer,
-            self._config.topics.inventory_snapshots_topic,
-            every_events=self._settings.snapshot_every_orders,
-            every_s=self._settings.snapshot_every_s,
-            clock=time.monotonic,
-        )
-
-    def _rules(self) -> StockRules:
-        return StockRules(
-            partitions=self._config.topics.partitions,
-            opening_stock=self._settings.stock,
-            window_orders=self._settings.window_orders,
+    def _owner(self, clients: Clients) -> Owner:
+        settings, topics = self._settings, self._config.topics
+        return Owner(
+            StockRules(
+                partitions=topics.partitions,
+                opening_stock=settings.stock,
+                window_orders=settings.window_orders,
+            ),
+            topics,
+            clients,
+            snapshots=Snapshots(
+                clients.writer,
+                topics.inventory_snapshots_topic,
+                every_events=settings.snapshot_every_orders,
+                every_s=settings.snapshot_every_s,
+            ),
+            records_max=self._config.kafka.consumer.max_poll_records,
+            delay_s=settings.processing_delay_s,
+            heartbeat=self._heartbeat.renew,
+            log=log.info,
         )
 
 

@@ -1,8 +1,9 @@
-"""The producer: opens the door for orders, carries them to the broker, and tells the API what landed.
+"""The producer role: serves the orders API, writes to the broker in batches, and reports results to the API.
 
-What the API takes and answers is its own affair (campus/api/). Here are its threads, its writer and its
-bounds. Nothing is answered as accepted that no broker has (unless `ack` is none): what is not acknowledged
-is 503, at once if too much waits already, else when its time is over, and then says that it may still come.
+What the API accepts and answers is in campus/api/; here are its event loop, its writer and its limits. No
+order is answered as accepted before the broker has acknowledged it (unless `ack` is none). An order that is
+not acknowledged is answered 503: at once if too many wait already, else at its deadline, and then it may
+still land.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from campus.addresses import Address
 from campus.api.address_file import address_published
@@ -46,12 +47,12 @@ from campus.supervision.role import Health, Heartbeat
 NAME = "producer"
 ORDER_PATH = "/order"
 
-ASK_EVERY_S = 1.0  # whether the broker is back, when nobody orders; and for so long it may answer
-BACKSTOP_S = 1.0  # after ack_timeout_s, in case the one who should say so is stuck himself
-DRAIN_SHARE = 0.3  # of the process's shutdown time, for answering what was taken
-CLOSE_SHARE = 0.1  # and for what nobody waits for any more
+PROBE_EVERY_S = 1.0  # after a failure: asks whether the broker is back; also the timeout of the question
+BACKSTOP_S = 1.0  # after ack_timeout_s, in case the group commit itself is stuck
+DRAIN_SHARE = 0.3  # of the process's shutdown time, to answer the requests that were taken
+CLOSE_SHARE = 0.1  # of the same, for orders that no client waits for any more
 
-START_ORDER = 90  # the door opens last, and is closed first
+START_ORDER = 90  # last, so that every other role is ready for the first order; stopped first
 log = logging.getLogger(NAME)
 
 
@@ -81,14 +82,8 @@ class Settings:
             yield ConfigIssue(("token",), f"is not allowed: {TOKEN_ALLOWED}, or null")
 
 
-class Commit(Protocol):
-    """What of the GroupCommit is used here."""
-
-    def submit(self, tp: TopicPartition, record: ProducerRecord, token: Waiting) -> None: ...
-    def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None: ...
-
-
-OpenCommit: TypeAlias = Callable[["Report[Waiting]"], AbstractContextManager[Commit]]
+Commit: TypeAlias = GroupCommit[Waiting]
+OpenCommit: TypeAlias = Callable[[Report[Waiting]], AbstractContextManager[Commit]]
 
 
 def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
@@ -96,9 +91,7 @@ def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
 
 
 @contextmanager
-def kafka_commit(
-    settings: Settings, config: Config, report: "Report[Waiting]"
-) -> Iterator[GroupCommit[Waiting]]:
+def kafka_commit(settings: Settings, config: Config, report: Report[Waiting]) -> Iterator[Commit]:
     with closing(Writer(config.kafka, client_id=NAME, runner=asyncio_runner)) as writer:
         commit = GroupCommit(
             writer,
@@ -106,7 +99,7 @@ def kafka_commit(
             waiting_max=settings.waiting_orders_max,
             waiting_bytes_max=settings.waiting_bytes_max,
             deadline_s=settings.ack_timeout_s,
-            schedule=_at_the_end_of_the_turn,
+            schedule=lambda send: asyncio.get_running_loop().call_soon(send),
         )
         try:
             yield commit
@@ -114,14 +107,10 @@ def kafka_commit(
             commit.close(timeout_s=config.supervisor.shutdown_s * CLOSE_SHARE)
 
 
-def _at_the_end_of_the_turn(callback: Callable[[], None]) -> None:
-    asyncio.get_running_loop().call_soon(callback)
-
-
 class Producer:
-    """The role's own thread has the event loop, and the writer in it, where that can be; others ask.
+    """The role, and the API's `Publisher` (campus/api/publisher.py).
 
-    For the API it is the `Publisher` (campus/api/publisher.py).
+    The role's thread runs the event loop, with the writer in it where asyncio allows that.
     """
 
     _commit: Commit
@@ -133,37 +122,32 @@ class Producer:
         self._settings, self._config = settings, config
         self._open_commit = open_commit
         self._server = HttpServer(
-            make_app(self._api_settings(), self, registry), self._limits(), each_tick=self._tick
+            make_app(self._api_settings(), self, registry), self._limits(), each_tick=self._on_tick
         )
         self._failures = Failures("orders", log)
         self._overruns = Failures("orders beyond waiting_orders_max", log)
         self._is_through = True
-        self._ask_due_s = self._answered_at_s = 0.0
-        self._dead: GroupCommitClosed | None = None
+        self._probe_due_at_s = self._broker_answered_at_s = 0.0
+        self._fatal: GroupCommitClosed | None = None
         self._heartbeat = Heartbeat()
-        self._where = "not listening yet"
-        self._port: int | None = None
+        self._serving = "not listening yet"
+        self.port: int | None = None  # the one it listens on, once it does; the settings may say 0
 
     def health(self) -> Health:
         return self._heartbeat.health()
-
-    @property
-    def port(self) -> int | None:
-        """Where it listens, once it does; of interest if the config says 0."""
-        return self._port
 
     def run(self, stop: Event) -> None:
         host = self._settings.host
         address = Address(host, self._settings.port)
         with listen(address, next_step="Set roles.producer.host and port.") as listener:
             self._token = self._settings.token or kept_token(self._config.broker.data_dir)
-            with self._open_commit(self._round_ended) as self._commit:
-                self._port = listener.getsockname()[1]
-                address = Address(host, self._port)
-                self._where = f"orders: POST http://{address}{ORDER_PATH}"
-                log.info(self._where)
-                with address_published(self._config, address):  # before `ready`: who waits for it may look
-                    self._heartbeat.now(self._where, ready=True)
+            with self._open_commit(self._on_batch_end) as self._commit:
+                self.port = listener.getsockname()[1]
+                address = Address(host, self.port)
+                self._serving = f"orders: POST http://{address}{ORDER_PATH}"
+                log.info(self._serving)
+                with address_published(self._config, address):  # before `ready`: others then look for it
+                    self._heartbeat.now(self._serving, ready=True)
                     self._server.run(listener, stop)
             self._failures.close()
             self._overruns.close()
@@ -197,14 +181,13 @@ class Producer:
     # In the event loop.
 
     def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Waiting) -> None:
-        """Hand it over. Raises Refused, and then nothing was."""
         try:
             self._commit.submit(tp, record, waiting)
         except Backpressure as overrun:
             self._overruns.note(1, overrun)
             raise Refused(too_many_waiting()) from overrun
         except GroupCommitClosed as closed:
-            self._dead = closed
+            self._fatal = closed
             raise Refused(starting_anew()) from closed
 
     def is_through(self) -> bool:
@@ -213,45 +196,46 @@ class Producer:
     def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
         return self._server.call_later(delay_s, callback, *args)
 
-    def _resolve(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
+    def _answer(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
         for waiting in landed:
             waiting.landed()
         for waiting, _ in failed:
             waiting.failed()
 
-    def _tick(self) -> None:
-        if self._dead:  # the writer has ended under us; the supervisor makes everything anew
-            raise self._dead
+    def _on_tick(self) -> None:
+        if self._fatal:  # the writer has closed: the supervisor builds the role anew
+            raise self._fatal
         self._overruns.tell()
-        # After a failure the broker's word that it is there is worth another try, by whoever looks at health.
-        self._is_through = not self._failures.tell() or self._answered_at_s > self._failures.last_s
-        if not self._is_through and time.monotonic() >= self._ask_due_s:
-            self._ask_due_s = time.monotonic() + ASK_EVERY_S
-            self._ask()
+        # An answer of the broker after the last failure makes the role healthy again: health checks then send
+        # orders here, which show whether the outage is over.
+        self._is_through = not self._failures.tell() or self._broker_answered_at_s > self._failures.last_s
+        if not self._is_through and time.monotonic() >= self._probe_due_at_s:
+            self._probe_due_at_s = time.monotonic() + PROBE_EVERY_S
+            self._probe_broker()
         self._heartbeat.now(
-            self._where if self._is_through else "orders fail: the broker does not acknowledge them"
+            self._serving if self._is_through else "orders fail: the broker does not acknowledge them"
         )
 
-    def _ask(self) -> None:
-        def answered() -> None:
-            self._answered_at_s = time.monotonic()
+    def _probe_broker(self) -> None:
+        def on_answer() -> None:
+            self._broker_answered_at_s = time.monotonic()
 
         try:
-            self._commit.probe(answered, timeout_s=ASK_EVERY_S)
+            self._commit.probe(on_answer, timeout_s=PROBE_EVERY_S)
         except WriterClosed:
-            self._dead = GroupCommitClosed()
+            self._fatal = GroupCommitClosed()
 
     # In the writer's loop, or on other threads.
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self._server.call_soon(callback, *args)
 
-    def _round_ended(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
+    def _on_batch_end(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
         if failed:
-            why = failed[0][1]
-            self._failures.note(len(failed), why.last or why if isinstance(why, AckTimeout) else why)
+            error = failed[0][1]
+            self._failures.note(len(failed), error.last or error if isinstance(error, AckTimeout) else error)
         if landed:
             self._failures.note_through()
             self._overruns.note_through()
-        # One wake-up of the event loop for the whole round.
-        self._server.call_soon(self._resolve, landed, failed)
+        # One wake-up of the event loop for the whole batch.
+        self._server.call_soon(self._answer, landed, failed)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from campus.book.views import OrderView, StockView, Window
+from campus.book.views import BookWindow, OrderView, StockView
 from campus.domain.events import Quantity, Text
 
 ORDERS_LISTED_MAX = 1000
@@ -90,12 +90,12 @@ class OrderList(Struct, frozen=True, kw_only=True):
     """Newest first, of those that the order book remembers."""
 
     orders: list[OrderView]
-    window: Window
+    window: BookWindow
 
 
 class StockList(Struct, frozen=True, kw_only=True):
     stock: list[StockView]
-    window: Window
+    window: BookWindow
 
 
 class Restocked(Struct, frozen=True, kw_only=True):

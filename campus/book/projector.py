@@ -1,21 +1,20 @@
-"""The loop that keeps the order book: reads what stood in the logs, then follows both, without a group.
+"""The loop that keeps the order book: loads the latest orders from the logs, then follows both of them.
 
-Its invariant: the stock is that of all entries that count, by a snapshot and the journal's tail after it. The
-orders are those of the logs' last records: of the journal the last `orders_max` over all partitions, and of
-order-events what comes after the last one decided. What comes after the start is taken by the rule of the
-journal; what stood there before, by UnanchoredJournal.
-
-Every process has a whole book of its own, and nothing stands on it; so a fault costs only reading again.
+The invariant: the stock is that of all journal entries that count, from a snapshot and the journal's tail.
+The orders are those of the logs' last records: the last `orders_max` of the journal over all partitions, and
+in order-events all after the last decided one. New journal records count by the rule of the journal; those
+from before the start are read with UnanchoredJournal.
 """
 
 import heapq
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event as StopEvent
-from typing import Any, Protocol
+from typing import Any
 
-from campus.book.order_book import OrderBook, PartitionStock, Placed
-from campus.book.order_window import OrderWindow
+from campus.book.order_book import OrderBook
+from campus.book.order_window import OrderWindow, PlacedRecord
+from campus.book.stock_levels import StockLevels
 from campus.config.settings import TopicsConfig
 from campus.domain.codec import Undecodable, decode_input
 from campus.domain.events import Entry, OrderPlaced
@@ -23,25 +22,17 @@ from campus.domain.journal import JournalRule, UnanchoredJournal
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.kafka.clients import BrokerAway
-from campus.kafka.log_reader import HistoryMissing
+from campus.kafka.log_reader import HistoryMissing, LogReader
 from campus.kafka.records import Bounds, TopicPartition
-from campus.processing.restore import Folds, History, Restorer
+from campus.processing.restore import FoldFactory, Restorer
 
-LOOK_EVERY_S = 1.0  # at the ends of the logs: how far behind we are, and whether the broker is there at all
-ASK_TIMEOUT_S = 0.8  # stopping waits for it
-SILENCE_MOST_S = 3.0  # without a record or an answer, before the broker is said to be away
+CHECK_EVERY_S = (
+    1.0  # asks for the ends of the logs: how far behind the book is, and whether the broker answers
+)
+ASK_TIMEOUT_S = 0.8  # a stop waits for the answer
+SILENCE_MAX_S = 3.0  # without a record or an answer, until the broker counts as away
 
-FOLDS = Folds(lambda _: PartitionStock(), lambda _, state: PartitionStock.from_state(state))
-
-
-class Logs(History, Protocol):
-    """What is needed of a HistoryReader; tests have their own."""
-
-    def follow_all(
-        self, starts: Mapping[TopicPartition, int]
-    ) -> Iterator[Mapping[TopicPartition, Sequence[Any]]]: ...
-    def positions(self) -> dict[TopicPartition, int]: ...
-    def ends(self, tps: Collection[TopicPartition], *, timeout_s: float) -> dict[TopicPartition, int]: ...
+FOLD_FACTORY = FoldFactory(lambda _: StockLevels(), lambda _, state: StockLevels.from_state(state))
 
 
 class Projector:
@@ -49,166 +40,168 @@ class Projector:
         self,
         book: OrderBook,
         topics: TopicsConfig,
-        logs: Logs,
+        reader: LogReader,
         *,
-        orders_max: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book, self._topics, self._logs, self._clock = book, topics, logs, clock
-        self._orders_max = orders_max
+        self._book, self._topics, self._reader, self._clock = book, topics, reader, clock
         self._restorer = Restorer(
-            FOLDS, logs, journal=topics.journal_topic, snapshots=topics.inventory_snapshots_topic
+            FOLD_FACTORY, reader, journal=topics.journal_topic, snapshots=topics.inventory_snapshots_topic
         )
         self._rules: dict[int, JournalRule] = {}
-        self._stock: dict[int, PartitionStock] = {}  # the book's own
-        self._next: dict[TopicPartition, int] = {}  # empty as long as the history is not read
+        self._stock: dict[int, StockLevels] = {}  # the same objects as the book's
+        self._next_offsets: dict[TopicPartition, int] = {}  # empty until the history is loaded
         self._batches: Iterator[Mapping[TopicPartition, Sequence[Any]]] = iter(())
-        self._ends: dict[TopicPartition, int] = {}  # at the last look
+        self._ends: dict[TopicPartition, int] = {}  # at the last check
         self._caught_up, self._behind = False, 0
-        self._look_due_at = self._heard_at = clock()
+        self._check_due_at = self._last_answer_at = clock()
 
     def step(self, stop: StopEvent) -> bool:
-        """One round; says whether the broker has answered a question. Raises BrokerAway, HistoryMissing."""
-        if not self._next:
-            self._read_history(stop)
+        """Load the history at first, then apply one batch. True if the broker answered a request for the
+        ends.
+
+        Raises BrokerAway, HistoryMissing.
+        """
+        if not self._next_offsets:
+            self._load_history(stop)
             return False
         batches = next(self._batches)
         if batches:
-            self._heard_at = self._clock()
-            self._take_in(batches)
+            self._last_answer_at = self._clock()
+            self._apply(batches)
         elif not self._caught_up:
-            self._look_due_at = self._clock()  # perhaps we have
-        return self._look_if_due()
+            self._check_due_at = self._clock()  # an empty batch: perhaps the book has just caught up
+        return self._check_progress_if_due()
 
-    def start_anew(self) -> None:
-        """After an error: what was read is true, and goes on from where it ended."""
-        self._batches = self._logs.follow_all(dict(self._next))
-        self._look_due_at = self._clock()
+    def reset(self) -> None:
+        """Continue after an error behind the last record that was read: what was read is true."""
+        self._batches = self._reader.follow_all(dict(self._next_offsets))
+        self._check_due_at = self._clock()
         self._caught_up = False
-        self._book.come_so_far(caught_up=False, behind=self._behind)
+        self._book.set_progress(caught_up=False, behind=self._behind)
 
-    # What stood in the logs.
+    # The history: what was in the logs before the start.
 
-    def _read_history(self, stop: StopEvent) -> None:
-        journals = self._logs.bounds([self._journal(p) for p in range(self._topics.partitions)])
-        ends = {tp.partition: at.end for tp, at in journals.items()}
-        folded = self._restorer.restored(ends, stop)
+    def _load_history(self, stop: StopEvent) -> None:
+        journals = self._bounds(self._topics.journal_topic)
+        ends = {tp.partition: bounds.end for tp, bounds in journals.items()}
+        restored = self._restorer.restore(ends, stop)
         if stop.is_set():
             return
-        entries = self._last_entries(journals, {p: one.rule.seq for p, one in folded.items()}, stop)
+        entries = self._read_last_entries(journals, {p: s.rule.seq for p, s in restored.items()}, stop)
         if stop.is_set():
             return
-        orders = self._logs.bounds([self._orders(p) for p in range(self._topics.partitions)])
-        self._rules = {partition: one.rule for partition, one in folded.items()}
-        self._stock = {partition: one.fold for partition, one in folded.items()}
+        orders = self._bounds(self._topics.orders_topic)
+        self._rules = {partition: state.rule for partition, state in restored.items()}
+        self._stock = {partition: state.fold for partition, state in restored.items()}
         for partition, rule in self._rules.items():
             self._stock[partition].offset, self._stock[partition].seq = rule.offset, rule.seq
-        self._book.begin(self._window_of(entries), self._stock)
-        self._follow_from(ends, orders)
+        self._book.load(self._window_of(entries), self._stock)
+        self._start_following(journals, orders)
 
-    def _last_entries(
-        self, journals: Mapping[TopicPartition, Bounds], seqs: Mapping[int, int], stop: StopEvent
+    def _read_last_entries(
+        self, journals: Mapping[TopicPartition, Bounds], last_seqs: Mapping[int, int], stop: StopEvent
     ) -> dict[int, list[tuple[int, Entry]]]:
-        """Of each partition. From the middle, so without the rule: see UnanchoredJournal."""
-        spans = last_records(journals, self._orders_max)
-        unanchored = {tp: UnanchoredJournal(seqs[tp.partition]) for tp in spans}
+        """The last entries of each partition, with their offsets.
+
+        Reading starts in the middle of the journal, where its rule cannot be applied: see
+        UnanchoredJournal.
+        """
+        spans = last_records(journals, self._book.orders_max)
+        readers = {tp: UnanchoredJournal(last_seqs[tp.partition]) for tp in spans}
         entries: dict[int, list[tuple[int, Entry]]] = {tp.partition: [] for tp in spans}
-        for tp, records in self._logs.read(spans, stop):
-            entries[tp.partition] += unanchored[tp].entries(records)
+        for tp, records in self._reader.read(spans, stop):
+            entries[tp.partition] += readers[tp].entries(records)
         return entries
 
     def _window_of(self, entries: Mapping[int, Sequence[tuple[int, Entry]]]) -> OrderWindow:
-        """By time, over all partitions, and within each in its own order."""
-        window = OrderWindow(self._orders_max)
+        """The entries of all partitions merged by time; those of one partition keep their order."""
+        window = OrderWindow(self._book.orders_max)
         parts = [[(event, p, offset) for offset, event in part] for p, part in entries.items()]
         for event, partition, offset in heapq.merge(*parts, key=lambda entry: entry[0].decided_at):
             window.apply(event, partition, offset)
         return window
 
-    def _follow_from(self, journal_ends: Mapping[int, int], orders: Mapping[TopicPartition, Bounds]) -> None:
-        self._next = {self._journal(p): end for p, end in journal_ends.items()}
-        undecided = {tp: self._undecided(tp, at) for tp, at in orders.items()}
-        for tp, span in last_records(undecided, self._orders_max).items():
-            self._next[tp] = span.start
-        self._ends = {tp: at.end for tp, at in orders.items()}
-        self._batches = self._logs.follow_all(dict(self._next))
-        self._look_due_at = self._heard_at = self._clock()
+    def _start_following(
+        self, journals: Mapping[TopicPartition, Bounds], orders: Mapping[TopicPartition, Bounds]
+    ) -> None:
+        self._next_offsets = {tp: bounds.end for tp, bounds in journals.items()}
+        undecided = {}
+        for tp, bounds in orders.items():
+            start = max(bounds.start, self._stock[tp.partition].next_offset)
+            undecided[tp] = Bounds(min(start, bounds.end), bounds.end)
+        for tp, span in last_records(undecided, self._book.orders_max).items():
+            self._next_offsets[tp] = span.start
+        self._ends = {tp: bounds.end for tp, bounds in orders.items()}
+        self._batches = self._reader.follow_all(dict(self._next_offsets))
+        self._check_due_at = self._last_answer_at = self._clock()
 
-    def _undecided(self, tp: TopicPartition, at: Bounds) -> Bounds:
-        start = max(at.start, self._stock[tp.partition].next_offset)
-        return Bounds(min(start, at.end), at.end)
+    # New records.
 
-    # What comes.
-
-    def _take_in(self, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """The journal first: what it has told, need not be read in order-events."""
+    def _apply(self, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """The journal first: what it decides need not be read from order-events."""
         for tp, records in batches.items():
-            self._next[tp] = records[-1].offset + 1
+            self._next_offsets[tp] = records[-1].offset + 1
             if tp.topic == self._topics.journal_topic:
-                self._take_in_journal(tp.partition, records)
+                rule = self._rules[tp.partition]
+                events = ((rule.offset, event) for event in rule.counting(records))
+                self._book.apply_journal(tp.partition, events)
         for tp, records in batches.items():
             if tp.topic == self._topics.orders_topic:
-                self._book.placed(self._placed(tp.partition, records))
+                self._book.add_placed(self._undecided_orders(tp.partition, records))
 
-    def _placed(self, partition: int, records: Sequence[Any]) -> Iterator[Placed]:
-        """The orders among them that the journal has not told us about already."""
+    def _undecided_orders(self, partition: int, records: Sequence[Any]) -> Iterator[PlacedRecord]:
         for record in records:
             if record.offset < self._stock[partition].next_offset:
                 continue
             try:
                 event = decode_input(record.value)
             except Undecodable:
-                continue  # the owner makes a dead letter of it
+                continue  # its owner makes a dead letter of it
             if isinstance(event, OrderPlaced):
                 misrouted = item_partition(event.item, self._topics.partitions) != partition
-                yield Placed(event, partition, record.offset, iso_utc(record.timestamp), misrouted)
+                yield PlacedRecord(event, partition, record.offset, iso_utc(record.timestamp), misrouted)
 
-    def _take_in_journal(self, partition: int, records: Sequence[Any]) -> None:
-        rule = self._rules[partition]
-        self._book.journalled(partition, ((rule.offset, event) for event in rule.counting(records)))
+    # Progress.
 
-    # How far we have come.
-
-    def _look_if_due(self) -> bool:
+    def _check_progress_if_due(self) -> bool:
         now = self._clock()
-        if now < self._look_due_at:
+        if now < self._check_due_at:
             return False
-        self._look_due_at = now + LOOK_EVERY_S
-        positions = self._logs.positions()
+        self._check_due_at = now + CHECK_EVERY_S
+        positions = self._reader.positions()
         self._caught_up = all(positions.get(tp, 0) >= end for tp, end in self._ends.items())
         try:
-            ends = self._logs.ends(list(self._next), timeout_s=ASK_TIMEOUT_S)
+            ends = self._reader.ends(list(self._next_offsets), timeout_s=ASK_TIMEOUT_S)
         except BrokerAway:
-            if self._clock() - self._heard_at < SILENCE_MOST_S:
-                return False  # busy, perhaps
+            if self._clock() - self._last_answer_at < SILENCE_MAX_S:
+                return False  # the broker may only be busy
             raise
-        self._heard_at = self._clock()
+        self._last_answer_at = self._clock()
         self._check_ends(ends)
         self._ends = ends
         self._behind = sum(max(0, end - positions.get(tp, 0)) for tp, end in ends.items())
-        self._book.come_so_far(caught_up=self._caught_up, behind=self._behind)
+        self._book.set_progress(caught_up=self._caught_up, behind=self._behind)
         return True
 
     def _check_ends(self, ends: Mapping[TopicPartition, int]) -> None:
         for tp, end in ends.items():
-            if end < self._next[tp]:
+            if end < self._next_offsets[tp]:
                 raise HistoryMissing(
-                    f"{tp} ends at offset {end}, but {self._next[tp] - 1} was read from it. Probably "
+                    f"{tp} ends at offset {end}, but {self._next_offsets[tp] - 1} was read from it. Probably "
                     "the topic was deleted and made anew. Restore it, or start with a new topics.prefix."
                 )
 
-    def _journal(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._topics.journal_topic, partition)
-
-    def _orders(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._topics.orders_topic, partition)
+    def _bounds(self, topic: str) -> dict[TopicPartition, Bounds]:
+        return self._reader.bounds([TopicPartition(topic, p) for p in range(self._topics.partitions)])
 
 
 def last_records(spans: Mapping[TopicPartition, Bounds], records_max: int) -> dict[TopicPartition, Bounds]:
-    """So many over all places: each an equal share, and more where others have less than theirs."""
+    """The last `records_max` over all spans: an equal share each, and more where others have less than
+    theirs."""
     last: dict[TopicPartition, Bounds] = {}
     smallest_first = sorted(spans.items(), key=lambda span: span[1].end - span[1].start)
-    for places_left, (tp, span) in zip(range(len(spans), 0, -1), smallest_first, strict=True):
-        last[tp] = Bounds(max(span.start, span.end - records_max // places_left), span.end)
+    for spans_left, (tp, span) in zip(range(len(spans), 0, -1), smallest_first, strict=True):
+        last[tp] = Bounds(max(span.start, span.end - records_max // spans_left), span.end)
         records_max -= last[tp].end - last[tp].start
     return last

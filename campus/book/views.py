@@ -1,4 +1,5 @@
-"""What the order book tells: an order as far as it is known, the stock, and how far the book has come."""
+"""What the order book answers: orders, the stock, and how far the book has come. The API returns these as
+JSON."""
 
 from typing import Literal, TypeAlias
 
@@ -10,11 +11,10 @@ OrderStatus: TypeAlias = Literal["accepted", "reserved", "failed", "cancelled"]
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
-    """An order as far as it is known. `placed_at` is by the clock of whoever placed it, all other times are
-    the log's.
+    """An order as far as it is known. `placed_at` is the client's time, all other times are the log's.
 
-    `partition`, `offset`, `accepted_at`: where and when order-events took the record that is decided; of a
-    rerouted order these change once. `remaining`, `journal_offset`, `seq`: of the entry that made the status.
+    `partition`, `offset`, `accepted_at`: where and when order-events took the record that is decided; a
+    reroute changes them once. `remaining`, `journal_offset`, `seq`: of the entry that made the status.
     """
 
     order_id: str
@@ -46,8 +46,8 @@ class StockView(Struct, frozen=True, kw_only=True):
     as_of_seq: int
 
 
-class Window(Struct, frozen=True, kw_only=True):
-    """`behind`: records of both logs that are not in the book yet, as of the last look at their ends."""
+class BookWindow(Struct, frozen=True, kw_only=True):
+    """`behind`: records of both logs that the book had not read when it last asked for their ends."""
 
     orders: int
     orders_max: int

@@ -1,134 +1,123 @@
-"""The loop that follows the journal and adds it up: poll, fold what counts, commit, again.
+"""The follower's loop: polls the journal and folds the entries that count; it decides nothing.
 
-Its invariant: a partition's fold holds all that counts from the journal's beginning up to its position,
-and nothing else. It changes nothing that others stand on, so a fault costs only reading again.
+The invariant: a partition's fold holds every event that counts from the journal's beginning up to its
+position, and nothing else. Nothing else depends on a follower, so an error costs only reading again.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from threading import Event as StopEvent
-from typing import Any, Generic, TypeVar
+from typing import Generic
 
 from campus.config.settings import TopicsConfig
-from campus.kafka.group_consumer import GroupConsumer
-from campus.kafka.log_reader import LogReader
+from campus.kafka.clients import BrokerAway
 from campus.kafka.records import TopicPartition
-from campus.processing.moved_offsets import Wishes
-from campus.processing.restore import Foldable, Folds, RestoredState, Restorer
+from campus.processing.moved_offsets import MovedOffsets
+from campus.processing.restore import F, FoldFactory, RestoredState, Restorer
+from campus.processing.role_loop import Clients, PeriodicCommit
 from campus.processing.snapshots import Snapshots
 
 POLL_S = 0.2
-COMMIT_EVERY_S = 1.0
-
-A = TypeVar("A", bound=Foldable)
 
 
-class Follower(Generic[A]):
+class Follower(Generic[F]):
     def __init__(
         self,
-        folds: Folds[A],
+        folds: FoldFactory[F],
         topics: TopicsConfig,
+        clients: Clients,
         *,
-        group: GroupConsumer,
-        history: LogReader,
         snapshots: Snapshots,
         records_max: int,
         log: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._topics = topics
-        self._group, self._history, self._snapshots = group, history, snapshots
+        self._topics, self._snapshots = topics, snapshots
+        self._group, self._reader = clients.group, clients.reader
         self._restorer = Restorer(
-            folds, history, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
+            folds, clients.reader, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
         )
-        self._wishes = Wishes(group, self._restorer, log)
+        self._moved_offsets = MovedOffsets(clients.group, self._restorer, log)
         self._records_max, self._clock = records_max, clock
-        self._followed: dict[int, RestoredState[A]] = {}
-        self._commit_due_at = clock()
+        self._commits = PeriodicCommit(clients.group, clock)
+        self._followed: dict[int, RestoredState[F]] = {}
 
-    def folds(self) -> dict[int, A]:
-        """Per partition that is ours; of the thread that steps."""
-        return {partition: followed.fold for partition, followed in self._followed.items()}
+    def folds(self) -> dict[int, F]:
+        """The folds of our own partitions. Only for the thread that calls `step`."""
+        return {partition: state.fold for partition, state in self._followed.items()}
 
-    def folds_of_all(self) -> dict[int, A]:
-        """Also of the partitions that other instances have, from their snapshots and the tails after them.
+    def folds_of_all(self) -> dict[int, F]:
+        """The folds of all partitions; those of other instances from their snapshots and the journal's tail.
 
-        Raises BrokerAway, HistoryMissing.
+        Only our own while the broker is away. Raises HistoryMissing.
         """
         others = set(range(self._topics.partitions)) - self._followed.keys()
         tps = [TopicPartition(self._topics.journal_topic, partition) for partition in others]
-        ends = {tp.partition: at.end for tp, at in self._history.bounds(tps).items()}
-        restored = self._restorer.restored(ends, StopEvent())
-        return self.folds() | {partition: folded.fold for partition, folded in restored.items()}
+        try:
+            ends = {tp.partition: bounds.end for tp, bounds in self._reader.bounds(tps).items()}
+            restored = self._restorer.restore(ends, StopEvent())
+        except BrokerAway:
+            return self.folds()
+        return self.folds() | {partition: state.fold for partition, state in restored.items()}
 
     def step(self, stop: StopEvent) -> bool:
-        """One round; says whether the group has confirmed us.
+        """Poll and fold, restore newly assigned partitions, write due snapshots, commit.
 
+        Returns whether the group confirmed our membership.
         Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
         """
-        if new := self._take_in():
+        if new := self._poll_and_fold():
             self._restore(new, stop)
         self._snapshots.write_due(self._followed)
-        return self._commit_if_due()
+        return self._commits.commit_if_due(self._followed.keys())
 
-    def start_anew(self) -> None:
-        """After an error there is nothing to throw away: what was read is true, and positions go with it."""
+    def reset(self) -> None:
+        """Nothing to discard after an error: what was read is true, and the positions match it."""
 
     def finish(self, *, within_s: float) -> None:
-        """At a clean stop: take in what stands in the journal now, write it down, publish how far we came."""
+        """At a clean stop: read on to the journal's present end, write snapshots, commit the offsets.
+
+        Raises AppendFailed, BrokerAway, Fenced.
+        """
         deadline = self._clock() + within_s
         ends = self._group.ends(self._followed.keys())
         while self._is_behind(ends) and self._clock() < deadline:
-            self._take_in()
+            self._poll_and_fold()
         self._snapshots.write(self._followed)
         if self._followed:
             self._group.commit(self._followed.keys())
 
     def _restore(self, partitions: Collection[int], stop: StopEvent) -> None:
-        folded = self._restored_as_wished(self._group.ends(partitions), stop)
+        ends = self._group.ends(partitions)
+        restored = self._restorer.restore(ends, stop)
+        # The group's offset was committed for what the snapshot has; the journal has grown since.
+        positions = {p: state.tail_start or state.rule.offset + 1 for p, state in restored.items()}
+        restored = self._moved_offsets.apply(restored, positions, ends, stop)
         if stop.is_set():
             return
-        for partition, followed in folded.items():
-            self._snapshots.count_from(partition, followed)
-            self._followed[partition] = followed
-            self._group.seek(partition, followed.rule.offset + 1)
+        for partition, state in restored.items():
+            self._snapshots.track(partition, state)
+            self._followed[partition] = state
+            self._group.seek(partition, state.rule.offset + 1)
 
-    def _restored_as_wished(self, ends: Mapping[int, int], stop: StopEvent) -> dict[int, RestoredState[A]]:
-        restored = self._restorer.restored(ends, stop)
-        if stop.is_set():
-            return restored
-        # What was counted before this start is what the snapshot has; the journal has grown since.
-        counted = {p: one.begun_at or one.rule.offset + 1 for p, one in restored.items()}
-        return self._wishes.heeded(restored, counted, ends, stop)
+    def _poll_and_fold(self) -> Collection[int]:
+        """Fold the next records of our partitions; returns the newly assigned partitions.
 
-    def _take_in(self) -> Collection[int]:
-        """Fold what comes next of the partitions that are ours; says which of them are new.
-
-        Polling has moved the positions, so folding comes before all that can fail. Partitions that were
-        taken away are no longer ours, even if they came back: then reading goes on from elsewhere. What we
-        have of them is still true, and spares the next one work.
+        The poll has advanced the positions, so folding comes before anything that can fail. A partition that
+        was taken away is released even if it came back: its position has changed. Its state is still true, so
+        a snapshot saves the next owner work.
         """
         polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
         gone = polled.revoked | (self._followed.keys() - polled.assigned)
         released = {p: self._followed.pop(p) for p in gone if p in self._followed}
-        self._fold(polled.batches)
+        for partition, records in polled.batches.items():
+            if partition in self._followed:
+                state = self._followed[partition]
+                for event in state.rule.counting(records):
+                    state.fold.apply(event)
         self._snapshots.write(released)
         return polled.assigned - self._followed.keys()
-
-    def _fold(self, batches: Mapping[int, Sequence[Any]]) -> None:
-        for partition, records in batches.items():
-            if partition in self._followed:
-                followed = self._followed[partition]
-                for event in followed.rule.counting(records):
-                    followed.fold.apply(event)
 
     def _is_behind(self, ends: Mapping[int, int]) -> bool:
         positions = self._group.positions(self._followed.keys())
         return any(position < ends[partition] for partition, position in positions.items())
-
-    def _commit_if_due(self) -> bool:
-        if not self._followed or self._clock() < self._commit_due_at:
-            return False
-        self._group.commit(self._followed.keys())
-        self._commit_due_at = self._clock() + COMMIT_EVERY_S
-        return True

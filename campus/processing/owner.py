@@ -1,89 +1,52 @@
-"""The loop that owns partitions: claim and restore; then poll, decide, write, wait, over and over.
+"""The owner's loop: decides every input of its partitions exactly once, without Kafka transactions.
 
-Its invariant: what is in a state is in the journal, or the state is thrown away before anything
-more is decided from it. So what is in the journal is never decided again, what is not is, and what
-arrives late belongs to an owner whose claim is over. It knows no orders: the fold decides.
+    for each partition that the group newly assigns:
+      1. append OwnerClaimed to the journal; its offset is F
+      2. read the newest snapshot
+      3. fold the journal from there up to F
+      4. check that the input topic still holds the next input, and seek to it
+    then repeat:
+      5. poll, then decide and apply each record
+      6. append the side outputs (dead letters, reroutes)
+      7. append the entries; if they did not land right behind our last one, another client has written:
+         ask the group whether the partition is still ours
+      8. write the snapshots that are due; commit the group's offset about once a second
+
+The invariant: whatever is in a fold is in the journal, or the fold is discarded before anything else is
+decided from it. An entry that lands late belongs to an owner whose claim is over, so no reader counts it. The
+loop does not know what an order is: the fold decides.
 """
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event as StopEvent
-from typing import Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from campus.config.settings import TopicsConfig
-from campus.domain.codec import ConsumerRecord, encode, keyed_record
-from campus.domain.events import Entry, Input, JournalEvent, OwnerClaimed
+from campus.domain.codec import encode, keyed_record
 from campus.domain.journal import OWNER_HEADER
-from campus.inventory.ledger import Reroute, SideOutput
+from campus.inventory.ledger import Reroute, SideOutput, StockLedger
+from campus.inventory.rules import StockRules
 from campus.kafka.group_consumer import PollResult
 from campus.kafka.log_reader import HistoryMissing
 from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
-from campus.processing.moved_offsets import Wishes
-from campus.processing.restore import Folds, History, RestoredState, Restorer
+from campus.processing.moved_offsets import MovedOffsets, partitions_text
+from campus.processing.restore import FoldFactory, RestoredState, Restorer
+from campus.processing.role_loop import Clients, PeriodicCommit
 from campus.processing.snapshots import Snapshots
 
 POLL_S = 0.2
-COMMIT_EVERY_S = 1.0
-PACED_ROUND_S = 0.2  # an owner that is slowed down still writes what it decided this often
-BEAT_EVERY_S = 0.5  # while a record is slowed down
+DELAYED_BATCH_S = 0.2  # with `delay_s`, a poll takes only as many records as are decided in this time
+HEARTBEAT_EVERY_S = 0.5  # while a record is delayed
 
 
-class Fold(Protocol):
-    """One partition's state; `next_offset` is that of the input record it waits for."""
-
-    @property
-    def next_offset(self) -> int: ...
-    def decide(self, record: ConsumerRecord) -> tuple[Entry, SideOutput | None]: ...
-    def apply(self, event: JournalEvent) -> None: ...
-    def state(self) -> bytes: ...
-
-
-F = TypeVar("F", bound=Fold)
-
-
-class Rules(Protocol[F]):
-    def fold(self, partition: int) -> F: ...
-    def fold_of(self, partition: int, state: bytes) -> F: ...
-    def claim(self, owner: str) -> OwnerClaimed: ...
-    def missing_inputs(self, fold: F) -> Sequence[Input]: ...
-
-
-class Group(Protocol):
-    """What the loop needs of a GroupReader; the simulation has its own."""
-
-    def poll(self, *, timeout_s: float, records_max: int) -> PollResult: ...
-    def seek(self, partition: int, offset: int) -> None: ...
-    def positions(self, partitions: Collection[int]) -> dict[int, int]: ...
-    def externally_moved_offsets(self, partitions: Collection[int]) -> dict[int, int]: ...
-    def commit(self, partitions: Collection[int]) -> None: ...
-
-
-class Appender(Protocol):
-    def append(
-        self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]
-    ) -> dict[TopicPartition, AppendResult]: ...
-
-
-@dataclass(slots=True)
-class Owned(RestoredState[F]):
-    """A partition that we claimed. `inputs_known_at`: once the fold has come that far, it knows
-    which inputs nobody ever wrote; None when that is settled."""
-
-    owner_header: Sequence[tuple[str, bytes]]
-    inputs_known_at: int | None
-
-
-class Owner(Generic[F]):
+class Owner:
     def __init__(
         self,
-        rules: Rules[F],
+        rules: StockRules,
         topics: TopicsConfig,
+        clients: Clients,
         *,
-        group: Group,
-        history: History,
-        appender: Appender,
         snapshots: Snapshots,
         records_max: int,
         delay_s: float = 0.0,
@@ -92,59 +55,60 @@ class Owner(Generic[F]):
         clock: Callable[[], float] = time.monotonic,
         new_owner_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
-        """`delay_s`: how long each record takes; `heartbeat` is called meanwhile."""
-        self._rules, self._topics = rules, topics
-        self._group, self._history, self._appender, self._snapshots = group, history, appender, snapshots
+        """`delay_s`: an artificial delay per record; `heartbeat` is called during it."""
+        self._rules, self._topics, self._snapshots = rules, topics, snapshots
+        self._group, self._reader, self._writer = clients.group, clients.reader, clients.writer
         self._restorer = Restorer(
-            Folds(rules.fold, rules.fold_of),
-            history,
+            FoldFactory(rules.fold, rules.fold_of),
+            clients.reader,
             journal=topics.journal_topic,
             snapshots=topics.inventory_snapshots_topic,
         )
-        self._wishes = Wishes(group, self._restorer, log)
-        self._delay_s, self._beat = delay_s, heartbeat
-        self._records_max = max(1, min(records_max, int(PACED_ROUND_S / delay_s))) if delay_s else records_max
+        self._moved_offsets = MovedOffsets(clients.group, self._restorer, log)
+        self._delay_s, self._heartbeat = delay_s, heartbeat
+        self._records_max = (
+            max(1, min(records_max, int(DELAYED_BATCH_S / delay_s))) if delay_s else records_max
+        )
         self._log, self._clock, self._new_owner_id = log, clock, new_owner_id
-        self._owned: dict[int, Owned[F]] = {}
-        self._commit_due_at = clock()
+        self._commits = PeriodicCommit(clients.group, clock)
+        self._owned: dict[int, RestoredState[StockLedger]] = {}
+        # Where the inputs ended at our claim: a fold knows which ones are missing once it is there.
+        self._unchecked_until: dict[int, int] = {}
 
-    @property
-    def partitions(self) -> frozenset[int]:
-        return frozenset(self._owned)
-
-    def fold(self, partition: int) -> F:
-        """Of a partition that is ours."""
-        return self._owned[partition].fold
+    def folds(self) -> dict[int, StockLedger]:
+        """The folds of the owned partitions. Only for the thread that calls `step`."""
+        return {partition: owned.fold for partition, owned in self._owned.items()}
 
     def step(self, stop: StopEvent) -> bool:
-        """One round; says whether the group has confirmed us. After an error: `start_anew`.
+        """Poll once, and either steps 1 to 4 for new partitions or steps 5 to 7; then step 8.
 
+        Returns whether the group confirmed our membership. Call `reset` after an error.
         Raises AppendFailed, BrokerAway, Fenced, HistoryMissing.
         """
         polled = self._group.poll(timeout_s=POLL_S, records_max=self._records_max)
         self._release(polled.revoked | (self._owned.keys() - polled.assigned))
         if new := polled.assigned - self._owned.keys():
             self._claim_and_restore(new, stop)
-            self._seek_all()  # which also throws away what was polled
+            self._seek_all()  # all partitions: the polled records are dropped and must be fetched again
         else:
             self._decide_and_write(polled, stop)
         self._write_missing_inputs()
         self._snapshots.write_due(self._owned)
-        return self._commit_if_due()
+        return self._commits.commit_if_due(self._owned.keys())
 
-    def start_anew(self) -> None:
-        """Throw every state away: the next step claims and restores what is assigned then."""
+    def reset(self) -> None:
+        """Discard every state; the next step claims and restores what is assigned then."""
         self._owned.clear()
 
     def finish(self) -> None:
-        """At a clean stop: write down and publish how far we have decided."""
+        """At a clean stop: write snapshots, commit the offsets. Raises AppendFailed, BrokerAway, Fenced."""
         if self._owned:
             self._snapshots.write(self._owned)
             self._seek_all()
             self._group.commit(self._owned.keys())
 
     def _release(self, partitions: Collection[int]) -> None:
-        """They were taken away. What we have of them is still true, and spares the next owner work."""
+        """They were taken away. Their state is still true: a snapshot saves the next owner work."""
         released = {p: self._owned.pop(p) for p in partitions if p in self._owned}
         self._snapshots.write(released)
 
@@ -152,147 +116,127 @@ class Owner(Generic[F]):
         for partition, owned in self._owned.items():
             self._group.seek(partition, owned.fold.next_offset)
 
-    # Claiming and restoring
+    # Steps 1 to 4: claim and restore
 
     def _claim_and_restore(self, partitions: Collection[int], stop: StopEvent) -> None:
-        """Append the claims, then fold the journal up to them. Takes nothing if `stop` is set."""
-        started_at = self._clock()
+        """Takes no partition if `stop` gets set."""
+        started_at_s = self._clock()
+        # 1. Claim.
         claims = {partition: self._rules.claim(self._new_owner_id()) for partition in partitions}
-        landed = self._appender.append(
-            {self._journal(partition): [(None, encode(c), ())] for partition, c in claims.items()}
+        results = self._writer.append(
+            {self._journal(partition): [(None, encode(claim), ())] for partition, claim in claims.items()}
         )
-        claimed_at = {tp.partition: at.first for tp, at in landed.items()}
-        folded = self._restored_as_wished(claimed_at, stop)
-        inputs = self._history.bounds([self._orders(partition) for partition in claims])
+        claim_offsets = {tp.partition: result.first for tp, result in results.items()}
+        # 2 and 3. Restore up to the claim.
+        restored = self._restorer.restore(claim_offsets, stop)
+        positions = {partition: state.fold.next_offset for partition, state in restored.items()}
+        restored = self._moved_offsets.apply(restored, positions, claim_offsets, stop)
+        # 4. Check the next input.
+        inputs = self._reader.bounds([self._orders(partition) for partition in claims])
         if stop.is_set():
             return
         for partition, claim in claims.items():
-            one, bounds = folded[partition], inputs[self._orders(partition)]
-            self._check_next_input(partition, one.fold, bounds)
-            self._snapshots.count_from(partition, one)
-            one.fold.apply(claim)
-            one.rule.owner, one.rule.offset = claim.owner, claimed_at[partition]
-            header = ((OWNER_HEADER, claim.owner.encode()),)
-            self._owned[partition] = Owned(
-                one.rule, one.fold, one.begun_at, one.key, header, inputs_known_at=bounds.end
+            state, bounds = restored[partition], inputs[self._orders(partition)]
+            self._check_next_input(partition, state.fold, bounds)
+            self._snapshots.track(partition, state)
+            state.fold.apply(claim)
+            state.rule.owner, state.rule.offset = claim.owner, claim_offsets[partition]
+            self._owned[partition] = state
+            self._unchecked_until[partition] = bounds.end
+        decided = sum(self._owned[partition].fold.next_offset for partition in partitions)
+        took_s = self._clock() - started_at_s
+        self._log(f"claimed {partitions_text(partitions)} after {decided:,} records, {took_s:.1f} s")
+
+    def _check_next_input(self, partition: int, fold: StockLedger, bounds: Bounds) -> None:
+        if not bounds.start <= fold.next_offset <= bounds.end:
+            raise HistoryMissing(
+                f"{self._topics.orders_topic}-{partition} holds offsets {bounds.start} to {bounds.end}, but "
+                f"the journal says that {fold.next_offset} comes next. Probably one of the two topics was "
+                "deleted or trimmed. Restore it, or start with a new topics.prefix."
             )
-        self._say_claimed(partitions, self._clock() - started_at)
 
-    def _restored_as_wished(
-        self, claimed_at: Mapping[int, int], stop: StopEvent
-    ) -> dict[int, RestoredState[F]]:
-        restored = self._restorer.restored(claimed_at, stop)
-        if stop.is_set():
-            return restored
-        decided = {partition: one.fold.next_offset for partition, one in restored.items()}
-        return self._wishes.heeded(restored, decided, claimed_at, stop)
-
-    def _check_next_input(self, partition: int, fold: F, bounds: Bounds) -> None:
-        if bounds.start <= fold.next_offset <= bounds.end:
-            return
-        topic = self._topics.orders_topic
-        raise HistoryMissing(
-            f"{topic}-{partition} holds offsets {bounds.start} to {bounds.end}, but the journal "
-            f"says that {fold.next_offset} comes next. Probably one of the two topics was deleted "
-            "or trimmed. Restore it, or start with a new topics.prefix."
-        )
-
-    def _say_claimed(self, partitions: Collection[int], took_s: float) -> None:
-        listed = ", ".join(map(str, sorted(partitions)))
-        inputs = sum(self._owned[partition].fold.next_offset for partition in partitions)
-        self._log(f"claimed {_plural(len(partitions))} {listed} after {inputs:,} records, {took_s:.1f} s")
-
-    # Deciding and writing
+    # Steps 5 to 7: decide and write
 
     def _decide_and_write(self, polled: PollResult, stop: StopEvent) -> None:
         entries: dict[TopicPartition, list[ProducerRecord]] = {}
         side_outputs: dict[TopicPartition, list[ProducerRecord]] = {}
+        # 5. Decide and apply.
         for partition, records in polled.batches.items():
             if partition not in self._owned:
                 continue
-            owned = self._owned[partition]
+            owned, journal = self._owned[partition], self._journal(partition)
+            owner_header = ((OWNER_HEADER, (owned.rule.owner or "").encode()),)
             for record in records:
                 if record.offset < owned.fold.next_offset:
                     continue  # delivered again
-                if self._delay_s and self._delayed(stop):
+                if self._delay_s and self._is_stopped_in_delay(stop):
                     break
                 entry, side_output = owned.fold.decide(record)
                 owned.fold.apply(entry)
-                entries.setdefault(self._journal(partition), []).append(
-                    (None, encode(entry), owned.owner_header)
-                )
+                entries.setdefault(journal, []).append((None, encode(entry), owner_header))
                 if side_output:
-                    self._add_side_output(side_outputs, side_output)
+                    side_outputs.setdefault(self._target(side_output), []).append(
+                        (side_output.key, side_output.value, side_output.headers)
+                    )
+        # 6. Before the entries: a crash in between repeats side outputs, it never loses one.
         if side_outputs:
-            self._appender.append(side_outputs)  # before the entries: a crash between repeats, not loses
+            self._writer.append(side_outputs)
+        # 7. Append the entries.
         if entries:
-            self._check_landing(entries, self._appender.append(entries))
+            self._check_append_offsets(entries, self._writer.append(entries))
 
-    def _delayed(self, stop: StopEvent) -> bool:
-        """Whether it was told to stop meanwhile."""
+    def _is_stopped_in_delay(self, stop: StopEvent) -> bool:
+        """Wait `delay_s`; True as soon as `stop` is set."""
         left_s = self._delay_s
         while left_s > 0:
-            if stop.wait(min(left_s, BEAT_EVERY_S)):
+            if stop.wait(min(left_s, HEARTBEAT_EVERY_S)):
                 return True
-            left_s -= BEAT_EVERY_S
-            self._beat()
+            left_s -= HEARTBEAT_EVERY_S
+            self._heartbeat()
         return False
 
-    def _add_side_output(
-        self, side_outputs: dict[TopicPartition, list[ProducerRecord]], output: SideOutput
-    ) -> None:
+    def _target(self, output: SideOutput) -> TopicPartition:
         topic = self._topics.orders_topic if isinstance(output, Reroute) else self._topics.dead_letters_topic
-        tp = TopicPartition(topic, output.partition)
-        side_outputs.setdefault(tp, []).append((output.key, output.value, output.headers))
+        return TopicPartition(topic, output.partition)
 
-    def _check_landing(
+    def _check_append_offsets(
         self,
         entries: Mapping[TopicPartition, Sequence[ProducerRecord]],
-        landed: Mapping[TopicPartition, AppendResult],
+        results: Mapping[TopicPartition, AppendResult],
     ) -> None:
-        """What did not land right after our last entry has somebody else's claim before it, or a
-        stranger's record: then the group knows whether the partition is still ours."""
+        """Entries that did not land right behind our last one follow a foreign claim or record.
+
+        Then the commit asks the group whether we still belong to it (raises Fenced); if so, claim again.
+        """
         overtaken = []
-        for tp, at in landed.items():
+        for tp, result in results.items():
             rule, count = self._owned[tp.partition].rule, len(entries[tp])
-            if at.first != rule.offset + 1 or at.end != at.first + count:
+            if result.first != rule.offset + 1 or result.end != result.first + count:
                 overtaken.append(tp.partition)
-            rule.seq, rule.offset = rule.seq + count, at.end - 1
+            rule.seq, rule.offset = rule.seq + count, result.end - 1
         if overtaken:
             self._group.commit(self._owned.keys())
-            self._log(f"somebody else wrote to the journal of {_plural(len(overtaken))} {overtaken}")
+            self._log(f"another client wrote to the journal of {partitions_text(overtaken)}: claiming again")
             for partition in overtaken:
                 del self._owned[partition]
 
     def _write_missing_inputs(self) -> None:
-        """Ask for what the rules miss, once all that stood there at the claim was decided."""
-        unsettled = [p for p, owned in self._owned.items() if owned.inputs_known_at is not None]
-        wanted: dict[TopicPartition, list[ProducerRecord]] = {}
-        # Not the next offset of the fold: the last record can be followed by a transaction's marker.
-        for partition, position in (self._group.positions(unsettled) if unsettled else {}).items():
-            owned = self._owned[partition]
-            if owned.inputs_known_at is None or position < owned.inputs_known_at:
-                continue
-            owned.inputs_known_at = None
-            for event in self._rules.missing_inputs(owned.fold):
-                wanted.setdefault(self._orders(partition), []).append(keyed_record(event))
-        if wanted:
-            self._appender.append(wanted)
-
-    def _commit_if_due(self) -> bool:
-        """Idle too: kafka-python's poll does not tell a member that it was left behind."""
-        if not self._owned or self._clock() < self._commit_due_at:
-            return False
-        self._group.commit(self._owned.keys())
-        self._commit_due_at = self._clock() + COMMIT_EVERY_S
-        return True
+        """Append the inputs that the rules miss, once everything that was there at the claim is decided."""
+        unchecked = [partition for partition in self._owned if partition in self._unchecked_until]
+        if not unchecked:
+            return
+        missing: dict[TopicPartition, list[ProducerRecord]] = {}
+        # Not the fold's next_offset: a transaction marker can follow the last record.
+        for partition, position in self._group.positions(unchecked).items():
+            if position >= self._unchecked_until[partition]:
+                del self._unchecked_until[partition]
+                for event in self._rules.missing_inputs(self._owned[partition].fold):
+                    missing.setdefault(self._orders(partition), []).append(keyed_record(event))
+        if missing:
+            self._writer.append(missing)
 
     def _journal(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topics.journal_topic, partition)
 
     def _orders(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topics.orders_topic, partition)
-
-
-def _plural(count: int) -> str:
-    return "partition" if count == 1 else "partitions"

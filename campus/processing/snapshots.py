@@ -1,91 +1,92 @@
-"""Writing folds down now and then, so that a restart reads a snapshot and the journal's tail.
+"""Writes snapshots of folds now and then, so that a restart reads a snapshot and the journal's tail.
 
-Only what is acknowledged and contiguous may be handed in: then a snapshot is true whoever wrote it and
-whenever it lands. Without one everything still works, only slower, so a snapshot that Kafka refuses is
-warned of and given up.
+The invariant: only acknowledged, contiguous entries may be in a fold that is passed in. Then a snapshot is
+true whoever wrote it and whenever it lands. Restoring works without snapshots, only slower; so if Kafka
+refuses one, that is logged and the loop goes on.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from campus.domain.snapshot import SNAPSHOT_BYTES_MAX, packed
 from campus.inventory.dedupe_window import WINDOW_ORDER_BYTES, WINDOW_ORDERS_MAX
 from campus.kafka.producer.errors import AppendFailed
-from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
-from campus.processing.restore import Foldable, RestoredState
+from campus.kafka.producer.writer import Writer
+from campus.kafka.records import ProducerRecord, TopicPartition
+from campus.processing.restore import F, RestoredState
 
 assert WINDOW_ORDERS_MAX * WINDOW_ORDER_BYTES < SNAPSHOT_BYTES_MAX - 1024 * 1024
 
-# By turns: compaction keeps the newest of each key, and so an older snapshot beside the newest.
+# Used in turn: compaction keeps the newest record of each key, so the last two snapshots survive it.
 KEYS = (b"even", b"odd")
 
 log = logging.getLogger("snapshots")
 
 
-class Appender(Protocol):
-    def append(
-        self, records: Mapping[TopicPartition, Sequence[ProducerRecord]]
-    ) -> dict[TopicPartition, AppendResult]: ...
+@dataclass(slots=True)
+class _LastSnapshot:
+    """Of one partition. `next_key`: the index in KEYS that the next snapshot uses."""
 
-
-A = TypeVar("A", bound=Foldable)
-
-
-class _Written:
-    """What was last written of a partition."""
-
-    def __init__(self, seq: int, at_s: float, turn: int) -> None:
-        self.seq, self.at_s, self.turn = seq, at_s, turn
+    seq: int
+    written_at_s: float
+    next_key: int
 
 
 class Snapshots:
     def __init__(
-        self, appender: Appender, topic: str, *, every_events: int, every_s: float, clock: Callable[[], float]
+        self,
+        writer: Writer,
+        topic: str,
+        *,
+        every_events: int,
+        every_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Due after so many events of a partition, or so much time with any, since the last one."""
-        self._appender, self._topic = appender, topic
+        """A snapshot is due `every_events` entries after the last one, or after `every_s` with any entry."""
+        self._writer, self._topic = writer, topic
         self._every_events, self._every_s, self._clock = every_events, every_s, clock
-        self._written: dict[int, _Written] = {}
+        self._last: dict[int, _LastSnapshot] = {}
 
-    def count_from(self, partition: int, folded: RestoredState[A]) -> None:
-        """The partition was restored to this; what is of a snapshot is written down, or soon read again.
+    def track(self, partition: int, restored: RestoredState[F]) -> None:
+        """Start to count entries from a restored state. What came from a snapshot counts as written.
 
-        Of what was folded from the journal's beginning nothing is, whatever snapshots there are: it may be
-        their fault that somebody wanted it made again.
+        A state folded from the journal's beginning counts as unwritten even if there are snapshots: a bad
+        snapshot may be the reason for the rebuild.
         """
-        seq = folded.rule.seq if folded.begun_at else 0
-        self._written[partition] = _Written(seq, self._clock(), turn=int(folded.key == KEYS[0]))
+        seq = restored.rule.seq if restored.tail_start else 0
+        next_key = int(restored.snapshot_key == KEYS[0])
+        self._last[partition] = _LastSnapshot(seq, self._clock(), next_key)
 
-    def write_due(self, folds: Mapping[int, RestoredState[A]]) -> None:
-        """Raises AppendFailed if trying again can help; then nothing is known of the broker."""
+    def write_due(self, states: Mapping[int, RestoredState[F]]) -> None:
+        """Raises AppendFailed if a retry can help."""
+        now_s, last = self._clock(), self._last
         self.write(
-            {partition: folded for partition, folded in folds.items() if self._is_due(partition, folded)}
+            {
+                partition: state
+                for partition, state in states.items()
+                if state.rule.seq - last[partition].seq >= self._every_events
+                or now_s - last[partition].written_at_s >= self._every_s
+            }
         )
 
-    def write(self, folds: Mapping[int, RestoredState[A]]) -> None:
-        """Write down those that have anything new, due or not. Raises as `write_due`."""
-        changed = {p: folded for p, folded in folds.items() if folded.rule.seq > self._written[p].seq}
+    def write(self, states: Mapping[int, RestoredState[F]]) -> None:
+        """Write a snapshot of each state that has new entries, due or not. Raises as `write_due`."""
+        changed = {p: state for p, state in states.items() if state.rule.seq > self._last[p].seq}
         if not changed:
             return
         try:
-            self._appender.append(
-                {TopicPartition(self._topic, p): [self._record(p, one)] for p, one in changed.items()}
+            self._writer.append(
+                {TopicPartition(self._topic, p): [self._record(p, state)] for p, state in changed.items()}
             )
         except AppendFailed as failed:
             if failed.retriable:
                 raise
-            log.warning("a snapshot was refused, the next start takes longer: %s", failed)
-        for partition, folded in changed.items():
-            written = self._written[partition]
-            written.seq, written.at_s, written.turn = folded.rule.seq, self._clock(), 1 - written.turn
+            log.warning("Kafka refused a snapshot, so the next start takes longer: %s", failed)
+        for partition, state in changed.items():
+            last = self._last[partition]
+            last.seq, last.written_at_s, last.next_key = state.rule.seq, self._clock(), 1 - last.next_key
 
-    def _is_due(self, partition: int, folded: RestoredState[A]) -> bool:
-        written = self._written[partition]
-        return (
-            folded.rule.seq - written.seq >= self._every_events
-            or self._clock() - written.at_s >= self._every_s
-        )
-
-    def _record(self, partition: int, folded: RestoredState[A]) -> ProducerRecord:
-        return KEYS[self._written[partition].turn], packed(folded.rule, folded.fold), ()
+    def _record(self, partition: int, state: RestoredState[F]) -> ProducerRecord:
+        return KEYS[self._last[partition].next_key], packed(state.rule, state.fold), ()

@@ -19,11 +19,11 @@ from campus.kafka.log_reader import LogReader
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
 from campus.kafka.whole_logs import OnProgress, ReadProgress, whole_bounds
-from campus.processing.restore import Folds, Restorer
+from campus.processing.restore import FoldFactory, Restorer
 from campus.replay.findings import ReplayFindings
 from campus.replay.replayer import NewLedger, OnDecision, Replayer
 
-ANALYTICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
+ANALYTICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _metrics_of_analytics(
     if not ends or not existing_topics(config.kafka, {snapshots}, config.topics.partitions):
         return {}
     restorer = Restorer(ANALYTICS, reader, journal=config.topics.journal_topic, snapshots=snapshots)
-    return {partition: restored.fold for partition, restored in restorer.restored(ends, Event()).items()}
+    return {partition: restored.fold for partition, restored in restorer.restore(ends, Event()).items()}
 
 
 def _ends_at(kafka: KafkaConfig, topic: str, ends: Mapping[int, int], time_ms: int) -> dict[int, int]:

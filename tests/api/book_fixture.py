@@ -1,7 +1,8 @@
 """An order book that knows what a producer has taken, decided by real ledgers, with no broker between."""
 
-from campus.book.order_book import OrderBook, PartitionStock, Placed
-from campus.book.order_window import OrderWindow
+from campus.book.order_book import OrderBook
+from campus.book.order_window import OrderWindow, PlacedRecord
+from campus.book.stock_levels import StockLevels
 from campus.domain.codec import decode_input
 from campus.domain.events import Entry, OrderPlaced
 from campus.domain.partitions import item_partition
@@ -16,8 +17,8 @@ class BookFixture:
 
     def __init__(self, *, orders_max: int = 1000, **stock: int) -> None:
         self.book = OrderBook(orders_max=orders_max)
-        self.book.begin(OrderWindow(orders_max), {p: PartitionStock() for p in range(PARTITIONS)})
-        self.book.come_so_far(caught_up=True, behind=0)
+        self.book.load(OrderWindow(orders_max), {p: StockLevels() for p in range(PARTITIONS)})
+        self.book.set_progress(caught_up=True, behind=0)
         self._ledgers = [StockLedger(partition, PARTITIONS) for partition in range(PARTITIONS)]
         self._decided = 0
         for item, quantity in stock.items():
@@ -33,8 +34,9 @@ class BookFixture:
         offset = ledger.next_offset
         event = decode_input(value)
         if isinstance(event, OrderPlaced):
-            self.book.placed([Placed(event, partition, offset, iso_utc(APPENDED_AT_MS), misrouted=False)])
+            accepted_at = iso_utc(APPENDED_AT_MS)
+            self.book.add_placed([PlacedRecord(event, partition, offset, accepted_at, misrouted=False)])
         entry, _ = ledger.decide(ARecord(offset, value))
         ledger.apply(entry)
-        self.book.journalled(partition, [(offset, entry)])
+        self.book.apply_journal(partition, [(offset, entry)])
         return entry

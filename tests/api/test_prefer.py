@@ -22,7 +22,7 @@ def kitchen():
 
 
 def has_wishes(book, count=1):
-    return lambda: book._wishes_count == count
+    return lambda: book._waiters_count == count
 
 
 def test_who_waits_is_told_the_outcome(kitchen):

@@ -187,7 +187,7 @@ def test_a_flood_beyond_the_cap_is_no_fault_of_the_broker(caplog):
 
 
 def test_what_a_book_that_still_reads_does_not_know_is_503_and_comes(served, kitchen):
-    kitchen.book.come_so_far(caught_up=False, behind=7)
+    kitchen.book.set_progress(caught_up=False, behind=7)
     for answer in (
         served.get("/orders/o-1"),
         served.ask(a_request(b"", path="/orders/o-1/cancel", headers=())),
@@ -202,7 +202,7 @@ def test_a_book_that_has_read_nothing_does_not_say_that_the_stock_is_empty():
     empty = BookFixture()
     with a_producer(book=empty.book) as served:
         assert served.get("/stock").json["stock"] == []
-        empty.book.come_so_far(caught_up=False, behind=0)
+        empty.book.set_progress(caught_up=False, behind=0)
         assert served.get("/stock").json["type"] == "/problems/order-book-behind"
 
 

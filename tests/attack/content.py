@@ -5,7 +5,7 @@ import json
 import zlib
 
 from tests.attack import words
-from tests.attack.pen import Kind, Pen
+from tests.attack.pen import Pen, ViolationKind
 
 
 def bad_body(pen: Pen) -> bytes:
@@ -134,7 +134,7 @@ def _closed(pen: Pen, *requests: bytes) -> bytes:
     return b"".join(requests) + pen.goodbye()
 
 
-KINDS: tuple[Kind, ...] = (
+KINDS: tuple[ViolationKind, ...] = (
     bad_body, odd_value, deep_or_wide, too_large, in_another_charset, compressed, odd_type, odd_header,
     odd_header, same_key, odd_query, odd_path, batch,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import json
 
 from tests.attack import words
-from tests.attack.pen import CANARY, HOST, JSON_TYPE, Kind, Pen, chunked, request
+from tests.attack.pen import CANARY, HOST, JSON_TYPE, Pen, ViolationKind, chunked, request
 
 
 def bad_method(pen: Pen) -> bytes:
@@ -227,7 +227,7 @@ def _chunked_post(body: bytes) -> bytes:
     return request("POST /order HTTP/1.1", [HOST, JSON_TYPE, ("Transfer-Encoding", "chunked")], body)
 
 
-KINDS: tuple[Kind, ...] = (
+KINDS: tuple[ViolationKind, ...] = (
     bad_method, bad_target, bad_version, bad_length, several_lengths, both_lengths, odd_coding,
     several_codings, bad_chunk, many_chunks, chunk_flood, bad_trailer, bad_field, host, bare_line_ends,
     no_http, noise, header_flood, pipelined, behind_a_close, old_version, expects, upgrade, no_length,

@@ -96,7 +96,7 @@ class Pen:
         return tuple(data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b)
 
 
-Kind: TypeAlias = Callable[[Pen], bytes]
+ViolationKind: TypeAlias = Callable[[Pen], bytes]
 
 
 def request(line: str, fields: Fields, body: bytes = b"") -> bytes:

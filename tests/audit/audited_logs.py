@@ -18,8 +18,8 @@ from campus.kafka.group_consumer import Fenced
 from campus.kafka.producer.errors import AppendFailed
 from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
 from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord, a_cancel, a_restock, an_opening, an_order
+from tests.processing.stepped import AnInventory
 from tests.simulation.memory_log import TOPICS, MemoryLog
-from tests.simulation.test_owner import AnInventory
 
 STOCK = {"pizza": 5, "burger": 4, "salad": 2, "sandwich": 0, "calzone": 3}
 ITEMS = ("pizza", "burger", "salad", "sandwich", "unicorn", "calzone")
@@ -271,7 +271,7 @@ class EventfulShop:
         try:
             inventory.steps()
         except (AppendFailed, Fenced):
-            inventory.owner.start_anew()
+            inventory.owner.reset()
 
     def _an_inventory(self) -> AnInventory:
         return AnInventory(

@@ -21,7 +21,7 @@ from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import StockRules
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import log_bounds, partitions_of
-from campus.processing.restore import Folds
+from campus.processing.restore import FoldFactory
 from roles import analytics
 from tests.support.customers import order
 from tests.support.kafka import OneKafka
@@ -172,7 +172,8 @@ def test_analytics_that_counts_otherwise_the_second_time_is_found_out(
         made.append(ForgetfulMetrics() if len(made) >= 4 else OrderMetrics())  # 4 partitions, the first time
         return made[-1]
 
-    monkeypatch.setattr(analytics, "FOLDS", Folds(new, lambda _, state: OrderMetrics.from_state(state)))
+    factory = FoldFactory(new, lambda _, state: OrderMetrics.from_state(state))
+    monkeypatch.setattr(analytics, "FOLD_FACTORY", factory)
     code, told = a_bench.says("replay", "--events", "600")
     assert (code, told["replay"]["consistent_metrics"]) == (1, False)
     assert re.search(

@@ -1,4 +1,5 @@
-"""The order book on a real Kafka: it knows what became of each order, whoever placed and decided it."""
+"""The order book on a real Kafka: it knows what became of each order, whichever process placed and decided
+it."""
 
 import logging
 import threading
@@ -31,12 +32,12 @@ from tests.support.processes import Campus, soon
 MakeCampus = Callable[..., Campus]
 PARTITIONS = 4
 PIZZA = item_partition("pizza", PARTITIONS)
-ASTRAY = (PIZZA + 1) % PARTITIONS
+WRONG_PARTITION = (PIZZA + 1) % PARTITIONS
 STOP_S = 1.0
 
 
-class ABook:
-    """The role in this process, without any other."""
+class RunningBook:
+    """The book role in a thread of this process, without any other role."""
 
     def __init__(self, config: Config, *, orders_max: int = 1000) -> None:
         self._registry, self._stop = Registry(), threading.Event()
@@ -48,7 +49,7 @@ class ABook:
     def _run(self) -> None:
         try:
             self.role.run(self._stop)
-        except Exception as error:  # for the test to look at
+        except Exception as error:  # the test checks it
             self.errors.append(error)
 
     @property
@@ -57,22 +58,22 @@ class ABook:
         assert found is not None, self.errors
         return found
 
-    def is_there(self) -> bool:
+    def is_started(self) -> bool:
         return self._registry.find(OrderBook) is not None
 
-    def caught_up(self) -> "ABook":
-        soon(lambda: self.is_there() and self.book.window().caught_up)
+    def caught_up(self) -> "RunningBook":
+        soon(lambda: self.is_started() and self.book.window().caught_up)
         return self
 
-    def says(self, order_id: str, status: str) -> OrderView:
-        """Once it does."""
+    def wait_for(self, order_id: str, status: str) -> OrderView:
+        """Wait until the order has this status."""
         soon(lambda: (view := self.book.order(order_id)) is not None and view.status == status, every_s=0.01)
         view = self.book.order(order_id)
         assert view is not None
         return view
 
-    def stops(self) -> float:
-        """How long that took."""
+    def stop(self) -> float:
+        """Stop the role; returns how many seconds that took."""
         began_s = time.monotonic()
         self._stop.set()
         self._thread.join()
@@ -80,31 +81,32 @@ class ABook:
 
 
 @contextmanager
-def a_book(config: Config, *, orders_max: int = 1000) -> Iterator[ABook]:
-    one = ABook(config, orders_max=orders_max)
+def a_book(config: Config, *, orders_max: int = 1000) -> Iterator[RunningBook]:
+    running = RunningBook(config, orders_max=orders_max)
     try:
-        soon(one.is_there)
-        yield one
+        soon(running.is_started)
+        yield running
     finally:
-        one.stops()
-    assert one.errors == []
+        running.stop()
+    assert running.errors == []
 
 
 @pytest.fixture
 def here(campus: MakeCampus) -> Campus:
-    """Its topics are there, with the opening stock in them."""
+    """A campus whose topics exist and hold the opening stock."""
     return with_topics(campus())
 
 
-def with_topics(one: Campus) -> Campus:
-    ensure_topics(one.config.kafka, one.config.topics, one.config.roles["inventory"].stock)
-    return one
+def with_topics(campus: Campus) -> Campus:
+    ensure_topics(campus.config.kafka, campus.config.topics, campus.config.roles["inventory"].stock)
+    return campus
 
 
 def write(config: Config, *events: OrderPlaced | OrderCancelled, to: int | None = None) -> list[int]:
-    """Into order-events, by their items or all to one partition, as somebody else would; their offsets."""
+    """Append to order-events like an external client, by item or all to one partition; returns the
+    offsets."""
     offsets = []
-    with closing(Writer(config.kafka, client_id="somebody")) as writer:
+    with closing(Writer(config.kafka, client_id="external")) as writer:
         for event in events:
             partition = item_partition(event.item, PARTITIONS) if to is None else to
             tp = TopicPartition(config.topics.orders_topic, partition)
@@ -117,19 +119,19 @@ def some_orders(first: int, count: int) -> list[OrderPlaced]:
     return [an_order(f"o-{first + n}", item) for n, item in enumerate(one_each(count))]
 
 
-def test_an_order_is_accepted_as_long_as_nobody_decides_and_then_what_the_journal_says(here: Campus) -> None:
-    told: list[OrderView] = []
-    with a_book(here.config) as one:
+def test_an_order_is_accepted_until_inventory_decides_it(here: Campus) -> None:
+    decided_views: list[OrderView] = []
+    with a_book(here.config) as running:
         began_ms = time.time_ns() // 1_000_000
         (offset,) = write(here.config, an_order("o-1", quantity=3))
-        accepted = one.says("o-1", "accepted")
+        accepted = running.wait_for("o-1", "accepted")
         assert (accepted.partition, accepted.offset, accepted.journal_offset) == (PIZZA, offset, None)
         assert accepted.accepted_at is not None
         assert iso_utc(began_ms - 1000) <= accepted.accepted_at <= iso_utc(began_ms + 60_000)
-        one.book.when_decided("o-1", told.append)
+        running.book.when_decided("o-1", decided_views.append)
 
         inventory = here.start_up("--role", "inventory")
-        reserved = one.says("o-1", "reserved")
+        reserved = running.wait_for("o-1", "reserved")
         assert (reserved.partition, reserved.offset) == (PIZZA, offset)
         entry = outcome(here.config, "o-1")
         assert isinstance(entry, InventoryReserved)
@@ -142,49 +144,49 @@ def test_an_order_is_accepted_as_long_as_nobody_decides_and_then_what_the_journa
         assert reserved.placed_at == "2026-01-01T12:00:00.000Z"
 
         write(here.config, an_order("o-2", quantity=5000), an_order("o-3", "caviar"))
-        assert one.says("o-2", "failed").reason == "insufficient_stock"
-        assert one.says("o-3", "failed").reason == "unknown_item"
-        soon(lambda: len(told) == 1)
-        assert told == [reserved]
-        assert [view.order_id for view in one.book.latest(item="pizza", limit=9)] == ["o-2", "o-1"]
+        assert running.wait_for("o-2", "failed").reason == "insufficient_stock"
+        assert running.wait_for("o-3", "failed").reason == "unknown_item"
+        soon(lambda: len(decided_views) == 1)
+        assert decided_views == [reserved]
+        assert [view.order_id for view in running.book.latest(item="pizza", limit=9)] == ["o-2", "o-1"]
         inventory.stops()
 
 
-def test_a_cancelled_order_gives_its_portions_back(here: Campus) -> None:
+def test_a_cancelled_order_returns_its_portions_to_the_stock(here: Campus) -> None:
     inventory = here.start_up("--role", "inventory")
-    with a_book(here.config) as one:
+    with a_book(here.config) as running:
         write(here.config, an_order("o-1", quantity=3), an_order("o-2", quantity=5000))
-        one.says("o-2", "failed")
-        assert stock_of(one, "pizza") == (97, 3)
-        wishes = [OrderCancelled(order_id=order_id, item="pizza") for order_id in ("o-1", "o-2", "o-1")]
-        write(here.config, *wishes)
-        cancelled = one.says("o-1", "cancelled")
+        running.wait_for("o-2", "failed")
+        assert stock_of(running, "pizza") == (97, 3)
+        cancels = [OrderCancelled(order_id=order_id, item="pizza") for order_id in ("o-1", "o-2", "o-1")]
+        write(here.config, *cancels)
+        cancelled = running.wait_for("o-1", "cancelled")
         assert (cancelled.remaining, cancelled.cancel_rejected) == (100, None)
         assert cancelled.cancelled_at is not None
-        soon(lambda: one.book.order("o-2").cancel_rejected == "not_reserved")  # type: ignore[union-attr]
-        assert stock_of(one, "pizza") == (100, 0)
+        soon(lambda: running.book.order("o-2").cancel_rejected == "not_reserved")  # type: ignore[union-attr]
+        assert stock_of(running, "pizza") == (100, 0)
     inventory.stops()
 
 
-def stock_of(one: ABook, item: str) -> tuple[int, int]:
-    (view,) = (view for view in one.book.stock() if view.item == item)
+def stock_of(running: RunningBook, item: str) -> tuple[int, int]:
+    (view,) = (view for view in running.book.stock() if view.item == item)
     return view.remaining, view.reserved
 
 
-def test_a_book_that_starts_late_knows_the_last_orders_and_all_of_the_stock(campus: MakeCampus) -> None:
+def test_a_book_that_starts_late_knows_the_last_orders_and_the_whole_stock(campus: MakeCampus) -> None:
     here = with_topics(campus({"roles.inventory.snapshot_every_orders": 20}))
     inventory = here.start_up("--role", "inventory")
     with a_book(here.config) as first:
         write(here.config, *some_orders(0, 400))
         for n in range(396, 400):
-            first.says(f"o-{n}", "reserved")
+            first.wait_for(f"o-{n}", "reserved")
         inventory.stops()
         write(here.config, *some_orders(400, 8))
-        first.says("o-407", "accepted")
+        first.wait_for("o-407", "accepted")
         assert first.book.window().orders == 408
         with a_book(here.config, orders_max=100) as late:
             late.caught_up()
-            late.says("o-407", "accepted")
+            late.wait_for("o-407", "accepted")
             assert late.book.stock() == first.book.stock()
             assert [stock_of(late, item) for item in ITEMS] == [(0, 100)] * 4
             assert late.book.window().orders == 100
@@ -196,22 +198,22 @@ def test_a_book_that_starts_late_knows_the_last_orders_and_all_of_the_stock(camp
             assert times == sorted(times, reverse=True)
 
 
-def test_an_order_that_somebody_keyed_wrongly_is_told_of_from_the_first(here: Campus) -> None:
-    with a_book(here.config) as one:
-        (offset,) = write(here.config, an_order("astray"), to=ASTRAY)
-        view = one.says("astray", "accepted")
-        assert (view.partition, view.offset) == (ASTRAY, offset)
+def test_a_misrouted_order_is_known_before_and_after_it_is_rerouted(here: Campus) -> None:
+    with a_book(here.config) as running:
+        (offset,) = write(here.config, an_order("misrouted"), to=WRONG_PARTITION)
+        view = running.wait_for("misrouted", "accepted")
+        assert (view.partition, view.offset) == (WRONG_PARTITION, offset)
         inventory = here.start_up("--role", "inventory")
-        view = one.says("astray", "reserved")
+        view = running.wait_for("misrouted", "reserved")
         assert view.partition == PIZZA
-        entry = outcome(here.config, "astray")
+        entry = outcome(here.config, "misrouted")
         assert (view.offset, view.seq) == (entry.source_offset, entry.seq)
-        assert len(one.book.latest(limit=9)) == 1
+        assert len(running.book.latest(limit=9)) == 1
         inventory.stops()
 
 
 @pytest.mark.parametrize("ends", [pytest.param(OneKafka.stop, marks=pytest.mark.long), OneKafka.kill])
-def test_a_broker_that_goes_is_reported_once_and_nothing_is_lost_or_doubled(
+def test_an_outage_is_logged_once_and_nothing_is_lost_or_doubled(
     own_broker: OneKafka,
     campus: MakeCampus,
     caplog: pytest.LogCaptureFixture,
@@ -220,67 +222,67 @@ def test_a_broker_that_goes_is_reported_once_and_nothing_is_lost_or_doubled(
     caplog.set_level(logging.INFO, "book")
     here = with_topics(campus(on=own_broker))
     inventory = here.start_up("--role", "inventory")
-    with a_book(here.config) as one:
+    with a_book(here.config) as running:
         write(here.config, *some_orders(0, 40))
-        one.says("o-39", "reserved")
-        one.caught_up()
+        running.wait_for("o-39", "reserved")
+        running.caught_up()
         ends(own_broker)
         soon(lambda: "waiting for the broker" in caplog.text)
-        assert one.role.health().doing == "waiting for the broker"
-        assert not one.book.window().caught_up
-        assert one.book.order("o-39") is not None  # what it knows it still tells
+        assert running.role.health().doing == "waiting for the broker"
+        assert not running.book.window().caught_up
+        assert running.book.order("o-39") is not None  # known orders can still be asked for
         own_broker.start()
         soon(lambda: "the broker is back" in caplog.text)
         write(here.config, *some_orders(40, 40))
-        one.says("o-79", "reserved")
-        soon(lambda: len(one.book.latest(status="reserved", limit=99)) == 80)
-        assert [stock_of(one, item) for item in ITEMS] == [(80, 20)] * 4
-        one.caught_up()
+        running.wait_for("o-79", "reserved")
+        soon(lambda: len(running.book.latest(status="reserved", limit=99)) == 80)
+        assert [stock_of(running, item) for item in ITEMS] == [(80, 20)] * 4
+        running.caught_up()
         assert caplog.text.count("waiting for the broker") == caplog.text.count("the broker is back") == 1
     inventory.stops()
 
 
-def test_it_stops_at_once_whether_there_is_a_broker_or_not(own_broker: OneKafka, campus: MakeCampus) -> None:
+def test_it_stops_at_once_with_or_without_a_broker(own_broker: OneKafka, campus: MakeCampus) -> None:
     here = with_topics(campus(on=own_broker))
-    one = ABook(here.config).caught_up()
-    assert one.stops() < STOP_S
-    one = ABook(here.config).caught_up()
+    running = RunningBook(here.config).caught_up()
+    assert running.stop() < STOP_S
+    running = RunningBook(here.config).caught_up()
     own_broker.stop()
-    soon(lambda: one.role.health().doing == "waiting for the broker")
-    assert one.stops() < STOP_S
-    assert one.errors == []
+    soon(lambda: running.role.health().doing == "waiting for the broker")
+    assert running.stop() < STOP_S
+    assert running.errors == []
 
 
 @pytest.mark.parametrize("topic", ["orders_topic", "journal_topic"])
-def test_a_log_that_was_made_anew_is_an_error_and_no_silent_hole(here: Campus, topic: str) -> None:
+def test_a_recreated_topic_is_an_error_and_not_a_silent_gap(here: Campus, topic: str) -> None:
     name = getattr(here.config.topics, topic)
     inventory = here.start_up("--role", "inventory")
-    one = ABook(here.config)
-    soon(one.is_there)
+    running = RunningBook(here.config)
+    soon(running.is_started)
     write(here.config, *some_orders(0, 8))
-    one.says("o-7", "reserved")
+    running.wait_for("o-7", "reserved")
     inventory.stops()
     with admin(here.config.kafka) as client:
         client.delete_topics([name])
         soon(lambda: name not in client.list_topics())
     with_topics(here)
-    soon(lambda: bool(one.errors))
-    (error,) = one.errors
+    soon(lambda: bool(running.errors))
+    (error,) = running.errors
     assert isinstance(error, HistoryMissing)
     assert name in str(error)
-    one.stops()
+    running.stop()
 
 
-def test_a_log_that_is_gone_is_said_and_waited_for(here: Campus, caplog: pytest.LogCaptureFixture) -> None:
-    with a_book(here.config) as one:
-        one.caught_up()
+def test_a_deleted_topic_is_logged_and_waited_for(here: Campus, caplog: pytest.LogCaptureFixture) -> None:
+    with a_book(here.config) as running:
+        running.caught_up()
         with admin(here.config.kafka) as client:
             client.delete_topics([here.config.topics.journal_topic])
-        soon(lambda: one.role.health().doing == "waiting for the broker")
+        soon(lambda: running.role.health().doing == "waiting for the broker")
         assert f"it does not know {here.config.topics.journal_topic}[" in caplog.text
-        assert not one.book.window().caught_up
+        assert not running.book.window().caught_up
 
 
-def test_a_process_with_the_book_alone_comes_up_and_stops_in_order(here: Campus) -> None:
+def test_a_process_with_only_the_book_starts_and_stops_cleanly(here: Campus) -> None:
     program = here.start_up("--role", "book")
     program.stops()

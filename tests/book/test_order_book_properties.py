@@ -1,7 +1,7 @@
-"""Whatever is heard first, and wherever in the logs a book begins: in the end it says what the logs say.
+"""In whatever order a book sees events, and wherever in the logs it starts: in the end it matches the logs.
 
-Two inventories fight over the partitions meanwhile, lose acknowledgements and write down what they know;
-orders stray, repeat ids and share them. What the logs say is worked out anew here, from their beginnings.
+Meanwhile two inventories overtake each other, lose acknowledgements and write snapshots; orders are
+misrouted, repeat ids and share them. The expected views are computed here, from the beginning of the logs.
 """
 
 from collections import Counter
@@ -30,10 +30,10 @@ from campus.domain.times import iso_utc
 from campus.kafka.group_consumer import Fenced
 from campus.kafka.producer.errors import AppendFailed
 from campus.kafka.records import TopicPartition
+from tests.book.following_reader import FollowingReader
 from tests.builders import PARTITIONS, a_restock, an_order
+from tests.processing.stepped import AnInventory
 from tests.simulation.memory_log import TOPICS, MemoryLog
-from tests.simulation.memory_logs import MemoryLogs
-from tests.simulation.test_owner import AnInventory
 
 ITEMS = ["pizza", "burger", "salad", "soup"]
 ROOM_FOR_ALL, ROOM_FOR_FEW = 1000, 5
@@ -58,7 +58,7 @@ stories = st.tuples(st.lists(steps, max_size=50), st.lists(steps, max_size=30))
 
 
 class Story:
-    """The two inventories, and a book that begins in the middle of it."""
+    """Two inventories on one log, and a book that starts at some point."""
 
     def __init__(self, orders_max: int) -> None:
         self.log = MemoryLog()
@@ -66,13 +66,13 @@ class Story:
         self.inventories = [
             AnInventory(self.log, stock=stock, snapshot_every_orders=3).steps() for _ in range(2)
         ]
-        self.logs = MemoryLogs(self.log)
+        self.reader = FollowingReader(self.log)
         self.book = OrderBook(orders_max=orders_max)
-        self.keeper = Projector(self.book, TOPICS, self.logs, orders_max=orders_max, clock=lambda: 0.0)
+        self.projector = Projector(self.book, TOPICS, self.reader, clock=lambda: 0.0)
         self.has_begun = False
 
     def begin(self) -> None:
-        self.keeper.step(Event())
+        self.projector.step(Event())
         self.has_begun = True
 
     def take(self, step: tuple[Any, ...]) -> None:
@@ -93,34 +93,34 @@ class Story:
         try:
             inventory.steps()
         except (AppendFailed, Fenced):
-            inventory.owner.start_anew()
+            inventory.owner.reset()
         self.log.lose_next = None
 
-    def poll(self, tp: TopicPartition, most: int) -> None:
+    def poll(self, tp: TopicPartition, records_max: int) -> None:
         if self.has_begun:
-            self.logs.asked = (tp, most)
-            self.keeper.step(Event())
+            self.reader.next_batch = (tp, records_max)
+            self.projector.step(Event())
 
     def poll_all(self) -> None:
         if self.has_begun:
-            self.logs.asked = None
-            self.keeper.step(Event())
+            self.reader.next_batch = None
+            self.projector.step(Event())
 
 
-def told(story: tuple[list[Any], list[Any]], orders_max: int) -> Story:
+def run_story(story: tuple[list[Any], list[Any]], orders_max: int) -> Story:
     before, after = story
-    shop = Story(orders_max)
+    run = Story(orders_max)
     for step in before:
-        shop.take(step)
-    shop.begin()
+        run.take(step)
+    run.begin()
     for step in after:
-        shop.take(step)
-    shop.poll_all()
-    return shop
+        run.take(step)
+    run.poll_all()
+    return run
 
 
-class WhatTheLogsSay:
-    """Of each order by id and item, from both logs as they are now."""
+class ExpectedViews:
+    """What both logs say of each order, by order id and item."""
 
     def __init__(self, log: MemoryLog) -> None:
         self.decided: dict[tuple[str, str], tuple[int, Any]] = {}
@@ -171,11 +171,11 @@ class WhatTheLogsSay:
         return {name for name in self.placed.keys() | self.misrouted | self.decided.keys() if self.of(name)}
 
     def may_know(self) -> set[tuple[str, str]]:
-        """Ignored once, and placed again since: to be ignored again, but that is not decided yet."""
+        """A repeat was ignored once, and another repeat is not decided yet."""
         return self.ignored & self.undecided
 
     def of(self, name: tuple[str, str]) -> dict[str, Any] | None:
-        """What a view must say; None for what it must not call undecided."""
+        """The fields that a view must have; None for an order that must not show as undecided."""
         if name in self.decided:
             return self._of_decided(name)
         if name in self.ignored:
@@ -195,7 +195,7 @@ class WhatTheLogsSay:
     def _of_decided(self, name: tuple[str, str]) -> dict[str, Any]:
         partition, entry = self.decided[name]
         release = self.released.get(name)
-        said = {
+        expected = {
             "status": "reserved" if isinstance(entry, InventoryReserved) else "failed",
             "partition": partition,
             "offset": entry.source_offset,
@@ -208,68 +208,66 @@ class WhatTheLogsSay:
             "seq": entry.seq,
         }
         if release:
-            said |= {"status": "cancelled", "cancelled_at": release.decided_at, "cancel_rejected": None}
-            said |= {"remaining": release.remaining, "seq": release.seq}
-        return said
+            expected |= {"status": "cancelled", "cancelled_at": release.decided_at, "cancel_rejected": None}
+            expected |= {"remaining": release.remaining, "seq": release.seq}
+        return expected
 
 
-def of_book(book: OrderBook) -> dict[tuple[str, str], Any]:
+def views_of(book: OrderBook) -> dict[tuple[str, str], Any]:
     views = book.latest(limit=ROOM_FOR_ALL)
     assert len({(view.order_id, view.item) for view in views}) == len(views)
     return {(view.order_id, view.item): view for view in views}
 
 
 @given(stories)
-def test_in_the_end_a_book_says_of_every_order_what_the_logs_say(story):
-    shop = told(story, ROOM_FOR_ALL)
-    logs, views = WhatTheLogsSay(shop.log), of_book(shop.book)
+def test_in_the_end_the_book_matches_the_logs_for_every_order(story):
+    run = run_story(story, ROOM_FOR_ALL)
+    logs, views = ExpectedViews(run.log), views_of(run.book)
     assert logs.must_know() <= views.keys() <= logs.must_know() | logs.may_know()
     for name, view in views.items():
-        said = logs.of(name) or {"status": "accepted", "seq": None}
-        assert {field: getattr(view, field) for field in said} == said
+        expected = logs.of(name) or {"status": "accepted", "seq": None}
+        assert {field: getattr(view, field) for field in expected} == expected
         if view.journal_offset is not None:
-            record = shop.log.at(TOPICS.journal_topic, view.partition)[view.journal_offset]
+            record = run.log.at(TOPICS.journal_topic, view.partition)[view.journal_offset]
             assert f'"seq":{view.seq},'.encode() in record.value
 
 
 @given(stories)
-def test_in_the_end_a_book_has_the_stock_of_the_journal(story):
-    shop = told(story, ROOM_FOR_FEW)
-    logs, stock = WhatTheLogsSay(shop.log), shop.book.stock()
+def test_in_the_end_the_book_has_the_stock_of_the_journal(story):
+    run = run_story(story, ROOM_FOR_FEW)
+    logs, stock = ExpectedViews(run.log), run.book.stock()
     assert {view.item: view.remaining for view in stock} == logs.remaining
     assert {view.item: view.reserved for view in stock if view.reserved} == dict(+logs.reserved)
     for view in stock:
-        entries = [e for e in shop.log.counting(view.partition) if getattr(e, "seq", 0)]
+        entries = [e for e in run.log.counting(view.partition) if getattr(e, "seq", 0)]
         assert view.as_of_seq == entries[-1].seq
 
 
 @given(stories)
-def test_a_small_book_knows_few_orders_and_calls_none_undecided_that_is_not(story):
-    shop = told(story, ROOM_FOR_FEW)
-    logs, views = WhatTheLogsSay(shop.log), of_book(shop.book)
-    assert len(views) <= shop.book.window().orders <= ROOM_FOR_FEW
+def test_a_small_book_shows_no_decided_order_as_undecided(story):
+    run = run_story(story, ROOM_FOR_FEW)
+    logs, views = ExpectedViews(run.log), views_of(run.book)
+    assert len(views) <= run.book.window().orders <= ROOM_FOR_FEW
     for name, view in views.items():
-        if (
-            view.status == "accepted"
-        ):  # it may be a repeat of one that was forgotten; but of an undecided record
+        if view.status == "accepted":  # perhaps the repeat of a dropped order, but its record is undecided
             assert view.offset not in logs.sources_decided[view.partition]
         else:
             assert logs.of(name)["status"] == view.status
 
 
 @given(stories)
-def test_who_waits_for_an_order_is_told_once_and_only_if_the_logs_decide_it(story):
+def test_a_callback_is_called_once_and_only_if_the_logs_decide_the_order(story):
     before, after = story
-    shop = Story(ROOM_FOR_ALL)
-    heard: list[tuple[str, str]] = []
+    run = Story(ROOM_FOR_ALL)
+    called: list[tuple[str, str]] = []
     for order_id in {f"id-{n}" for n in range(10)}:
-        shop.book.when_decided(order_id, lambda view: heard.append((view.order_id, view.status)))
+        run.book.when_decided(order_id, lambda view: called.append((view.order_id, view.status)))
     for step in before:
-        shop.take(step)
-    shop.begin()
+        run.take(step)
+    run.begin()
     for step in after:
-        shop.take(step)
-    shop.poll_all()
-    decided = {order_id for order_id, _ in WhatTheLogsSay(shop.log).decided}
-    assert Counter(order_id for order_id, _ in heard) == Counter(decided)
-    assert "accepted" not in {status for _, status in heard}
+        run.take(step)
+    run.poll_all()
+    decided = {order_id for order_id, _ in ExpectedViews(run.log).decided}
+    assert Counter(order_id for order_id, _ in called) == Counter(decided)
+    assert "accepted" not in {status for _, status in called}

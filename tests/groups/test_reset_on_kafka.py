@@ -202,7 +202,7 @@ def test_offsets_moved_forward_skip_no_record(worked, caplog, name):
             caught_up(worked, "inventory")
     assert resets(worked, worked.roles[name].group, "--to", "latest") == 0
     said = started_again(worked, name, caplog)
-    assert said[0].startswith("offsets moved on by hand, ")
+    assert said[0].startswith("offsets moved forward by hand, ")
     assert said[0].endswith("no record is skipped, it goes on from its state")
     assert audited(worked).summed_totals().reserved == 20
 

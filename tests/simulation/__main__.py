@@ -1,9 +1,9 @@
-"""Run schedules until told otherwise: `python -m tests.simulation`, which is what `make simulate` does.
+"""Runs many schedules: `python -m tests.simulation`, or `make simulate`.
 
-SEEDS=100000   so many schedules; the default is 10,000
-FIRST=5000     from this seed on
-SEED=4711      this one alone, told turn by turn
-JOBS=2         processes; the default is one a core
+SEEDS=100000   the number of schedules; default 10,000
+FIRST=5000     the first seed
+SEED=4711      only this seed, printed turn by turn
+JOBS=2         the number of processes; default one per core
 """
 
 import os
@@ -21,7 +21,7 @@ SEEDS_AT_ONCE = 250
 
 def main() -> int:
     if seed := os.environ.get("SEED"):
-        return tell(int(seed))
+        return show(int(seed))
     return simulate(
         first=int(os.environ.get("FIRST") or 0),
         seeds=int(os.environ.get("SEEDS") or SEEDS_DEFAULT),
@@ -29,13 +29,13 @@ def main() -> int:
     )
 
 
-def tell(seed: int) -> int:
+def show(seed: int) -> int:
     try:
-        told = run_seed(seed, log=print)
+        outcome = run_seed(seed, log=print)
     except FailedSeed as failed:
         print(failed)
         return 1
-    print(f"seed {seed} ends well: {told.decisions} decisions under {told.claims} claims")
+    print(f"seed {seed}: no violation, {outcome.decisions} decisions under {outcome.claims} claims")
     return 0
 
 
@@ -44,13 +44,13 @@ def simulate(first: int, seeds: int, jobs: int) -> int:
     decisions, faults = 0, Counter()
     starts = range(first, first + seeds, SEEDS_AT_ONCE)
     with ProcessPoolExecutor(jobs) as processes:
-        for part in processes.map(partial(Part, end=first + seeds), starts):
+        for part in processes.map(partial(SeedRange, end=first + seeds), starts):
             done += part.schedules
             decisions += part.decisions
             faults.update(part.faults)
             failed += part.failed
-            for why in part.failed:
-                print(f"\n{why}")
+            for failure in part.failed:
+                print(f"\n{failure}")
             rate = done / (time.monotonic() - began_at) * 60
             print(f"\r{done:,} schedules, {rate:,.0f} a minute, {len(failed)} failed", end="", flush=True)
     print(
@@ -60,8 +60,8 @@ def simulate(first: int, seeds: int, jobs: int) -> int:
     return 1 if failed else 0
 
 
-class Part:
-    """Of the seeds from `start` on: what happened, and which failed. Made in another process."""
+class SeedRange:
+    """The results of the seeds from `start` on; runs in a worker process."""
 
     def __init__(self, start: int, end: int) -> None:
         self.schedules, self.decisions = 0, 0
@@ -70,12 +70,12 @@ class Part:
         for seed in range(start, min(start + SEEDS_AT_ONCE, end)):
             self.schedules += 1
             try:
-                told = run_seed(seed)
+                outcome = run_seed(seed)
             except FailedSeed as failed:
                 self.failed.append(str(failed))
             else:
-                self.decisions += told.decisions
-                self.faults.update(told.faults)
+                self.decisions += outcome.decisions
+                self.faults.update(outcome.faults)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A broker in a dictionary: topics whose appends can be in flight, and consumer groups with sessions.
+"""A simulated broker: topics whose appends can be late, and consumer groups with sessions.
 
-It keeps Kafka's promises and nothing more. What stands in a topic stays there in one order; an append that
-was given up can land later; a member that was left behind is told only when it asks by a commit.
+It keeps Kafka's guarantees and no others. The records of a topic keep their order; an append that its writer
+gave up can land later; a member that the group dropped learns it only from a commit.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
 from tests.builders import APPENDED_AT_MS, ARecord
 from tests.simulation.memory_log import MemoryLog
 
-LATE_BY_MOST = 8  # batches
+LATE_BATCHES_MAX = 8  # batches
 
 
 @dataclass(slots=True)
@@ -27,15 +27,15 @@ class Clock:
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """A batch that was given up for lost, and lands after so many others have passed it."""
+    """A batch that its writer gave up; it lands after `batches_before` others of its partition."""
 
     tp: TopicPartition
     batch: Sequence[ProducerRecord]
-    passed_by: int
+    batches_before: int
 
 
 class Topics(MemoryLog):
-    """All topics. Where an offset holds no record (a transaction's marker, compaction) stands None."""
+    """All topics. None at an offset without a record (a transaction marker, or after compaction)."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -52,29 +52,29 @@ class Topics(MemoryLog):
     def records_of(self, topic: str, partition: int) -> list[ARecord]:
         return [record for record in self.records[TopicPartition(topic, partition)] if record]
 
-    def land(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> AppendResult:
-        """A batch has one append time."""
+    def append_batch(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> AppendResult:
+        """All records of a batch get the same append time."""
         slots = self.records[tp]
         first, at_ms = len(slots), APPENDED_AT_MS + self._clock.ms
         for offset, (key, value, headers) in enumerate(batch, first):
             slots.append(ARecord(offset, value, key, at_ms, headers))
         landed = AppendResult(first, len(slots))
         if self.in_flight:
-            self._let_pass(tp)
+            self._count_down_late_batches(tp)
         return landed
 
-    def land_late(self, late: InFlight) -> None:
+    def append_late(self, late: InFlight) -> None:
         self.in_flight.remove(late)
-        self.land(late.tp, late.batch)
+        self.append_batch(late.tp, late.batch)
 
-    def _let_pass(self, tp: TopicPartition) -> None:
+    def _count_down_late_batches(self, tp: TopicPartition) -> None:
         for late in [late for late in self.in_flight if late.tp == tp]:
-            late.passed_by -= 1
-            if late.passed_by == 0:
-                self.land_late(late)
+            late.batches_before -= 1
+            if late.batches_before == 0:
+                self.append_late(late)
 
-    def leave_marker(self, tp: TopicPartition) -> None:
-        """A transaction of somebody else ended: an offset without a record."""
+    def add_transaction_marker(self, tp: TopicPartition) -> None:
+        """An offset without a record, as another client's transaction leaves it."""
         self.records[tp].append(None)
 
     def rewrite(self, tp: TopicPartition, offset: int, value: bytes | None) -> None:
@@ -82,14 +82,14 @@ class Topics(MemoryLog):
         slots[offset] = replace(slots[offset], value=value)
 
     def compact(self, tp: TopicPartition) -> None:
-        """Of each key only the newest record stays."""
+        """Keep only the newest record of each key."""
         slots = self.records[tp]
         newest = {record.key: record.offset for record in slots if record}
         slots[:] = [record if record and newest[record.key] == record.offset else None for record in slots]
 
 
 class Member(Protocol):
-    """The client's side of a membership, as the coordinator changes it."""
+    """What the coordinator calls on a group consumer."""
 
     assigned: set[int]
 
@@ -98,7 +98,7 @@ class Member(Protocol):
 
 
 class Coordinator:
-    """One group on one topic, cooperative: who holds what, and who shall."""
+    """One group on one topic with cooperative rebalancing: the present and the intended assignment."""
 
     def __init__(self, random: Random, partitions: int) -> None:
         self._random, self._partitions = random, range(partitions)
@@ -112,14 +112,14 @@ class Coordinator:
         self.rebalance()
 
     def drop(self, member: Member) -> None:
-        """It left, or its session expired; what it believes to hold is its own affair."""
+        """The member left or its session expired; it may still believe that it owns partitions."""
         if member in self.members:
             self.members.remove(member)
             self._holders = {p: holder for p, holder in self._holders.items() if holder is not member}
             self.rebalance()
 
     def rebalance(self) -> None:
-        """Shares by chance, not by what moves least: that is what the instances must bear."""
+        """Assigns at random, not with the fewest moves: a harder case for the instances."""
         if not self.members:
             self._targets = {}
             return
@@ -132,7 +132,7 @@ class Coordinator:
         return self._holders == self._targets
 
     def sync(self, member: Member) -> None:
-        """The member hears of its share: gives up what is not in it, takes what nobody holds any more."""
+        """The member revokes what is not in its share, and gains what no other member holds any more."""
         share = {p for p, target in self._targets.items() if target is member}
         if revoked := member.assigned - share:
             member.lose(revoked)

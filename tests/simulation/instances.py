@@ -1,7 +1,6 @@
-"""The processes of a simulated world: the real loops of the roles, on ports to the simulated broker.
+"""The simulated processes: the real loops of the roles, with ports instead of Kafka clients.
 
-An instance is up or down, and at times asleep in the middle of its step. What the roles do about a failed
-step is done here as `run_through_outages` and the supervisor do it, without the waiting.
+A failed step is handled as `run_through_outages` and the supervisor handle it, without the waiting.
 """
 
 from contextlib import suppress
@@ -15,27 +14,28 @@ from campus.kafka.group_consumer import Fenced
 from campus.kafka.producer.errors import AppendFailed
 from campus.processing.follower import Follower
 from campus.processing.owner import Owner
-from campus.processing.restore import Folds
+from campus.processing.restore import FoldFactory
+from campus.processing.role_loop import Clients
 from campus.processing.snapshots import Snapshots
-from tests.simulation.ports import HistoryPort, Killed, MemberPort, WriterPort
+from tests.simulation.ports import Killed, MemberPort, ReaderPort, WriterPort
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-STARTS_AGAIN = 0.3  # at each turn of one that is down
-RECORDS_MOST = (2, 5, 20)  # of a poll
+START_CHANCE = 0.3  # at each turn of an instance that is down
+RECORDS_MAX = (2, 5, 20)  # of a poll
 SNAPSHOT_EVERY_EVENTS, SNAPSHOT_EVERY_S = (1, 3, 10), (1, 10)
 
-METRICS = Folds(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
+METRICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
 class Instance:
-    """One process of a role: up or down, and at times asleep in the middle of its step."""
+    """One process of a role: up or down, and sometimes paused in the middle of its step."""
 
     def __init__(self, world: "World", number: int) -> None:
         self.world, self.number = world, number
         self.is_busy = False  # its step is on the stack
-        self.is_doomed = False  # killed in its sleep
+        self.is_kill_pending = False  # killed while it is paused
         self.stop = Event()
         self.member: MemberPort | None = None
 
@@ -44,53 +44,53 @@ class Instance:
         return self.member is not None
 
     def turn(self) -> None:
-        """Start, or make one step as `run_through_outages` does, and stop if told so."""
+        """Start if down; else make one step as `run_through_outages` does, and stop if `stop` is set."""
         if not self.is_up:
-            if self.world.random.random() < STARTS_AGAIN or self.world.is_healed:
+            if self.world.random.random() < START_CHANCE or self.world.is_healed:
                 self.start()
             return
         self.is_busy = True
         try:
-            self._step_or_start_anew()
+            self._step_or_reset()
             if self.is_up and self.stop.is_set():
                 self._finish()
-                self.goes_down_in_order()
+                self.shut_down()
         except Killed:
-            self.is_killed()
+            self.kill()
         finally:
             self.is_busy = False
 
     def start(self) -> None:
         self.stop = Event()
-        self.is_doomed = False
+        self.is_kill_pending = False
         self.member = self.build()
 
-    def goes_down_in_order(self) -> None:
+    def shut_down(self) -> None:
         assert self.member
         self.member.leave()
         self.member = None
 
-    def is_killed(self) -> None:
-        """Its session goes on until somebody notices."""
-        self.world.orphans.append(self.member)
+    def kill(self) -> None:
+        """Its group session lasts until it expires."""
+        self.world.killed_members.append(self.member)
         self.member = None
 
-    def _step_or_start_anew(self) -> None:
+    def _step_or_reset(self) -> None:
         steps = self.steps()
         try:
             steps.step(self.stop)
         except AppendFailed as failed:
-            self.world.tell(f"fails: {failed}", self)
-            if not failed.retriable or self.world.weather.strikes("given_up"):
-                self.goes_down_in_order()  # the supervisor closes what crashes, and starts it again
+            self.world.log_event(f"fails: {failed}", self)
+            if not failed.retriable or self.world.faults.happens("given_up"):
+                self.shut_down()  # as the supervisor does after a crash: close, then start again
             else:
-                steps.start_anew()
-        except (Fenced, BrokerAway) as away:
-            self.world.tell(f"starts anew: {away}", self)
-            steps.start_anew()
+                steps.reset()
+        except (Fenced, BrokerAway) as error:
+            self.world.log_event(f"starts anew: {error}", self)
+            steps.reset()
 
     def _finish(self) -> None:
-        with suppress(AppendFailed, BrokerAway, Fenced):  # or it stops without a last snapshot
+        with suppress(AppendFailed, BrokerAway, Fenced):  # then it stops without a last snapshot
             self.finish()
 
     def build(self) -> MemberPort:
@@ -121,15 +121,13 @@ class Inventory(Instance):
         self.owner = Owner(
             StockRules(
                 partitions=world.partitions,
-                opening_stock=world.some_stock(),
-                window_orders=world.some_window(),
+                opening_stock=world.opening_stock(),
+                window_orders=world.window_orders(),
             ),
             world.names,
-            group=member,
-            history=HistoryPort(world, self),
-            appender=WriterPort(world, self),
+            Clients(member, ReaderPort(world, self), WriterPort(world, self)),
             snapshots=self.snapshots(world.names.inventory_snapshots_topic),
-            records_max=world.random.choice(RECORDS_MOST),
+            records_max=world.random.choice(RECORDS_MAX),
             log=lambda _: None,
             clock=world.clock,
             new_owner_id=lambda: world.new_owner_id(self),
@@ -152,10 +150,9 @@ class Analytics(Instance):
         self.follower = Follower(
             METRICS,
             world.names,
-            group=member,
-            history=HistoryPort(world, self),
+            Clients(member, ReaderPort(world, self), WriterPort(world, self)),
             snapshots=self.snapshots(world.names.analytics_snapshots_topic),
-            records_max=world.random.choice(RECORDS_MOST),
+            records_max=world.random.choice(RECORDS_MAX),
             log=lambda _: None,
             clock=world.clock,
         )

@@ -1,7 +1,7 @@
-"""What must be true of a world that has healed: nothing wrong in the logs, nothing left undone in the roles.
+"""Checks a world at its end: the logs have no violation, and the instances hold the right state.
 
-The audit judges the journal. The rest is held against a fold of its own, from the beginning, over what
-counts by a statement of the rule that no instance uses.
+The audit checks the journal. Everything else is compared with folds made here from the beginning of the
+journal, by a separate implementation of the journal's rule that no instance uses.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from campus.domain.journal import OWNER_HEADER
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
 from campus.inventory.ledger import ORIGIN_HEADER, StockLedger
 from campus.kafka.records import Bounds, TopicPartition
-from campus.processing.restore import Folds, Restorer
+from campus.processing.restore import FoldFactory, Restorer
 from tests.builders import ARecord
 from tests.simulation.broker import Topics
 from tests.simulation.instances import METRICS
@@ -32,15 +32,15 @@ from tests.simulation.world import Violation, World
 
 
 def judge(world: World) -> Findings:
-    """What the audit has found. Raises Violation."""
+    """The findings of the audit. Raises Violation."""
     findings = _audit(world)
     for partition in range(world.partitions):
         _Partition(world, partition).judge()
-    _judge_who_holds_what(world)
+    _judge_assignment(world)
     return findings
 
 
-def _demand(truth: bool, what: str) -> None:
+def _require(truth: bool, what: str) -> None:
     if not truth:
         raise Violation(what)
 
@@ -60,14 +60,14 @@ def _audit(world: World) -> Findings:
         (v.partition, v.seq) for v in findings.violations_listed if v.kind is ViolationKind.DECIDED_TWICE
     }
     for violation in findings.violations_listed:
-        # A customer who repeats himself after the window has forgotten him is taken at his word.
-        # That no record is reserved twice, whatever copies of it were made, is judged below.
+        # A repeat after the window has forgotten the original is a new order.
+        # That no record is reserved twice, however often it was copied, is checked below.
         at = violation.partition, violation.seq
-        _demand(
+        _require(
             violation.kind is ViolationKind.RESERVED_TWICE and at not in decided_twice,
-            f"the audit says: {violation}",
+            f"the audit found {violation}",
         )
-    _demand(findings.undecided == 0, f"{findings.undecided} records were never decided")
+    _require(findings.undecided == 0, f"{findings.undecided} records were never decided")
     return findings
 
 
@@ -86,42 +86,42 @@ class _Partition:
     def judge(self) -> None:
         reserved: set[tuple[int, bytes]] = set()
         reservations = _Reservations()
-        for record, event, anchor in counting(self.journal):
+        for record, event, position in counting(self.journal):
             if not isinstance(event, OwnerClaimed):
                 source = self.orders[event.source_offset]
                 again, _ = self.ledger.decide(source)
-                self._demand(encode(again) == record.value, f"decided again is {again}, not {event}")
+                self._require(encode(again) == record.value, f"decided again it is {again}, not {event}")
                 if isinstance(event, InventoryReserved):
-                    name = published_as(self.partition, source)
-                    self._demand(name not in reserved, f"{event} is of a record that was reserved before")
-                    reserved.add(name)
-                self._demand(reservations.bear(event), f"{event} releases what was not reserved")
+                    origin = published_at(self.partition, source)
+                    self._require(origin not in reserved, f"{event} reserves the same record a second time")
+                    reserved.add(origin)
+                self._require(reservations.apply(event), f"{event} releases what was not reserved")
             self.ledger.apply(event)
             self.levels.apply(event)
             self.metrics.apply(event)
             self._judge_levels(reservations)
-            self._compare(self.stock_snapshots.pop(record.offset, ()), anchor, self.ledger, "stock")
-            self._compare(self.metrics_snapshots.pop(record.offset, ()), anchor, self.metrics, "metrics")
-        left = [*self.stock_snapshots, *self.metrics_snapshots]
-        self._demand(not left, f"there are snapshots of offsets {left}, where nothing counts")
+            self._compare(self.stock_snapshots.pop(record.offset, ()), position, self.ledger, "stock")
+            self._compare(self.metrics_snapshots.pop(record.offset, ()), position, self.metrics, "metrics")
+        unmatched = [*self.stock_snapshots, *self.metrics_snapshots]
+        self._require(not unmatched, f"snapshots of offsets {unmatched}, where no record counts")
         self._judge_what_is_restored()
         self._judge_what_is_held()
 
     def _judge_levels(self, reservations: "_Reservations") -> None:
         levels, ledger = self.levels, self.ledger
-        self._demand(
+        self._require(
             levels.remaining == ledger.stock, f"{levels.remaining} remain, the ledger: {ledger.stock}"
         )
-        self._demand(levels.added == ledger.added, f"{levels.added} were added, the ledger: {ledger.added}")
+        self._require(levels.added == ledger.added, f"{levels.added} were added, the ledger: {ledger.added}")
         reserved = {item: levels.added[item] - left for item, left in levels.remaining.items()}
-        self._demand(reserved == reservations.of_items(reserved), f"{reserved} must be reserved")
+        self._require(reserved == reservations.of_items(reserved), f"{reserved} must be reserved")
 
     def _snapshots(self, topic: str) -> dict[int, list]:
-        """What the instances wrote, by the offset that each one goes up to."""
+        """The snapshots that instances wrote, by the journal offset that each goes up to."""
         found: dict[int, list] = {}
         tp = TopicPartition(topic, self.partition)
         for record in self.world.topics.records_of(*tp):
-            if (tp, record.offset) not in self.world.false_snapshots:
+            if (tp, record.offset) not in self.world.foreign_snapshots:
                 try:
                     snapshot = unpacked(record.value)
                 except SnapshotUnreadable as fault:
@@ -130,19 +130,23 @@ class _Partition:
         return found
 
     def _compare(
-        self, snapshots: Iterable, anchor: tuple, fold: StockLedger | OrderMetrics, what: str
+        self, snapshots: Iterable, position: tuple, fold: StockLedger | OrderMetrics, what: str
     ) -> None:
         for snapshot in snapshots:
             says = snapshot.owner, snapshot.seq, snapshot.offset
-            self._demand(says == anchor, f"a snapshot of {what} goes up to {says}, the journal to {anchor}")
-            self._demand(snapshot.state == fold.state(), f"the snapshot of {what} of {says} is false")
+            self._require(
+                says == position, f"a snapshot of {what} goes up to {says}, the journal to {position}"
+            )
+            self._require(snapshot.state == fold.state(), f"the snapshot of {what} at {says} is wrong")
             if fold is self.ledger:
                 read = StockLevels.from_state(snapshot.state)
-                self._demand(read.state() == self.levels.state(), f"the levels in it are false: {read.added}")
+                self._require(
+                    read.state() == self.levels.state(), f"the stock levels in it are wrong: {read.added}"
+                )
 
     def _judge_what_is_restored(self) -> None:
         names = self.world.names
-        ledgers = Folds(
+        ledgers = FoldFactory(
             lambda p: StockLedger(p, self.world.partitions),
             lambda p, state: StockLedger.from_state(p, self.world.partitions, state),
         )
@@ -151,36 +155,35 @@ class _Partition:
             (METRICS, names.analytics_snapshots_topic, self.metrics),
         ):
             restorer = Restorer(
-                folds, _History(self.world.topics), journal=names.journal_topic, snapshots=topic
+                folds, _Reader(self.world.topics), journal=names.journal_topic, snapshots=topic
             )
             end = self.world.topics.end(TopicPartition(names.journal_topic, self.partition))
-            restored = restorer.restored({self.partition: end}, Event())[self.partition]
-            self._demand(restored.fold.state() == fold.state(), f"restored from {topic} is another state")
+            restored = restorer.restore({self.partition: end}, Event())[self.partition]
+            self._require(restored.fold.state() == fold.state(), f"restored from {topic} is another state")
 
     def _judge_what_is_held(self) -> None:
         for inventory in self.world.inventories:
-            if self.partition in inventory.owner.partitions:
-                held = inventory.owner.fold(self.partition)
-                self._demand(held.state() == self.ledger.state(), "its owner has another state")
+            if held := inventory.owner.folds().get(self.partition):
+                self._require(held.state() == self.ledger.state(), "its owner has another state")
                 missing = inventory.owner._rules.missing_inputs(held)
-                self._demand(not missing, f"its owner never asked for {missing}")
+                self._require(not missing, f"its owner never wrote the missing inputs {missing}")
         for analytics in self.world.analytics:
             held = analytics.follower.folds().get(self.partition)
-            self._demand(held is None or held == self.metrics, "analytics counts otherwise")
+            self._require(held is None or held == self.metrics, "analytics has other totals")
 
-    def _demand(self, truth: bool, what: str) -> None:
-        _demand(truth, f"partition {self.partition}: {what}")
+    def _require(self, truth: bool, what: str) -> None:
+        _require(truth, f"partition {self.partition}: {what}")
 
 
 class _Reservations:
-    """What is reserved and not released, told from what the entries say they do and from no rule."""
+    """What is reserved and not released, computed from the entries alone."""
 
     def __init__(self) -> None:
-        self._of_order: dict[tuple[str, str], int] = {}  # the newest, that one can be released
+        self._of_order: dict[tuple[str, str], int] = {}  # the newest one: only that can be released
         self._of_item: Counter[str] = Counter()
 
-    def bear(self, event: Entry) -> bool:
-        """False if it releases what was not reserved under that id, of that item, in that quantity."""
+    def apply(self, event: Entry) -> bool:
+        """False if it releases something that was not reserved with that id, item and quantity."""
         if isinstance(event, InventoryReserved):
             self._of_order[event.order_id, event.item] = event.quantity
             self._of_item[event.item] += event.quantity
@@ -194,7 +197,7 @@ class _Reservations:
 
 
 def counting(records: Iterable[ARecord]) -> Iterator[tuple[ARecord, JournalEvent, tuple[str, int, int]]]:
-    """What counts, and the owner, seq and offset that have been reached with it."""
+    """The records that count, each with the owner, seq and offset reached with it."""
     owner, seq = "", 0
     for record in records:
         event = decode_journal(record.value)
@@ -207,24 +210,24 @@ def counting(records: Iterable[ARecord]) -> Iterator[tuple[ARecord, JournalEvent
         yield record, event, (owner, seq, record.offset)
 
 
-def published_as(partition: int, record: ARecord) -> tuple[int, bytes]:
-    """Where somebody put it into order-events; it may have been sent on since."""
+def published_at(partition: int, record: ARecord) -> tuple[int, bytes]:
+    """Where the record was first written in order-events; it may have been rerouted since."""
     return next(
         ((-1, value) for name, value in record.headers if name == ORIGIN_HEADER),
         (partition, b"%d" % record.offset),
     )
 
 
-def _judge_who_holds_what(world: World) -> None:
+def _judge_assignment(world: World) -> None:
     for held in (
-        [p for inventory in world.inventories for p in inventory.owner.partitions],
+        [p for inventory in world.inventories for p in inventory.owner.folds()],
         [p for analytics in world.analytics for p in analytics.follower.folds()],
     ):
-        _demand(sorted(held) == list(range(world.partitions)), f"partitions {held} are held")
+        _require(sorted(held) == list(range(world.partitions)), f"partitions {held} are held")
 
 
-class _History:
-    """Reads without faults: the world has healed."""
+class _Reader:
+    """A log reader without faults."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics

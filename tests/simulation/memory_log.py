@@ -1,7 +1,7 @@
-"""Kafka in a dictionary: the log, the group and the history that the owner's loop needs, and no thread.
+"""Kafka in memory: the writer, group consumer and log reader that the loops need, without any thread.
 
-It keeps Kafka's promises and nothing more: an append lands whole or not at all, or lands and its
-acknowledgement is lost; offsets grow by one; a group hands out what is assigned at each poll.
+It keeps Kafka's guarantees and no others: an append lands whole or not at all, or it lands and its
+acknowledgement is lost; offsets grow by one; each poll returns the current assignment.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,7 +21,10 @@ TOPICS = TopicsConfig(partitions=4)
 
 
 class MemoryLog:
-    """All topics. `lose_next`: the next append never arrives, or arrives and is not acknowledged."""
+    """All topics, and the writer that appends to them.
+
+    `lose_next`: "before" loses the next append, "after" loses only its acknowledgement.
+    """
 
     def __init__(self) -> None:
         self.records: dict[TopicPartition, list[ARecord]] = {}
@@ -34,17 +37,17 @@ class MemoryLog:
         lost, self.lose_next = self.lose_next, None
         if lost == "before":
             raise AppendFailed({tp: KafkaConnectionError("lost") for tp in records}, {})
-        landed = {tp: self._land(tp, batch) for tp, batch in records.items()}
+        results = {tp: self._land(tp, batch) for tp, batch in records.items()}
         self.appends.append({tp: len(batch) for tp, batch in records.items()})
         if lost == "after":
             raise AppendFailed({tp: KafkaConnectionError("lost") for tp in records}, {})
-        return landed
+        return results
 
     def at(self, topic: str, partition: int) -> list[ARecord]:
         return self.records.setdefault(TopicPartition(topic, partition), [])
 
     def counting(self, partition: int) -> list[JournalEvent]:
-        """What of a partition of the journal counts, claims among it."""
+        """The events that count in a journal partition, claims included."""
         return list(JournalRule().counting(self.at(TOPICS.journal_topic, partition)))
 
     def _land(self, tp: TopicPartition, batch: Sequence[ProducerRecord]) -> AppendResult:
@@ -56,17 +59,17 @@ class MemoryLog:
 
 
 class MemoryGroup:
-    """A member of a group. Set `assigned`, `lost` and `is_fenced` to make a rebalance."""
+    """A group consumer. A test sets `assigned`, `lost` and `is_fenced` to cause a rebalance."""
 
     def __init__(self, log: MemoryLog, topic: str, assigned: Collection[int]) -> None:
         self._log, self._topic = log, topic
         self.assigned = frozenset(assigned)
         self.lost: frozenset[int] = frozenset()
         self.is_fenced = False
-        self.redeliver = 0  # that many records of the past come again in the next poll
+        self.redeliver = 0  # so many older records come again in the next poll
         self.positions_now: dict[int, int] = {}
         self.committed: dict[int, int] = {}
-        self.wishes: dict[int, int] = {}  # commits by some tool, until the next of ours
+        self.moved_offsets: dict[int, int] = {}  # set by an external tool, until our next commit
 
     def poll(self, *, timeout_s: float, records_max: int) -> PollResult:
         lost, self.lost = self.lost, frozenset()
@@ -93,20 +96,22 @@ class MemoryGroup:
         if self.is_fenced:
             raise Fenced("the group goes on without this member")
         self.committed.update({p: self.positions_now[p] for p in partitions})
-        self.wishes = {p: to for p, to in self.wishes.items() if p not in partitions}
+        self.moved_offsets = {p: to for p, to in self.moved_offsets.items() if p not in partitions}
 
     def externally_moved_offsets(self, partitions: Collection[int]) -> dict[int, int]:
-        return {p: to for p, to in self.wishes.items() if p in partitions}
+        return {p: to for p, to in self.moved_offsets.items() if p in partitions}
 
 
-class MemoryHistory:
+class MemoryReader:
+    """A log reader. `trimmed_to`: first offsets; `read_from`: where the last read of each log began."""
+
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
         self.trimmed_to: dict[TopicPartition, int] = {}
         self.read_from: dict[TopicPartition, int] = {}
 
     def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        return {p: Bounds(self.trimmed_to.get(p, 0), len(self._log.at(*p))) for p in tps}
+        return {tp: Bounds(self.trimmed_to.get(tp, 0), len(self._log.at(*tp))) for tp in tps}
 
     def read(
         self, spans: Mapping[TopicPartition, Bounds], stop: Any = None

@@ -1,7 +1,7 @@
-"""The protocol with one of its rules left out, each a patch of the real classes: what the rule is good for.
+"""Mutants: each patches the real classes so that one rule of the protocol is broken.
 
-A mutant is a function that patches; its docstring is the rule that it breaks. Whatever the simulation
-does not catch within a bounded number of schedules is a rule that it does not test.
+The docstring of a mutant is the rule that it breaks. If the simulation does not catch a mutant within a
+bounded number of schedules, the simulation does not test that rule.
 """
 
 import zlib
@@ -26,7 +26,7 @@ Append: TypeAlias = Callable[[Records], dict[TopicPartition, AppendResult]]
 JOURNAL = "inventory-events"
 
 decide_and_write = Owner._decide_and_write
-check_landing = Owner._check_landing
+check_append_offsets = Owner._check_append_offsets
 release = Owner._release
 apply = StockLedger.apply
 state = StockLedger.state
@@ -36,7 +36,7 @@ remember_reserved = DedupeWindow.remember_reserved
 
 
 def commits_before_the_ack(patch: Patch) -> None:
-    """The group offset says what was decided, not what was polled; no state depends on it."""
+    """The group offset says what was decided, not what was polled; and no state depends on it."""
 
     def commit_first(self: Owner, polled: Any, stop: Any) -> None:
         self._group.commit(self._owned.keys())
@@ -62,8 +62,8 @@ def writes_snapshots_before_the_ack(patch: Patch) -> None:
     _with_appends(patch, snapshot_first)
 
 
-def writes_snapshots_of_where_it_will_land(patch: Patch) -> None:
-    """... and of where they landed, not of where they should."""
+def writes_snapshots_with_expected_offsets(patch: Patch) -> None:
+    """A snapshot has the offsets at which entries landed, not those at which they should land."""
 
     def snapshot_first(owner: Owner, append: Append, records: Records) -> dict[TopicPartition, AppendResult]:
         if not _are_entries(records):
@@ -110,7 +110,7 @@ def does_not_check_the_owner(patch: Patch) -> None:
 
 
 def forgets_opening_stock_with_the_window(patch: Patch) -> None:
-    """Which items had their opening stock is remembered for good."""
+    """The ledger never forgets which items had their opening stock."""
 
     def apply_and_forget(self: StockLedger, event: Any) -> None:
         horizon_ms = self.window.horizon_ms
@@ -122,15 +122,16 @@ def forgets_opening_stock_with_the_window(patch: Patch) -> None:
 
 
 def goes_on_after_a_failure(patch: Patch) -> None:
-    """After a failed append every state is thrown away."""
-    patch.setattr(Owner, "start_anew", lambda self: None)
+    """After a failed append every state is discarded."""
+    patch.setattr(Owner, "reset", lambda self: None)
 
 
 def appends_again_after_a_failure(patch: Patch) -> None:
-    """... also before the very same entries are appended again: to spare a restore, not to be right.
+    """After a failed append the state is discarded even before the same entries are appended again.
 
-    Harmless: the name and seq of an entry say its bytes as long as the state was not thrown away. So of two
-    copies the later one is a repeat, and wherever one of them came in between, the next landing shows it.
+    To break this rule is harmless: as long as the state was not discarded, owner id and seq determine the
+    bytes of an entry. So of two copies the later one is a repeat, and the next append shows by its offset if
+    a copy landed in between.
     """
 
     def append_again(owner: Owner, append: Append, records: Records) -> dict[TopicPartition, AppendResult]:
@@ -142,9 +143,9 @@ def appends_again_after_a_failure(patch: Patch) -> None:
     _with_appends(patch, append_again)
 
 
-def keeps_its_name_over_a_restore(patch: Patch) -> None:
-    """Who restores has a new owner id: what the old one wrote may still be under way."""
-    patch.setattr(World, "new_owner_id", lambda self, who: f"owner {who.number}")
+def keeps_its_owner_id_over_a_restore(patch: Patch) -> None:
+    """A restore takes a new owner id: batches under the old one may still be in flight."""
+    patch.setattr(World, "new_owner_id", lambda self, instance: f"owner {instance.number}")
 
 
 def writes_side_outputs_after_the_entries(patch: Patch) -> None:
@@ -163,37 +164,37 @@ def writes_side_outputs_after_the_entries(patch: Patch) -> None:
     _with_appends(patch, entries_first)
 
 
-def does_not_check_where_it_landed(patch: Patch) -> None:
-    """What did not land right after our last entry was overtaken by somebody's claim."""
+def does_not_check_append_offsets(patch: Patch) -> None:
+    """Entries that did not land right behind our last one were overtaken by another claim."""
 
     def believe(self: Owner, entries: Any, landed: Mapping[TopicPartition, AppendResult]) -> None:
         for tp, at in landed.items():
             rule = self._owned[tp.partition].rule
             rule.seq, rule.offset = rule.seq + len(entries[tp]), at.end - 1
 
-    patch.setattr(Owner, "_check_landing", believe)
+    patch.setattr(Owner, "_check_append_offsets", believe)
 
 
-def writes_down_what_was_overtaken(patch: Patch) -> None:
+def writes_snapshots_of_overtaken_states(patch: Patch) -> None:
     """A snapshot is of contiguous entries only."""
 
     def snapshot_all(self: Owner, entries: Any, landed: Any) -> None:
         owned = dict(self._owned)
         try:
-            check_landing(self, entries, landed)
+            check_append_offsets(self, entries, landed)
         finally:
             self._snapshots.write(owned)
 
-    patch.setattr(Owner, "_check_landing", snapshot_all)
+    patch.setattr(Owner, "_check_append_offsets", snapshot_all)
 
 
 def believes_any_snapshot(patch: Patch) -> None:
-    """A snapshot is believed only if the record that it goes up to stands in the journal."""
+    """A snapshot is used only if the journal has the record that it goes up to."""
     patch.setattr(JournalRule, "is_of", lambda self, record: True)
 
 
 def leaves_the_window_out_of_the_state(patch: Patch) -> None:
-    """What was decided is part of the state."""
+    """The dedupe window is part of the state."""
 
     def without_window(self: StockLedger) -> bytes:
         read = msgspec.msgpack.decode(state(self), type=LedgerState)
@@ -208,8 +209,8 @@ def forgets_what_was_cancelled(patch: Patch) -> None:
     patch.setattr(DedupeWindow, "remember_cancelled", lambda self, order_id: None)
 
 
-def leaves_the_fates_out_of_the_state(patch: Patch) -> None:
-    """What became of an order is part of the state, not only that it was decided."""
+def leaves_the_outcomes_out_of_the_state(patch: Patch) -> None:
+    """The outcome of an order is part of the state, not only that it was decided."""
 
     def without_fates(self: DedupeWindow) -> WindowState:
         none_reserved = zlib.compress(bytes(8 * len(self)))
@@ -219,7 +220,7 @@ def leaves_the_fates_out_of_the_state(patch: Patch) -> None:
 
 
 def releases_to_any_item(patch: Patch) -> None:
-    """What an order reserved is released to that item and to no other."""
+    """A reservation is released to its own item and to no other."""
 
     def reserved_of_whatever_is_asked(self: StockLedger, cancelled: Any, reservation: Any) -> Any:
         if reservation:
@@ -231,7 +232,7 @@ def releases_to_any_item(patch: Patch) -> None:
 
 
 def releases_one_portion(patch: Patch) -> None:
-    """All that was reserved is released."""
+    """The whole reserved quantity is released."""
 
     def remember_one(self: DedupeWindow, order_id: str, at_ms: int, number: int, quantity: int) -> None:
         remember_reserved(self, order_id, at_ms, number, 1)
@@ -240,7 +241,7 @@ def releases_one_portion(patch: Patch) -> None:
 
 
 def takes_the_window_from_its_config(patch: Patch) -> None:
-    """The window's size is in the claim: who restores forgets what those before him forgot."""
+    """The window's size is in the claim: a restore forgets what earlier owners forgot."""
 
     def apply_all_but_foreign_claims(self: StockLedger, event: Any) -> None:
         if isinstance(event, OwnerClaimed):
@@ -251,13 +252,13 @@ def takes_the_window_from_its_config(patch: Patch) -> None:
     patch.setattr(StockLedger, "apply", apply_all_but_foreign_claims)
 
 
-def decides_what_comes_too_late(patch: Patch) -> None:
-    """A rerouted order from before the window's memory is refused."""
+def decides_orders_that_are_too_old(patch: Patch) -> None:
+    """A rerouted order from before the window is refused."""
     patch.setattr(DedupeWindow, "has_forgotten", lambda self, time_ms: False)
 
 
 def does_not_seek(patch: Patch) -> None:
-    """After a restore reading goes on where the state says, not where the group was."""
+    """After a restore, reading continues at the state's position, not at the group's offset."""
 
     def seek_nothing_known(self: Owner) -> None:
         for partition, owned in self._owned.items():
@@ -267,13 +268,13 @@ def does_not_seek(patch: Patch) -> None:
     patch.setattr(Owner, "_seek_all", seek_nothing_known)
 
 
-def keeps_what_was_lost_and_came_back(patch: Patch) -> None:
-    """A partition that was taken away and came back is claimed and restored again."""
+def keeps_partitions_that_were_lost_and_came_back(patch: Patch) -> None:
+    """A partition that was lost and came back is claimed and restored again."""
 
-    def release_what_is_gone(self: Owner, partitions: Any) -> None:
+    def release_unassigned(self: Owner, partitions: Any) -> None:
         release(self, [p for p in partitions if p not in self._group.assigned])
 
-    patch.setattr(Owner, "_release", release_what_is_gone)
+    patch.setattr(Owner, "_release", release_unassigned)
 
 
 def _are_entries(records: Records) -> bool:
@@ -283,7 +284,7 @@ def _are_entries(records: Records) -> bool:
 def _with_appends(
     patch: Patch, instead: Callable[[Owner, Append, Records], dict[TopicPartition, AppendResult]]
 ) -> None:
-    """While an owner decides and writes, its appends go through `instead`."""
+    """While an owner decides and writes, send its appends through `instead`."""
 
     class Detour:
         def __init__(self, owner: Owner, log: Any) -> None:
@@ -293,12 +294,12 @@ def _with_appends(
             return instead(self.owner, self.log.append, records)
 
     def decide_and_write_so(self: Owner, polled: Any, stop: Any) -> None:
-        log = self._appender
-        self._appender = Detour(self, log)
+        log = self._writer
+        self._writer = Detour(self, log)
         try:
             decide_and_write(self, polled, stop)
         finally:
-            self._appender = log
+            self._writer = log
 
     patch.setattr(Owner, "_decide_and_write", decide_and_write_so)
 
@@ -306,23 +307,23 @@ def _with_appends(
 MUTANTS = (
     commits_before_the_ack,
     writes_snapshots_before_the_ack,
-    writes_snapshots_of_where_it_will_land,
+    writes_snapshots_with_expected_offsets,
     does_not_check_seq,
     does_not_check_the_owner,
     forgets_opening_stock_with_the_window,
     goes_on_after_a_failure,
-    keeps_its_name_over_a_restore,
+    keeps_its_owner_id_over_a_restore,
     writes_side_outputs_after_the_entries,
-    does_not_check_where_it_landed,
-    writes_down_what_was_overtaken,
+    does_not_check_append_offsets,
+    writes_snapshots_of_overtaken_states,
     believes_any_snapshot,
     leaves_the_window_out_of_the_state,
     forgets_what_was_cancelled,
-    leaves_the_fates_out_of_the_state,
+    leaves_the_outcomes_out_of_the_state,
     releases_to_any_item,
     releases_one_portion,
     takes_the_window_from_its_config,
-    decides_what_comes_too_late,
+    decides_orders_that_are_too_old,
     does_not_seek,
-    keeps_what_was_lost_and_came_back,
+    keeps_partitions_that_were_lost_and_came_back,
 )

@@ -1,4 +1,4 @@
-"""One schedule from one seed, from its first turn to its verdict."""
+"""Runs one schedule from one seed, from its first turn to the checks at its end."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -11,37 +11,37 @@ from tests.simulation.world import Violation, World
 
 
 class FailedSeed(AssertionError):
-    def __init__(self, seed: int, why: Exception) -> None:
-        super().__init__(f"seed {seed}: {why}. See it again, turn by turn: SEED={seed} make simulate")
+    def __init__(self, seed: int, error: Exception) -> None:
+        super().__init__(f"seed {seed}: {error}. To see it turn by turn: SEED={seed} make simulate")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What happened in a schedule that ended well."""
+class Outcome:
+    """What happened in a schedule without violations."""
 
     decisions: int
     claims: int
-    cancels: dict[str, int]  # released, and rejected by reason
+    cancels: dict[str, int]  # "released", and each reason of a rejection
     faults: dict[str, int]
 
 
 def run_seed(
     seed: int, odds: Mapping[str, float] | None = None, *, log: Callable[[str], None] | None = None
-) -> Told:
+) -> Outcome:
     """Raises FailedSeed."""
-    with _silence():
+    with _without_snapshot_warnings():
         try:
             world = World(Random(seed), odds, log).run()
             findings = judge(world)
-        except Violation as why:
-            raise FailedSeed(seed, why) from why
+        except Violation as error:
+            raise FailedSeed(seed, error) from error
     cancels = {"released": findings.summed_totals().cancelled, **findings.not_cancelled}
-    return Told(findings.decisions, findings.claims, cancels, dict(world.weather.met))
+    return Outcome(findings.decisions, findings.claims, cancels, dict(world.faults.occurred))
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Damaged snapshots are warned of, thousands of times."""
+def _without_snapshot_warnings() -> Iterator[None]:
+    """Silences thousands of warnings about damaged snapshots."""
     logger = logging.getLogger("snapshots")
     before, logger.disabled = logger.disabled, True
     try:

@@ -1,4 +1,4 @@
-"""Schedules by the thousand, each with what can go wrong in its own order; and that a seed says it all."""
+"""A thousand random schedules without a violation; and that a seed reproduces its schedule exactly."""
 
 import os
 import re
@@ -19,41 +19,41 @@ from tests.simulation.run import FailedSeed, run_seed
 from tests.simulation.world import World
 
 SCHEDULES, PARTS = 1000, 10
-SEEN_IN = 200  # schedules
+SAMPLE = 200  # schedules
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_goes_wrong_every_order_is_decided_once_and_counted_once(part):
+def test_under_any_faults_every_order_is_decided_once_and_counted_once(part):
     each = SCHEDULES // PARTS
     for seed in range(part * each, (part + 1) * each):
         run_seed(seed)
 
 
-def test_every_fault_of_the_table_happens_and_orders_are_decided_all_the_same():
-    told = [run_seed(seed) for seed in range(SCHEDULES, SCHEDULES + SEEN_IN)]
-    assert set().union(*(one.faults for one in told)) == set(FAULTS)
-    assert sum(one.decisions for one in told) > 20 * SEEN_IN
+def test_every_fault_of_the_table_happens_and_orders_are_still_decided():
+    outcomes = [run_seed(seed) for seed in range(SCHEDULES, SCHEDULES + SAMPLE)]
+    assert set().union(*(outcome.faults for outcome in outcomes)) == set(FAULTS)
+    assert sum(outcome.decisions for outcome in outcomes) > 20 * SAMPLE
 
 
-def test_orders_are_cancelled_in_every_way():
-    told = Counter()
-    for seed in range(SCHEDULES, SCHEDULES + SEEN_IN):
-        told.update(run_seed(seed).cancels)
-    assert set(told) == {"released", *get_args(CancelReason)}
-    assert min(told.values()) > SEEN_IN // 10
+def test_cancellations_have_every_possible_outcome():
+    cancels = Counter()
+    for seed in range(SCHEDULES, SCHEDULES + SAMPLE):
+        cancels.update(run_seed(seed).cancels)
+    assert set(cancels) == {"released", *get_args(CancelReason)}
+    assert min(cancels.values()) > SAMPLE // 10
 
 
-def all_that_was_written(seed):
+def digest_of_all_records(seed):
     world = World(Random(seed)).run()
     topics = sorted(world.topics.records.items())
     return sha256(repr(topics).encode()).hexdigest()
 
 
-def test_the_same_seed_is_the_same_history_in_any_process():
-    here = all_that_was_written(7)
-    code = "from tests.simulation.test_simulation import all_that_was_written; print(all_that_was_written(7))"
-    there = subprocess.run(
+def test_a_seed_gives_the_same_records_in_any_process():
+    expected = digest_of_all_records(7)
+    code = "from tests.simulation.test_simulation import digest_of_all_records as d; print(d(7))"
+    child = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "1234", "PYTHONPATH": str(ROOT)},
@@ -61,19 +61,19 @@ def test_the_same_seed_is_the_same_history_in_any_process():
         text=True,
         check=True,
     )
-    assert there.stdout.strip() == here
-    assert all_that_was_written(8) != here
+    assert child.stdout.strip() == expected
+    assert digest_of_all_records(8) != expected
 
 
-def test_a_failed_seed_says_how_to_see_it_again_and_fails_again(monkeypatch):
-    mutants.does_not_check_where_it_landed(monkeypatch)
-    seed = next(seed for seed in range(100) if why_it_failed(seed))
-    why = why_it_failed(seed)
-    assert re.search(f"SEED={seed} make simulate", why)
-    assert why_it_failed(seed) == why
+def test_a_failed_seed_prints_how_to_reproduce_it_and_fails_again(monkeypatch):
+    mutants.does_not_check_append_offsets(monkeypatch)
+    seed = next(seed for seed in range(100) if failure_of(seed))
+    failure = failure_of(seed)
+    assert re.search(f"SEED={seed} make simulate", failure)
+    assert failure_of(seed) == failure
 
 
-def why_it_failed(seed):
+def failure_of(seed):
     try:
         run_seed(seed)
     except FailedSeed as failed:

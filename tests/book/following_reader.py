@@ -1,4 +1,4 @@
-"""The logs of a MemoryLog as a book follows them: the test says what they give next, and when they fail."""
+"""A log reader in memory that also follows logs: the test decides what each batch holds and when it fails."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -7,19 +7,21 @@ from campus.config.settings import KafkaConfig
 from campus.kafka.clients import BrokerAway
 from campus.kafka.records import Bounds, TopicPartition
 from tests.builders import ARecord
-from tests.simulation.memory_log import MemoryHistory, MemoryLog
+from tests.simulation.memory_log import MemoryLog, MemoryReader
 
 
-class MemoryLogs(MemoryHistory):
-    """`asked`: the next batches are so many records of one place; None: all there are. `is_away`: whoever
-    asks for the ends, or reads the past, hears nothing."""
+class FollowingReader(MemoryReader):
+    """`next_batch`: a partition and how many of its records come next; None for everything there is.
+
+    `is_away`: requests for offsets and for older records raise BrokerAway.
+    """
 
     def __init__(self, log: MemoryLog) -> None:
         super().__init__(log)
-        self.asked: tuple[TopicPartition, int] | None = None
+        self.next_batch: tuple[TopicPartition, int] | None = None
         self.is_away = False
         self.spans_read: list[tuple[TopicPartition, Bounds]] = []
-        self._at: dict[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
 
     def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         self._fail_if_away()
@@ -36,18 +38,19 @@ class MemoryLogs(MemoryHistory):
     def follow_all(
         self, starts: Mapping[TopicPartition, int]
     ) -> Iterator[Mapping[TopicPartition, Sequence[ARecord]]]:
-        self._at = dict(starts)
+        self._positions = dict(starts)
         while True:
-            tps = self._at if self.asked is None else [self.asked[0]]
-            most = None if self.asked is None else self.asked[1]
-            there = {tp: self._log.at(*tp)[self._at[tp] :][:most] for tp in tps}
-            batches = {tp: records for tp, records in there.items() if records}
+            tps, records_max = [*self._positions], None
+            if self.next_batch is not None:
+                tps, records_max = [self.next_batch[0]], self.next_batch[1]
+            new = {tp: self._log.at(*tp)[self._positions[tp] :][:records_max] for tp in tps}
+            batches = {tp: records for tp, records in new.items() if records}
             for tp, records in batches.items():
-                self._at[tp] += len(records)
+                self._positions[tp] += len(records)
             yield batches
 
     def positions(self) -> dict[TopicPartition, int]:
-        return dict(self._at)
+        return dict(self._positions)
 
     def ends(self, tps: Collection[TopicPartition], *, timeout_s: float) -> dict[TopicPartition, int]:
         self._fail_if_away()
