@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from campus.addresses import Address
 from campus.api.app import BATCH_PATH, make_app
-from campus.api.failures import Failures
+from campus.api.failures import FailureLog
 from campus.api.problems import starting_anew, too_many_waiting
-from campus.api.publisher import ApiSettings, Timer, Waiting
+from campus.api.publisher import ApiSettings, Delivery, Timer
 from campus.api.token import ALLOWED as TOKEN_ALLOWED
 from campus.api.token import TOKEN, kept_token
 from campus.config.settings import AtLeast, Between, Config, ConfigIssue, Secret
@@ -77,11 +77,11 @@ class Settings:
 class Commit(Protocol):
     """What of the GroupCommit is used here."""
 
-    def submit(self, tp: TopicPartition, record: ProducerRecord, token: Waiting) -> None: ...
+    def submit(self, tp: TopicPartition, record: ProducerRecord, token: Delivery) -> None: ...
     def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
 
 
-OpenCommit: TypeAlias = Callable[["Report[Waiting]"], AbstractContextManager[Commit]]
+OpenCommit: TypeAlias = Callable[["Report[Delivery]"], AbstractContextManager[Commit]]
 
 
 def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
@@ -90,8 +90,8 @@ def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
 
 @contextmanager
 def kafka_commit(
-    settings: Settings, config: Config, report: "Report[Waiting]"
-) -> Iterator[GroupCommit[Waiting]]:
+    settings: Settings, config: Config, report: "Report[Delivery]"
+) -> Iterator[GroupCommit[Delivery]]:
     with closing(Writer(config.kafka, client_id=NAME, driver=beside_asyncio)) as writer:
         commit = GroupCommit(
             writer,
@@ -126,10 +126,10 @@ class Producer:
         self._settings, self._config = settings, config
         self._open_commit = open_commit
         self._server = HttpServer(
-            make_app(self._api_settings(), self, registry), self._limits(), each_tick=self._tick
+            make_app(self._api_settings(), self, registry), self._limits(), on_tick=self._tick
         )
-        self._failures = Failures("orders", log)
-        self._overruns = Failures("orders beyond waiting_orders_max", log)
+        self._failures = FailureLog("orders", log)
+        self._overruns = FailureLog("orders beyond waiting_orders_max", log)
         self._is_through = True
         self._ask_due_s = self._answered_at_s = 0.0
         self._dead: GroupClosed | None = None
@@ -187,35 +187,35 @@ class Producer:
 
     # In the event loop.
 
-    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Waiting) -> None:
+    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Delivery) -> None:
         """Hand it over. Raises Refused, and then nothing was."""
         try:
             self._commit.submit(tp, record, waiting)
         except Backpressure as overrun:
-            self._overruns.note(1, overrun)
+            self._overruns.record_failure(1, overrun)
             raise Refused(too_many_waiting()) from overrun
         except GroupClosed as closed:
             self._dead = closed
             raise Refused(starting_anew()) from closed
 
-    def is_through(self) -> bool:
+    def is_acknowledging(self) -> bool:
         return self._is_through
 
     def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
         return self._server.call_later(delay_s, callback, *args)
 
-    def _resolve(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
+    def _resolve(self, landed: Sequence[Delivery], failed: Sequence[tuple[Delivery, CampusError]]) -> None:
         for waiting in landed:
-            waiting.landed()
+            waiting.on_acknowledged()
         for waiting, _ in failed:
-            waiting.failed()
+            waiting.on_failed()
 
     def _tick(self) -> None:
         if self._dead:  # the writer has ended under us; the supervisor makes everything anew
             raise self._dead
-        self._overruns.tell()
+        self._overruns.report()
         # After a failure the broker's word that it is there is worth another try, by whoever looks at health.
-        self._is_through = not self._failures.tell() or self._answered_at_s > self._failures.last_s
+        self._is_through = not self._failures.report() or self._answered_at_s > self._failures.last_failure_s
         if not self._is_through and time.monotonic() >= self._ask_due_s:
             self._ask_due_s = time.monotonic() + ASK_EVERY_S
             self._ask()
@@ -237,12 +237,16 @@ class Producer:
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self._server.call_soon(callback, *args)
 
-    def _round_ended(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
+    def _round_ended(
+        self, landed: Sequence[Delivery], failed: Sequence[tuple[Delivery, CampusError]]
+    ) -> None:
         if failed:
             why = failed[0][1]
-            self._failures.note(len(failed), why.last or why if isinstance(why, AckTimeout) else why)
+            self._failures.record_failure(
+                len(failed), why.last or why if isinstance(why, AckTimeout) else why
+            )
         if landed:
-            self._failures.note_through()
-            self._overruns.note_through()
+            self._failures.record_success()
+            self._overruns.record_success()
         # One wake-up of the event loop for the whole round.
         self._server.call_soon(self._resolve, landed, failed)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from campus.addresses import Address
 from campus.api.app import make_app
-from campus.api.publisher import ApiSettings, Timer, Waiting
+from campus.api.publisher import ApiSettings, Delivery, Timer
 from campus.config.settings import Secret, TopicsConfig
 from campus.http.limits import Limits
 from campus.http.server import HttpServer, listen
@@ -49,15 +49,15 @@ class Rounds:
     def __init__(self) -> None:
         self.server: Any = None
         self.count = 0
-        self._gathered: list[Waiting] = []
+        self._gathered: list[Delivery] = []
         self._some = Event()
         self._pause = Event()  # which nobody sets: to wait on it leaves the interpreter to the others
 
-    def submit(self, _place: TopicPartition, _record: ProducerRecord, waiting: Waiting) -> None:
+    def submit(self, _place: TopicPartition, _record: ProducerRecord, waiting: Delivery) -> None:
         self._gathered.append(waiting)
         self._some.set()
 
-    def is_through(self) -> bool:
+    def is_acknowledging(self) -> bool:
         return True
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
@@ -79,9 +79,9 @@ class Rounds:
             self.call_soon(_resolve, landed)
 
 
-def _resolve(landed: Sequence[Waiting]) -> None:
+def _resolve(landed: Sequence[Delivery]) -> None:
     for waiting in landed:
-        waiting.landed()
+        waiting.on_acknowledged()
 
 
 def an_app(rounds: Rounds) -> Any:

@@ -23,9 +23,9 @@ from campus.http import refusals
 from campus.http.deferred import Deferred
 from campus.http.limits import Limits
 from campus.http.problems import Response
-from campus.http.requests import WIRE_BYTES_PER_BODY_BYTE, Owed
+from campus.http.requests import WIRE_BYTES_PER_BODY_BYTE, ReadState
 from campus.http.server import BACKLOG, FLUSH_S
-from campus.http.wire import CLOSE, DEFAULTS, date_line, on_the_wire
+from campus.http.wire import CLOSE, DEFAULTS, date_line, encode_response
 from campus.http.wsgi import AppCaller, Environ, WsgiApp, add_body, environ_of_connection
 
 LOOK_AGAIN_S = 0.1  # whether the answers before a refusal are out
@@ -98,7 +98,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
-        self._owed = Owed.HEAD
+        self._owed = ReadState.HEAD
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._message = 0  # which one on this connection
         self._wire_bytes = 0  # of this message, without the first piece it came in
@@ -106,7 +106,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._heard = False
         self._why = refusals.MALFORMED  # what to answer if the parser stops
         self._refusing = False
-        self._watched = (0, Owed.NOTHING)
+        self._watched = (0, ReadState.IDLE)
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -127,8 +127,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refusing:
             return
         self._heard = True
-        if self._owed is Owed.NOTHING:
-            self._owed = Owed.HEAD
+        if self._owed is ReadState.IDLE:
+            self._owed = ReadState.HEAD
         message = self._message
         super().data_received(data)
         if message == self._message:
@@ -138,7 +138,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._owed = Owed.HEAD
+        self._owed = ReadState.HEAD
         self._message += 1
         self._wire_bytes = self._header_count = self._header_bytes = 0
 
@@ -153,17 +153,17 @@ class GuardedProtocol(HttpToolsProtocol):
         limits = self._limits
         if self._header_count > limits.headers_max or self._header_bytes > limits.head_bytes_max:
             self._stop_parsing(refusals.HEAD_TOO_LARGE)
-        if self._owed is Owed.HEAD:
+        if self._owed is ReadState.HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._owed = Owed.BODY
+        self._owed = ReadState.BODY
         self._unanswered.append(self.cycle)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._owed = Owed.NOTHING
+        self._owed = ReadState.IDLE
 
     def on_response_complete(self) -> None:
         self._unanswered.popleft()
@@ -177,15 +177,15 @@ class GuardedProtocol(HttpToolsProtocol):
         raise ValueError("too much")
 
     def _count(self, received: int) -> None:
-        if self._owed is Owed.NOTHING:
+        if self._owed is ReadState.IDLE:
             self._wire_bytes = 0
             return
         self._wire_bytes += received
         most = self._limits.head_bytes_max
-        if self._owed is Owed.BODY:
+        if self._owed is ReadState.BODY:
             most += WIRE_BYTES_PER_BODY_BYTE * self._limits.body_bytes_max
         if self._wire_bytes > most:
-            is_body = self._owed is Owed.BODY
+            is_body = self._owed is ReadState.BODY
             self._refuse(refusals.BODY_TOO_LARGE if is_body else refusals.HEAD_TOO_LARGE)
 
     def _watch(self) -> None:
@@ -197,27 +197,27 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if self._owed is not Owed.NOTHING:
+        if self._owed is not ReadState.IDLE:
             limits = self._limits
-            timeout_s = limits.head_timeout_s if self._owed is Owed.HEAD else limits.body_timeout_s
+            timeout_s = limits.head_timeout_s if self._owed is ReadState.HEAD else limits.body_timeout_s
             self._timer = self.loop.call_later(timeout_s, self._time_is_over)
 
     def _time_is_over(self) -> None:
         if not self._heard:
             self.transport.close()
         else:
-            self._refuse(refusals.HEAD_LATE if self._owed is Owed.HEAD else refusals.BODY_LATE)
+            self._refuse(refusals.HEAD_TIMEOUT if self._owed is ReadState.HEAD else refusals.BODY_TIMEOUT)
 
     def _refuse(self, response: Response) -> None:
         """Answer and close, as soon as every earlier request has its answer; read nothing any more."""
         self._refusing = True
         if self._timer:
             self._timer.cancel()
-        if len(self._unanswered) > (1 if self._owed is Owed.BODY else 0):
+        if len(self._unanswered) > (1 if self._owed is ReadState.BODY else 0):
             self._timer = self.loop.call_later(LOOK_AGAIN_S, self._refuse, response)
             return
         if not self.transport.is_closing():
-            self.transport.write(on_the_wire(response, date_line(0), CLOSE))
+            self.transport.write(encode_response(response, date_line(0), CLOSE))
         self.transport.close()
 
 
@@ -242,18 +242,18 @@ class WsgiAdapter:
         response, deferred = self._app.call(_environ(scope, body))
         if deferred is not None and not deferred.done:
             await self._settled(deferred)
-        await _send_response(send, (deferred and deferred.answer) or response)
+        await _send_response(send, (deferred and deferred.replacement) or response)
 
     def give_up_overdue(self, now_s: float) -> None:
         for deferred, until_s in list(self._waiting.items()):
             if now_s >= until_s:
-                deferred.give_up()
+                deferred.fall_back()
 
     async def _settled(self, deferred: Deferred) -> None:
         loop = asyncio.get_running_loop()
         self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s
         settled: asyncio.Future[Response | None] = loop.create_future()
-        deferred.when_settled(settled.set_result)
+        deferred.on_resolved(settled.set_result)
         try:
             await settled
         finally:

@@ -1,8 +1,4 @@
-"""What the API needs of whoever runs it: that events are carried to the log, and calls in the event loop.
-
-An event that was handed over is settled once, in the event loop: it landed, or nobody can say. What is
-refused at once was not handed over.
-"""
+"""What the API needs of the role that runs it: to write events to Kafka, and to schedule callbacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +8,12 @@ from campus.config.settings import Secret, TopicsConfig
 from campus.kafka.records import ProducerRecord, TopicPartition
 
 
-class Waiting(Protocol):
-    """Who handed an event over. Called in the event loop, one of them, once."""
+class Delivery(Protocol):
+    """Exactly one of the two is called, once, in the event loop, for each record that was submitted."""
 
-    def landed(self) -> None: ...
-    def failed(self) -> None: ...
+    def on_acknowledged(self) -> None: ...
+    def on_failed(self) -> None:
+        """Not acknowledged in time. The record may still be written."""
 
 
 class Timer(Protocol):
@@ -24,22 +21,22 @@ class Timer(Protocol):
 
 
 class Publisher(Protocol):
-    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Waiting) -> None:
-        """Raises Refused, and then nothing was handed over."""
+    def submit(self, tp: TopicPartition, record: ProducerRecord, callback: Delivery) -> None:
+        """Raises Refused if the record was not taken; then the callback is never called."""
 
-    def is_through(self) -> bool:
-        """Whether the broker takes what it is given, as far as anybody knows."""
+    def is_acknowledging(self) -> bool:
+        """Whether the broker acknowledges records, as far as is known."""
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
-        """In the event loop, from any thread."""
+        """Call it in the event loop, from any thread."""
 
     def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        """In the event loop, and from there only."""
+        """Call it in the event loop after a delay. From the event loop only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """On which the API serves. `acknowledged`: an answer waits until the broker has what it is about."""
+    """`acknowledged`: a response waits until the broker has acknowledged the event."""
 
     topics: TopicsConfig
     acknowledged: bool

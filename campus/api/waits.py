@@ -1,7 +1,7 @@
-"""Answers that wait for an outcome: a bounded number, each at most for as long as its client said.
+"""Holds responses until their order is decided (`Prefer: wait`): a bounded number, each for a bounded time.
 
-While one waits, its answer is good already: whatever ends the wait, its time, a stop, a full house or that
-the client seems to have left, it is told what it would have been told without waiting.
+A response that waits is complete already: if the time is over, the server stops, too many wait or the client
+disconnects, it is sent as it would have been without waiting.
 """
 
 from campus.api.publisher import Publisher
@@ -12,7 +12,7 @@ from campus.http.problems import Response, json_response
 
 
 class OutcomeWaits:
-    """Touched in the event loop only."""
+    """Used in the event loop only."""
 
     def __init__(self, publisher: Publisher, *, waits_max: int) -> None:
         self._publisher = publisher
@@ -20,32 +20,28 @@ class OutcomeWaits:
         self._waiting: set[Deferred] = set()
 
     def begin(
-        self, book: OrderBook, order_id: str, wait_s: int, deferred: Deferred, otherwise: Response
+        self, book: OrderBook, order_id: str, wait_s: int, deferred: Deferred, accepted: Response
     ) -> None:
-        """The deferred is answered with the order's view once it is decided, or released."""
+        """Replace the response by the order's view once it is decided, or release it."""
         if len(self._waiting) >= self._waits_max:
             deferred.release()
             return
         self._waiting.add(deferred)
-        deferred.settle_for(otherwise)
+        deferred.set_fallback(accepted)
 
-        def over() -> None:
+        def end() -> None:
             self._waiting.discard(deferred)
             timer.cancel()
-            take_back()
+            cancel()
             deferred.release()
 
-        def decided(view: OrderView) -> None:
-            # Perhaps a moment after it was over; then the answer is out, and this changes nothing.
+        def on_decided(view: OrderView) -> None:
+            # Perhaps after `end`: then the response is sent already, and this changes nothing.
             self._waiting.discard(deferred)
             timer.cancel()
-            deferred.replace(_outcome(view, wait_s))
+            deferred.replace(json_response(200, view, (("preference-applied", f"wait={wait_s}"),)))
 
-        timer = self._publisher.call_later(wait_s, over)
-        # The book tells it on a thread of its own, or on this one at once; either way it is told later.
-        take_back = book.when_decided(order_id, lambda view: self._publisher.call_soon(decided, view))
-        deferred.when_left(over)
-
-
-def _outcome(view: OrderView, wait_s: int) -> Response:
-    return json_response(200, view, (("preference-applied", f"wait={wait_s}"),))
+        timer = self._publisher.call_later(wait_s, end)
+        # The book calls back on its own thread, or at once on this one; call_soon defers it in both cases.
+        cancel = book.when_decided(order_id, lambda view: self._publisher.call_soon(on_decided, view))
+        deferred.on_disconnect(end)

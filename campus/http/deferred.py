@@ -1,7 +1,7 @@
-"""A response that waits: made by a view, which puts it under `DEFERRED` into its environ.
+"""A deferred response: a view puts a `Deferred` into its environ under `DEFERRED` and returns a response.
 
-The response that the view returned goes out when the `Deferred` is released, or another in its place. Each
-is answered once, within its time, whatever happens to the one who should release it.
+The server sends that response when the `Deferred` is released, or another one if it is replaced. Exactly one
+response is sent, within its timeout, even if nobody ever releases it.
 """
 
 from collections.abc import Callable
@@ -11,74 +11,84 @@ from campus.http.problems import Response
 
 DEFERRED = "campus.deferred"
 
-# Told once with the response that takes the place of the view's own, or None: then it is that.
-Settled: TypeAlias = Callable[[Response | None], None]
+# Called once, with the response that replaces the view's own, or None if that one is to be sent.
+OnResolved: TypeAlias = Callable[[Response | None], None]
 
 
 class Deferred:
-    """Touched in the event loop only."""
+    """Used in the event loop only."""
 
-    __slots__ = ("_has_left", "_otherwise", "_settled", "_when_left", "answer", "answer_timeout_s", "done")
+    __slots__ = (
+        "_fallback",
+        "_is_disconnected",
+        "_on_disconnect",
+        "_on_resolved",
+        "answer_timeout_s",
+        "done",
+        "replacement",
+    )
 
-    def __init__(self, otherwise: Callable[[], Response], answer_timeout_s: float | None = None) -> None:
-        """`otherwise` makes the answer for when nobody released the response in time.
+    def __init__(self, fallback: Callable[[], Response], answer_timeout_s: float | None = None) -> None:
+        """`fallback` makes the response that is sent when the timeout is over or the server stops.
 
-        `answer_timeout_s` is that time, where the server's own limit is not the right one.
+        `answer_timeout_s` overrides the timeout of the server's `Limits`.
         """
         self.answer_timeout_s = answer_timeout_s
         self.done = False
-        self.answer: Response | None = None  # the one that took the place of the view's own
-        self._otherwise = otherwise
-        self._settled: Settled | None = None
-        self._has_left = False
-        self._when_left: Callable[[], None] | None = None
+        self.replacement: Response | None = None
+        self._fallback = fallback
+        self._on_resolved: OnResolved | None = None
+        self._is_disconnected = False
+        self._on_disconnect: Callable[[], None] | None = None
 
     def release(self) -> None:
         """Send the response that the view returned."""
         self._resolve(None)
 
     def replace(self, response: Response) -> None:
-        """Send this one in its place."""
+        """Send this response instead."""
         self._resolve(response)
 
-    def settle_for(self, response: Response) -> None:
-        """From now on this is the answer for when nobody releases the other in time."""
-        self._otherwise = lambda: response
+    def set_fallback(self, response: Response) -> None:
+        """Change the response that is sent at a timeout or a stop."""
+        self._fallback = lambda: response
 
-    def when_left(self, left: Callable[[], None]) -> None:
-        """Be told, perhaps at once, that the client has left, as far as anybody can see, and is to be kept
-        nothing for. It may only have ended its side of the connection: it is still to be answered, now."""
-        if self._has_left:
-            left()
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Call it once, perhaps at once, when the client has closed the connection or its side of it.
+
+        With a half-closed connection the client still reads: the callback should resolve this `Deferred` now.
+        """
+        if self._is_disconnected:
+            callback()
         else:
-            self._when_left = left
+            self._on_disconnect = callback
 
-    # The server's side.
+    # For the server.
 
-    def give_up(self) -> None:
-        if not self.done:
-            self._resolve(self._otherwise())
-
-    def forget(self) -> None:
-        """Nobody waits any more: whoever releases it later does so in vain."""
-        self.done = True
-        self._settled = None
-        self.leave()
-
-    def leave(self) -> None:
-        self._has_left = True
-        left, self._when_left = self._when_left, None
-        if left is not None:
-            left()
-
-    def when_settled(self, settled: Settled) -> None:
+    def on_resolved(self, callback: OnResolved) -> None:
         assert not self.done
-        self._settled = settled
+        self._on_resolved = callback
 
-    def _resolve(self, answer: Response | None) -> None:
+    def fall_back(self) -> None:
+        if not self.done:
+            self._resolve(self._fallback())
+
+    def disconnected(self) -> None:
+        self._is_disconnected = True
+        callback, self._on_disconnect = self._on_disconnect, None
+        if callback is not None:
+            callback()
+
+    def abandon(self) -> None:
+        """The connection is gone: a later `release` has no effect."""
+        self.done = True
+        self._on_resolved = None
+        self.disconnected()
+
+    def _resolve(self, replacement: Response | None) -> None:
         if self.done:
             return
-        self.done, self.answer = True, answer
-        settled, self._settled = self._settled, None
-        if settled is not None:
-            settled(answer)
+        self.done, self.replacement = True, replacement
+        callback, self._on_resolved = self._on_resolved, None
+        if callback is not None:
+            callback(replacement)

@@ -202,8 +202,8 @@ def test_the_cap_on_what_waits_counts_each_order():
 @pytest.mark.parametrize(
     ("headers", "advice"),
     [
-        ((), "It has no Idempotency-Key: look for it by its id"),
-        (("Idempotency-Key: batch-1",), "Send the same batch again, whole, with the same Idempotency-Key"),
+        ((), "Without an Idempotency-Key, look it up by its id first"),
+        (("Idempotency-Key: batch-1",), "Send the whole batch again with the same Idempotency-Key"),
     ],
 )
 def test_who_is_not_told_in_time_is_told_what_does_not_order_twice(headers, advice):

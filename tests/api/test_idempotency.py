@@ -37,7 +37,7 @@ def test_an_order_whose_first_answer_was_lost_has_its_id_again_after_a_restart()
         commit.fail(LATE)
         refused = client.answer()
         assert refused.status == 503
-        assert "Send the same again, with the same Idempotency-Key" in refused.json["detail"]
+        assert "Send the same request again with the same Idempotency-Key" in refused.json["detail"]
     with a_producer() as after:
         assert after.ask(keyed()).json["order_id"] == refused.json["order_id"]
 

@@ -117,8 +117,8 @@ def test_an_order_that_is_not_acknowledged_is_503_and_may_still_come():
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json["type"] == "/problems/not-acknowledged"
     assert answer.json["order_id"] == json.loads(value)["order_id"]
-    assert "may still carry it out" in answer.json["detail"]
-    assert "look for it by its id before you send it again" in answer.json["detail"]
+    assert "may still be carried out" in answer.json["detail"]
+    assert "look it up by its id first" in answer.json["detail"]
     assert "order-events" not in answer.text.decode()  # nothing of the inside
 
 
@@ -223,7 +223,7 @@ def test_a_misspelt_field_is_told_what_was_probably_meant(served):
             "pointer": "#/quantity",
             "detail": "quantity is missing; it must be a whole number from 1 to 1000000",
         },
-        {"pointer": "#/qty", "detail": "qty is not a field here: did you mean quantity?"},
+        {"pointer": "#/qty", "detail": "qty is not a known field: did you mean quantity?"},
     ]
 
 

@@ -50,13 +50,13 @@ def test_those_who_start_at_the_same_time_have_the_same_token(tmp_path):
 
 
 def test_who_comes_second_between_looking_and_making_takes_the_first_ones(tmp_path, monkeypatch):
-    make = token._make
+    make = token._generate
 
     def somebody_is_faster(path):
         path.write_text("somebody-elses-token\n")
         make(path)
 
-    monkeypatch.setattr(token, "_make", somebody_is_faster)
+    monkeypatch.setattr(token, "_generate", somebody_is_faster)
     assert kept_token(tmp_path).reveal() == "somebody-elses-token"
     assert files_in(tmp_path) == [FILE]
 

@@ -67,8 +67,10 @@ def test_empty_lines_for_ever_are_no_request(hasty, requests_before):
 
 def test_every_request_on_a_connection_has_a_time_of_its_own(patient, monkeypatch):
     times = []
-    watch = Connection._watch
-    monkeypatch.setattr(Connection, "_watch", lambda self: (watch(self), times.append(self._due_s)))
+    watch = Connection._set_read_timeout
+    monkeypatch.setattr(
+        Connection, "_set_read_timeout", lambda self: (watch(self), times.append(self._due_s))
+    )
     half = HALF_A_HEAD.replace(b"POST", b"GET")
     client = patient.client().send(half)
     soon(lambda: times)

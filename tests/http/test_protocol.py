@@ -12,9 +12,9 @@ from campus.addresses import Address
 from campus.http.deferred import DEFERRED, Deferred
 from campus.http.limits import Limits
 from campus.http.problems import json_response
-from campus.http.protocol import PIECE_BYTES, WAITING_MAX, Connection
+from campus.http.protocol import PENDING_MAX, PIECE_BYTES, Connection
 from campus.http.server import HttpServer, listen
-from campus.http.service import Service
+from campus.http.state import ServerState
 from tests.api.serving import Client, Running, a_request, a_server, soon
 
 LATE = json_response(503, {"late": True})
@@ -94,18 +94,18 @@ def test_a_thousand_requests_behind_one_that_waits_are_not_even_read_and_all_ans
     app, most = Counter(), []
     is_behind = Connection._is_behind
     monkeypatch.setattr(
-        Connection, "_is_behind", lambda self: (most.append(len(self._requests)), is_behind(self))[1]
+        Connection, "_is_behind", lambda self: (most.append(len(self._pending)), is_behind(self))[1]
     )
     with a_service(app) as served:
         client = served.client()
         requests = a_request(b"", path="/held") + a_request(b"", path="/x") * 1000
         sending = threading.Thread(target=client.send, args=(requests,))
         sending.start()
-        soon(lambda: most and max(most) >= WAITING_MAX)
+        soon(lambda: most and max(most) >= PENDING_MAX)
         served.in_the_loop(app.held[0].release)
         assert texts(client, 1001) == [b"%d" % n for n in range(1, 1002)]
         sending.join()
-    assert max(most) <= WAITING_MAX + PIECE_BYTES / len(a_request(b"", path="/x"))
+    assert max(most) <= PENDING_MAX + PIECE_BYTES / len(a_request(b"", path="/x"))
 
 
 def test_answers_that_are_ready_together_are_written_together(monkeypatch):
@@ -146,7 +146,7 @@ def test_what_it_settles_for_can_be_changed_while_it_waits():
     with a_service(app) as served:
         client = served.client().send(a_request(path="/held"))
         soon(lambda: app.held)
-        served.in_the_loop(lambda: app.held[0].settle_for(json_response(202, {"landed": True})))
+        served.in_the_loop(lambda: app.held[0].set_fallback(json_response(202, {"landed": True})))
         answer = client.answer()
         assert (answer.status, answer.json) == (202, {"landed": True})
 
@@ -156,7 +156,7 @@ def test_at_a_stop_it_settles_for_that_too():
     with a_service(app, drain_s=0.1) as served:
         client = served.client().send(a_request(path="/held") + a_request())
         soon(lambda: app.held)
-        served.in_the_loop(lambda: app.held[0].settle_for(json_response(202, {"landed": True})))
+        served.in_the_loop(lambda: app.held[0].set_fallback(json_response(202, {"landed": True})))
         served.stop.set()
         assert client.answer().status == 202
         assert client.answer().json["type"] == "/problems/stopping"  # what stood behind it
@@ -169,7 +169,7 @@ def test_it_is_answered_once_whatever_comes_afterwards():
         client = served.client().send(a_request(path="/held"))
         soon(lambda: app.held)
         held = app.held[0]
-        served.in_the_loop(lambda: (held.replace(json_response(201, {})), held.release(), held.give_up()))
+        served.in_the_loop(lambda: (held.replace(json_response(201, {})), held.release(), held.fall_back()))
         assert client.answer().status == 201
         assert client.send(a_request()).answer().text == b"2"
 
@@ -241,14 +241,14 @@ def test_a_client_that_has_said_its_last_word_still_hears_the_answers():
 
 def test_connections_that_come_at_once_are_all_taken_before_any_is_served_again(monkeypatch):
     events, begun, go_on = [], threading.Event(), threading.Event()
-    made, answer = Connection.connection_made, Service.answer
+    made, answer = Connection.connection_made, ServerState.handle
     monkeypatch.setattr(
         Connection,
         "connection_made",
         lambda self, transport: (events.append("made"), made(self, transport))[1],
     )
     monkeypatch.setattr(
-        Service, "answer", lambda self, request: (events.append("answer"), answer(self, request))[1]
+        ServerState, "handle", lambda self, request: (events.append("answer"), answer(self, request))[1]
     )
     with a_service(Counter()) as served:
         served.ask(a_request())
@@ -289,7 +289,7 @@ class Tired(socket.socket):
 
 
 def test_a_server_without_a_descriptor_left_takes_a_rest_and_says_so(caplog, monkeypatch):
-    monkeypatch.setattr("campus.http.accepting.PAUSE_S", 0.05)
+    monkeypatch.setattr("campus.http.acceptor.PAUSE_S", 0.05)
     bare = listen(Address("127.0.0.1", 0), next_step="")
     port = bare.getsockname()[1]
     running = Running(HttpServer(Counter(), Limits()).run, Tired(fileno=bare.detach()))

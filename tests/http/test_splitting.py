@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from campus.http.limits import Limits
 from campus.http.protocol import Connection
-from campus.http.service import Service
+from campus.http.state import ServerState
 from tests.api.serving import a_request
 from tests.http.test_protocol import echo
 
@@ -60,7 +60,7 @@ class Wire:
 
 def answers(pieces):
     """Without the words that a client who waits for them is told; there is none here."""
-    service = Service(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
+    service = ServerState(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
     service._date = "date: now\r\n"
     connection, wire = Connection(service), Wire()
     connection.connection_made(wire)
@@ -73,7 +73,7 @@ def answers(pieces):
 
 
 def test_who_comes_in_while_the_server_stops_is_refused_and_may_not_go_on():
-    service = Service(echo, Limits(), lambda: 0.0)
+    service = ServerState(echo, Limits(), lambda: 0.0)
     service.draining = True
     connection, wire = Connection(service), Wire()
     connection.connection_made(wire)
