@@ -42,7 +42,7 @@ class TokenBuckets:
         excess = missing + 1 - limit.burst
         if excess > ROUNDING:
             self._full_at_s.move_to_end(client)
-            return excess / limit.per_s
+            return round(excess, 6) / limit.per_s  # else Retry-After is 1 s too long now and then
         self._full_at_s[client] = now_s + (missing + 1) / limit.per_s
         self._full_at_s.move_to_end(client)
         if len(self._full_at_s) > limit.clients_max:
