@@ -19,7 +19,7 @@ from campus.addresses import Address
 from campus.api.app import BATCH_PATH, make_app
 from campus.api.failures import FailureLog
 from campus.api.problems import starting_anew, too_many_waiting
-from campus.api.publisher import ApiSettings, Delivery, Timer
+from campus.api.publisher import ApiSettings, OnDelivery
 from campus.api.token import ALLOWED as TOKEN_ALLOWED
 from campus.api.token import TOKEN, kept_token
 from campus.config.settings import AtLeast, Between, Config, ConfigIssue, Secret
@@ -77,11 +77,11 @@ class Settings:
 class Commit(Protocol):
     """What of the GroupCommit is used here."""
 
-    def submit(self, tp: TopicPartition, record: ProducerRecord, token: Delivery) -> None: ...
+    def submit(self, tp: TopicPartition, record: ProducerRecord, token: OnDelivery) -> None: ...
     def ask(self, answered: Callable[[], None], *, timeout_s: float) -> None: ...
 
 
-OpenCommit: TypeAlias = Callable[["Report[Delivery]"], AbstractContextManager[Commit]]
+OpenCommit: TypeAlias = Callable[["Report[OnDelivery]"], AbstractContextManager[Commit]]
 
 
 def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
@@ -90,8 +90,8 @@ def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
 
 @contextmanager
 def kafka_commit(
-    settings: Settings, config: Config, report: "Report[Delivery]"
-) -> Iterator[GroupCommit[Delivery]]:
+    settings: Settings, config: Config, report: "Report[OnDelivery]"
+) -> Iterator[GroupCommit[OnDelivery]]:
     with closing(Writer(config.kafka, client_id=NAME, driver=beside_asyncio)) as writer:
         commit = GroupCommit(
             writer,
@@ -187,10 +187,10 @@ class Producer:
 
     # In the event loop.
 
-    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Delivery) -> None:
+    def submit(self, tp: TopicPartition, record: ProducerRecord, on_delivery: OnDelivery) -> None:
         """Hand it over. Raises Refused, and then nothing was."""
         try:
-            self._commit.submit(tp, record, waiting)
+            self._commit.submit(tp, record, on_delivery)
         except Backpressure as overrun:
             self._overruns.record_failure(1, overrun)
             raise Refused(too_many_waiting()) from overrun
@@ -201,14 +201,13 @@ class Producer:
     def is_acknowledging(self) -> bool:
         return self._is_through
 
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        return self._server.call_later(delay_s, callback, *args)
-
-    def _resolve(self, landed: Sequence[Delivery], failed: Sequence[tuple[Delivery, CampusError]]) -> None:
-        for waiting in landed:
-            waiting.on_acknowledged()
-        for waiting, _ in failed:
-            waiting.on_failed()
+    def _resolve(
+        self, landed: Sequence[OnDelivery], failed: Sequence[tuple[OnDelivery, CampusError]]
+    ) -> None:
+        for on_delivery in landed:
+            on_delivery(True)
+        for on_delivery, _ in failed:
+            on_delivery(False)
 
     def _tick(self) -> None:
         if self._dead:  # the writer has ended under us; the supervisor makes everything anew
@@ -238,7 +237,7 @@ class Producer:
         self._server.call_soon(callback, *args)
 
     def _round_ended(
-        self, landed: Sequence[Delivery], failed: Sequence[tuple[Delivery, CampusError]]
+        self, landed: Sequence[OnDelivery], failed: Sequence[tuple[OnDelivery, CampusError]]
     ) -> None:
         if failed:
             why = failed[0][1]

@@ -10,7 +10,6 @@ where others work on the same machine.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import signal
@@ -31,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from campus.addresses import Address
 from campus.api.app import make_app
-from campus.api.publisher import ApiSettings, Delivery, Timer
+from campus.api.publisher import ApiSettings, OnDelivery
 from campus.config.settings import Secret, TopicsConfig
 from campus.http.limits import Limits
 from campus.http.server import HttpServer, listen
@@ -49,12 +48,12 @@ class Rounds:
     def __init__(self) -> None:
         self.server: Any = None
         self.count = 0
-        self._gathered: list[Delivery] = []
+        self._gathered: list[OnDelivery] = []
         self._some = Event()
         self._pause = Event()  # which nobody sets: to wait on it leaves the interpreter to the others
 
-    def submit(self, _place: TopicPartition, _record: ProducerRecord, waiting: Delivery) -> None:
-        self._gathered.append(waiting)
+    def submit(self, _place: TopicPartition, _record: ProducerRecord, on_delivery: OnDelivery) -> None:
+        self._gathered.append(on_delivery)
         self._some.set()
 
     def is_acknowledging(self) -> bool:
@@ -62,10 +61,6 @@ class Rounds:
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self.server.call_soon(callback, *args)
-
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        timer: Timer = asyncio.get_running_loop().call_later(delay_s, callback, *args)
-        return timer
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
@@ -79,9 +74,9 @@ class Rounds:
             self.call_soon(_resolve, landed)
 
 
-def _resolve(landed: Sequence[Delivery]) -> None:
-    for waiting in landed:
-        waiting.on_acknowledged()
+def _resolve(landed: Sequence[OnDelivery]) -> None:
+    for on_delivery in landed:
+        on_delivery(True)
 
 
 def an_app(rounds: Rounds) -> Any:

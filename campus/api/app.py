@@ -40,7 +40,7 @@ _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 def make_app(settings: ApiSettings, publisher: Publisher, registry: Registry) -> "App":
     orders, queries = OrderHandler(settings, publisher, registry), QueryHandler(publisher, registry)
-    stock = StockHandler(settings, publisher, orders, queries)
+    stock = StockHandler(orders, queries)
     views: dict[str, View] = {
         "place_order": orders.place,
         "place_orders": BatchHandler(orders).place,
@@ -97,7 +97,7 @@ def _rule(path: str) -> str:
 
 def _checked(operation: Operation, view: View) -> View:
     """The view behind the checks of Accept, path parameters and query."""
-    media_types = tuple({response.media_type.partition(";")[0] for response in operation.responses})
+    media_types = tuple({response.media_type for response in operation.responses})
     in_path = {p.name: p for p in operation.parameters if p.where == "path"}
     in_query = {p.name: p for p in operation.parameters if p.where == "query"}
 

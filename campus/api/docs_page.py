@@ -159,6 +159,6 @@ def _prose(text: str) -> str:
 
 PAGE = Response(
     200,
-    (("content-type", HTML), ("content-security-policy", POLICY)),
+    (("content-type", f"{HTML}; charset=utf-8"), ("content-security-policy", POLICY)),
     page(DOCUMENT_OBJECT).encode(),
 )

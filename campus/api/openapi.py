@@ -127,18 +127,17 @@ class _Builder:
         item = {
             "name": parameter.name,
             "in": parameter.where,
-            "required": parameter.required,
+            "required": parameter.where == "path",
             "description": parameter.description,
             "schema": self._schema(parameter.type),
         }
         return item if parameter.example is None else {**item, "example": parameter.example}
 
     def _success(self, response: Success) -> dict[str, Any]:
-        media_type = response.media_type.partition(";")[0]
         return {
             "description": response.description,
             "headers": _headers(response.headers),
-            "content": {media_type: {"schema": self._schema(response.body)}},
+            "content": {response.media_type: {"schema": self._schema(response.body)}},
         }
 
     def _problems(self, types: Iterable[ProblemType]) -> dict[str, Any]:

@@ -8,47 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from campus.api import bodies
-from campus.api.bodies import NDJSON
+from campus.api import bodies, problems, types
 from campus.api.headers import INVALID_KEY, NOT_ACCEPTABLE, IdempotencyKey
 from campus.api.parameters import Parameter
-from campus.api.problems import (
-    BROKER_AWAY,
-    INVALID_PARAMETER,
-    KEY_REUSED,
-    NO_ORDER_BOOK,
-    NO_SUCH_PATH,
-    NO_TOKEN,
-    NOT_ACKNOWLEDGED,
-    NOT_CANCELLABLE,
-    ORDER_BOOK_BEHIND,
-    STARTING_ANEW,
-    TOO_MANY_WAITING,
-    UNKNOWN_ORDER,
-    WRONG_TOKEN,
-)
-from campus.api.types import (
-    AcceptedCancellation,
-    AcceptedOrder,
-    AcceptedRestock,
-    BatchResponse,
-    EmptyObject,
-    Health,
-    Index,
-    ListLimit,
-    Order,
-    OrderList,
-    Orders,
-    Restock,
-    StockList,
-)
 from campus.book.views import OrderStatus, OrderView
 from campus.domain.events import Text
 from campus.http.json_body import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
 from campus.http.problems import JSON, ProblemType
 from campus.http.refusals import PROBLEM_TYPES
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +52,10 @@ class Operation:
         return (
             *self.problems,
             *((MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) if self.body else ()),
-            *((NO_SUCH_PATH,) if "{" in self.path else ()),  # if it is not UTF-8
+            *((problems.NO_SUCH_PATH,) if "{" in self.path else ()),  # if it is not UTF-8
             *((INVALID_KEY,) if KEY in self.parameters else ()),
-            *((NO_TOKEN, WRONG_TOKEN) if self.needs_token else ()),
-            INVALID_PARAMETER,
+            *((problems.NO_TOKEN, problems.WRONG_TOKEN) if self.needs_token else ()),
+            problems.INVALID_PARAMETER,
             NOT_ACCEPTABLE,
             *server_problems(self.method),
         )
@@ -98,38 +67,36 @@ def server_problems(method: str) -> tuple[ProblemType, ...]:
 
 
 KEY = Parameter(
-    name="Idempotency-Key",
-    where="header",
-    type=IdempotencyKey,
+    "Idempotency-Key",
+    "header",
+    IdempotencyKey,
     description="Makes a retry safe: the same key with the same body is carried out once, whichever process "
     "gets it. Use a new key for each new request, such as a UUID, in quotes or as a bare word.",
     example='"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 )
 PREFER = Parameter(
-    name="Prefer",
-    where="header",
-    type=str,
+    "Prefer",
+    "header",
+    str,
     description="`wait=5` waits up to 5 seconds for the outcome (RFC 7240). Unknown preferences are ignored.",
     example="wait=5",
 )
 ORDER_ID = Parameter(
-    name="order_id",
-    where="path",
-    type=Text,
-    required=True,
+    "order_id",
+    "path",
+    Text,
     description="The order id from the response that accepted the order, percent-encoded.",
 )
 ITEM = Parameter(
-    name="item",
-    where="path",
-    type=Text,
-    required=True,
+    "item",
+    "path",
+    Text,
     description="The item that arrived, percent-encoded. It may be a new item.",
     example="pizza",
 )
 
-WRITES = (TOO_MANY_WAITING, STARTING_ANEW, NOT_ACKNOWLEDGED)
-FINDS_ORDER = (UNKNOWN_ORDER, ORDER_BOOK_BEHIND, NO_ORDER_BOOK)
+WRITES = (problems.TOO_MANY_WAITING, problems.STARTING_ANEW, problems.NOT_ACKNOWLEDGED)
+FINDS_ORDER = (problems.UNKNOWN_ORDER, problems.ORDER_BOOK_BEHIND, problems.NO_ORDER_BOOK)
 
 OPERATIONS = (
     Operation(
@@ -141,12 +108,12 @@ OPERATIONS = (
         "decided a moment later: look at its Location, or send `Prefer: wait`. Any item may be ordered; an "
         "item that is not in stock fails. After a 503 with an order_id the order may still be carried out.",
         parameters=(KEY, PREFER),
-        body={JSON: Order},
+        body={JSON: types.Order},
         responses=(
-            Success(202, "The broker has acknowledged the order", AcceptedOrder, headers=("Location",)),
+            Success(202, "The broker has acknowledged the order", types.AcceptedOrder, headers=("Location",)),
             Success(200, "The order is decided (`Prefer: wait`)", OrderView, headers=("Preference-Applied",)),
         ),
-        problems=(bodies.ORDER.invalid, KEY_REUSED, *WRITES),
+        problems=(bodies.ORDER.invalid, problems.KEY_REUSED, *WRITES),
     ),
     Operation(
         name="place_orders",
@@ -158,10 +125,10 @@ OPERATIONS = (
         "are relative to the order. With an Idempotency-Key each order has its own key, made from that "
         "key and the order's position in the batch.",
         parameters=(KEY,),
-        body={JSON: Orders, NDJSON: Order},
+        body={JSON: types.Orders, bodies.NDJSON: types.Order},
         responses=(
-            Success(202, "The broker has acknowledged all orders", BatchResponse),
-            Success(207, "Some orders were refused, or not acknowledged in time", BatchResponse),
+            Success(202, "The broker has acknowledged all orders", types.BatchResponse),
+            Success(207, "Some orders were refused, or not acknowledged in time", types.BatchResponse),
         ),
         problems=(bodies.INVALID_BATCH,),
     ),
@@ -180,13 +147,13 @@ OPERATIONS = (
         summary="List the latest orders",
         description="Newest first, out of the orders that the order book remembers.",
         parameters=(
-            Parameter(name="user_id", where="query", type=Text, description="By this user.", example="ana"),
-            Parameter(name="item", where="query", type=Text, description="For this item.", example="pizza"),
-            Parameter(name="status", where="query", type=OrderStatus, description="With this status."),
-            Parameter(name="limit", where="query", type=ListLimit, description="At most this many, or 100."),
+            Parameter("user_id", "query", Text, description="By this user.", example="ana"),
+            Parameter("item", "query", Text, description="For this item.", example="pizza"),
+            Parameter("status", "query", OrderStatus, description="With this status."),
+            Parameter("limit", "query", types.ListLimit, description="At most this many, or 100."),
         ),
-        responses=(Success(200, "The orders", OrderList),),
-        problems=(NO_ORDER_BOOK,),
+        responses=(Success(200, "The orders", types.OrderList),),
+        problems=(problems.NO_ORDER_BOOK,),
     ),
     Operation(
         name="cancel_order",
@@ -197,20 +164,22 @@ OPERATIONS = (
         "broker has acknowledged the cancellation; the order's status shows whether it came in time. The "
         "body is an empty object, or missing.",
         parameters=(ORDER_ID,),
-        body={JSON: EmptyObject},
+        body={JSON: types.EmptyObject},
         is_body_required=False,
         responses=(
-            Success(202, "The broker has acknowledged it, or the order is cancelled", AcceptedCancellation),
+            Success(
+                202, "The broker has acknowledged it, or it was cancelled before", types.AcceptedCancellation
+            ),
         ),
-        problems=(bodies.CANCELLATION.invalid, NOT_CANCELLABLE, *FINDS_ORDER, *WRITES),
+        problems=(bodies.CANCELLATION.invalid, problems.NOT_CANCELLABLE, *FINDS_ORDER, *WRITES),
     ),
     Operation(
         name="get_stock",
         path="/stock",
         summary="Get the stock",
         description="Each item with the journal position at which its level is true.",
-        responses=(Success(200, "The stock by item", StockList),),
-        problems=(ORDER_BOOK_BEHIND, NO_ORDER_BOOK),
+        responses=(Success(200, "The stock by item", types.StockList),),
+        problems=(problems.ORDER_BOOK_BEHIND, problems.NO_ORDER_BOOK),
     ),
     Operation(
         name="restock",
@@ -220,18 +189,18 @@ OPERATIONS = (
         description="Answered when the broker has acknowledged it. The bearer token is roles.producer.token "
         "or, if that is not set, in the file `token` in the folder broker.data_dir.",
         parameters=(ITEM, KEY),
-        body={JSON: Restock},
+        body={JSON: types.Restock},
         needs_token=True,
-        responses=(Success(202, "The broker has acknowledged it", AcceptedRestock),),
-        problems=(bodies.RESTOCK.invalid, KEY_REUSED, *WRITES),
+        responses=(Success(202, "The broker has acknowledged it", types.AcceptedRestock),),
+        problems=(bodies.RESTOCK.invalid, problems.KEY_REUSED, *WRITES),
     ),
     Operation(
         name="get_health",
         path="/health",
         summary="Readiness",
         description="200 while the broker acknowledges writes, 503 until it answers again.",
-        responses=(Success(200, "Ready", Health),),
-        problems=(BROKER_AWAY,),
+        responses=(Success(200, "Ready", types.Health),),
+        problems=(problems.BROKER_AWAY,),
     ),
     Operation(
         name="get_openapi",
@@ -252,7 +221,7 @@ OPERATIONS = (
         path="/",
         summary="Entry point",
         description="Redirects to the documentation.",
-        responses=(Success(303, "Redirect to the documentation", Index, headers=("Location",)),),
+        responses=(Success(303, "Redirect to the documentation", types.Index, headers=("Location",)),),
     ),
 )
 PATHS = tuple(dict.fromkeys(operation.path for operation in OPERATIONS))

@@ -14,12 +14,12 @@ from typing import Any
 from campus.api import bodies
 from campus.api.headers import idempotency_key, preferred_wait_s
 from campus.api.problems import KEY_REUSED, LOOK_UP_FIRST, RETRY_WITH_KEY, not_acknowledged
-from campus.api.publisher import ApiSettings, Delivery, Publisher
+from campus.api.publisher import ApiSettings, OnDelivery, Publisher
 from campus.api.types import AcceptedOrder, Order
 from campus.api.waits import OutcomeWaits
 from campus.book.order_book import OrderBook
 from campus.domain.codec import keyed_record
-from campus.domain.events import OrderPlaced
+from campus.domain.events import Input, OrderPlaced
 from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, new_order_id
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
@@ -52,13 +52,25 @@ class OrderHandler:
             advice = LOOK_UP_FIRST if key is None else RETRY_WITH_KEY
             timeout_s = self.settings.answer_timeout_s + wait_s if wait_s else None
             deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), timeout_s)
-        if key is not None and self.is_known(order.order_id):
-            if wait_s and deferred:
-                environ[DEFERRED] = deferred
-                self.wait_for_outcome(order.order_id, wait_s, deferred, response)
+
+        def on_delivery(is_acknowledged: bool) -> None:
+            if is_acknowledged:
+                self.add_to_book(order)
+            if deferred is None:
+                return
+            if not is_acknowledged:
+                deferred.fall_back()
+            elif wait_s:
+                self._wait_for_outcome(order.order_id, wait_s, deferred, response)
+            else:
+                deferred.release()
+
+        if key is None or not self.is_known(order.order_id):
+            self.submit(order, on_delivery)
+        elif deferred and wait_s:
+            self._wait_for_outcome(order.order_id, wait_s, deferred, response)
+        else:
             return response
-        tp = self.partition_of(order.item)
-        self.submit(tp, order, PlacedOrder(self, order, tp.partition, deferred, response, wait_s))
         if deferred is not None:
             environ[DEFERRED] = deferred
         return response
@@ -77,9 +89,6 @@ class OrderHandler:
             placed_at=iso_utc(now_ms),
         )
 
-    def partition_of(self, item: str) -> TopicPartition:
-        return self._partitions[item_partition(item, len(self._partitions))]
-
     def is_known(self, keyed_id: str) -> bool:
         """Whether the order book has this id. Raises Refused if it has the same key with another body."""
         book, part = self._registry.find(OrderBook), key_part(keyed_id)
@@ -88,15 +97,16 @@ class OrderHandler:
             raise KEY_REUSED.refusal("Use a new Idempotency-Key, or repeat the first request unchanged")
         return first is not None
 
-    def submit(self, tp: TopicPartition, order: OrderPlaced, callback: Delivery) -> None:
-        """Raises Refused if the order was not taken."""
-        self._publisher.submit(tp, keyed_record(order), callback)
+    def submit(self, event: Input, on_delivery: OnDelivery) -> None:
+        """Raises Refused if the event was not taken."""
+        tp = self._partitions[item_partition(event.item, len(self._partitions))]
+        self._publisher.submit(tp, keyed_record(event), on_delivery)
 
-    def add_to_book(self, order: OrderPlaced, partition: int) -> None:
+    def add_to_book(self, order: OrderPlaced) -> None:
         if book := self._registry.find(OrderBook):
-            book.accepted(order, partition)
+            book.accepted(order, item_partition(order.item, len(self._partitions)))
 
-    def wait_for_outcome(self, order_id: str, wait_s: int, deferred: Deferred, accepted: Response) -> None:
+    def _wait_for_outcome(self, order_id: str, wait_s: int, deferred: Deferred, accepted: Response) -> None:
         if book := self._registry.find(OrderBook):
             self._waits.begin(book, order_id, wait_s, deferred, accepted)
         else:
@@ -108,37 +118,6 @@ class OrderHandler:
         if prefer is None or not self._registry.find(OrderBook):
             return 0
         return min(preferred_wait_s(prefer) or 0, self.settings.wait_max_s)
-
-
-class PlacedOrder:
-    """A submitted order, with the response that waits for it, if any."""
-
-    __slots__ = ("_deferred", "_handler", "_order", "_partition", "_response", "_wait_s")
-
-    def __init__(
-        self,
-        handler: OrderHandler,
-        order: OrderPlaced,
-        partition: int,
-        deferred: Deferred | None,
-        response: Response,
-        wait_s: int,
-    ) -> None:
-        self._handler, self._order, self._partition = handler, order, partition
-        self._deferred, self._response, self._wait_s = deferred, response, wait_s
-
-    def on_acknowledged(self) -> None:
-        self._handler.add_to_book(self._order, self._partition)
-        if self._deferred is None:
-            return
-        if self._wait_s:
-            self._handler.wait_for_outcome(self._order.order_id, self._wait_s, self._deferred, self._response)
-        else:
-            self._deferred.release()
-
-    def on_failed(self) -> None:
-        if self._deferred is not None:
-            self._deferred.fall_back()
 
 
 def key_of(environ: Mapping[str, Any]) -> str | None:

@@ -20,13 +20,14 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 QUERY_FIELDS_MAX = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Parameter:
+    """A parameter of a request; those in the path are required, the others optional."""
+
     name: str
     where: Literal["path", "query", "header"]
     type: Any
     description: str
-    required: bool = False
     example: str | None = None
 
 

@@ -1,37 +1,26 @@
-"""What the API needs of the role that runs it: to write events to Kafka, and to schedule callbacks."""
+"""What the API needs of the role that runs it: a publisher of events, and settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from campus.config.settings import Secret, TopicsConfig
 from campus.kafka.records import ProducerRecord, TopicPartition
 
-
-class Delivery(Protocol):
-    """Exactly one of the two is called, once, in the event loop, for each record that was submitted."""
-
-    def on_acknowledged(self) -> None: ...
-    def on_failed(self) -> None:
-        """Not acknowledged in time. The record may still be written."""
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
+# Called once, in the event loop, for each record taken: True if the broker acknowledged it, False if it did
+# not in time. A record of which it was False may still be written.
+OnDelivery: TypeAlias = Callable[[bool], None]
 
 
 class Publisher(Protocol):
-    def submit(self, tp: TopicPartition, record: ProducerRecord, callback: Delivery) -> None:
-        """Raises Refused if the record was not taken; then the callback is never called."""
+    def submit(self, tp: TopicPartition, record: ProducerRecord, on_delivery: OnDelivery) -> None:
+        """Raises Refused if the record was not taken."""
 
     def is_acknowledging(self) -> bool:
         """Whether the broker acknowledges records, as far as is known."""
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         """Call it in the event loop, from any thread."""
-
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        """Call it in the event loop after a delay. From the event loop only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ A response that waits is complete already: if the time is over, the server stops
 disconnects, it is sent as it would have been without waiting.
 """
 
+import asyncio
+
 from campus.api.publisher import Publisher
 from campus.book.order_book import OrderBook
 from campus.book.views import OrderView
@@ -27,7 +29,7 @@ class OutcomeWaits:
             deferred.release()
             return
         self._waiting.add(deferred)
-        deferred.set_fallback(accepted)
+        deferred.fallback = lambda: accepted
 
         def end() -> None:
             self._waiting.discard(deferred)
@@ -41,7 +43,7 @@ class OutcomeWaits:
             timer.cancel()
             deferred.replace(json_response(200, view, (("preference-applied", f"wait={wait_s}"),)))
 
-        timer = self._publisher.call_later(wait_s, end)
+        timer = asyncio.get_running_loop().call_later(wait_s, end)
         # The book calls back on its own thread, or at once on this one; call_soon defers it in both cases.
         cancel = book.when_decided(order_id, lambda view: self._publisher.call_soon(on_decided, view))
         deferred.on_disconnect(end)

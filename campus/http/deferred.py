@@ -5,6 +5,7 @@ response is sent, within its timeout, even if nobody ever releases it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from campus.http.problems import Response
@@ -15,31 +16,21 @@ DEFERRED = "campus.deferred"
 OnResolved: TypeAlias = Callable[[Response | None], None]
 
 
+@dataclass(slots=True, eq=False)
 class Deferred:
-    """Used in the event loop only."""
+    """Used in the event loop only.
 
-    __slots__ = (
-        "_fallback",
-        "_is_disconnected",
-        "_on_disconnect",
-        "_on_resolved",
-        "answer_timeout_s",
-        "done",
-        "replacement",
-    )
+    `fallback` makes the response that is sent at the timeout or when the server stops. `answer_timeout_s`
+    overrides the timeout of the server's `Limits`.
+    """
 
-    def __init__(self, fallback: Callable[[], Response], answer_timeout_s: float | None = None) -> None:
-        """`fallback` makes the response that is sent when the timeout is over or the server stops.
-
-        `answer_timeout_s` overrides the timeout of the server's `Limits`.
-        """
-        self.answer_timeout_s = answer_timeout_s
-        self.done = False
-        self.replacement: Response | None = None
-        self._fallback = fallback
-        self._on_resolved: OnResolved | None = None
-        self._is_disconnected = False
-        self._on_disconnect: Callable[[], None] | None = None
+    fallback: Callable[[], Response]
+    answer_timeout_s: float | None = None
+    done: bool = field(default=False, init=False)
+    replacement: Response | None = field(default=None, init=False)
+    _on_resolved: OnResolved | None = field(default=None, init=False)
+    _is_disconnected: bool = field(default=False, init=False)
+    _on_disconnect: Callable[[], None] | None = field(default=None, init=False)
 
     def release(self) -> None:
         """Send the response that the view returned."""
@@ -48,10 +39,6 @@ class Deferred:
     def replace(self, response: Response) -> None:
         """Send this response instead."""
         self._resolve(response)
-
-    def set_fallback(self, response: Response) -> None:
-        """Change the response that is sent at a timeout or a stop."""
-        self._fallback = lambda: response
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
         """Call it once, perhaps at once, when the client has closed the connection or its side of it.
@@ -71,7 +58,7 @@ class Deferred:
 
     def fall_back(self) -> None:
         if not self.done:
-            self._resolve(self._fallback())
+            self._resolve(self.fallback())
 
     def disconnected(self) -> None:
         self._is_disconnected = True

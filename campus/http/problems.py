@@ -6,13 +6,15 @@ internals: no traceback, no address, no text of the broker.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from msgspec.json import encode
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
-Headers = Sequence[tuple[str, str]]
+Headers: TypeAlias = Sequence[tuple[str, str]]
+Members: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,13 @@ class ProblemType:
     def type(self) -> str:
         return f"/problems/{self.name}"
 
-    def response(
-        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
-    ) -> Response:
-        """`more`: extension members beside the standard ones."""
+    def response(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Response:
+        """`more`: members beside the standard ones."""
         content = {"type": self.type, "title": self.title, "status": self.status, "detail": detail}
         body = encode({**content, **(more or {})})
         return Response(self.status, (("content-type", PROBLEM_JSON), *headers), body)
 
-    def refusal(
-        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
-    ) -> Refused:
+    def refusal(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Refused:
         return Refused(self.response(detail, headers=headers, more=more))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from campus.addresses import Address
 from campus.errors import CampusError
@@ -102,10 +102,6 @@ class HttpServer:
             if not self._loop.is_closed():
                 raise
 
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
-        """Call it in the event loop after a delay. From the event loop only."""
-        return asyncio.get_running_loop().call_later(delay_s, callback, *args)
-
     async def _serve(self, listener: socket.socket, stop: Event) -> None:
         state = ServerState(self._app, self._limits, asyncio.get_running_loop().time)
         acceptor = await _accept_from(listener, partial(Connection, state))
@@ -133,11 +129,9 @@ class HttpServer:
         await _until_all_closed(state, FLUSH_S)
 
 
-class Closeable(Protocol):
-    def close(self) -> None: ...
-
-
-async def _accept_from(listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> Closeable:
+async def _accept_from(
+    listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
+) -> Acceptor | asyncio.AbstractServer:
     try:
         return Acceptor(listener, make_protocol)
     except NotImplementedError:  # Windows' event loop has no add_reader

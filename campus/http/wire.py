@@ -24,10 +24,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 KEEP, CLOSE, KEEP_HTTP_1_0 = "", "connection: close\r\n", "connection: keep-alive\r\n"
 
 
-class UnsendableHeader(ValueError):
-    """A header of the app has a control character, such as a line break, in its value."""
-
-
 def date_line(now_s: float) -> str:
     return f"date: {formatdate(now_s, usegmt=True)}\r\n"
 
@@ -35,12 +31,12 @@ def date_line(now_s: float) -> str:
 def encode_response(response: Response, date: str, connection: str, *, to_head: bool = False) -> bytes:
     """`date`: a `date_line`; `connection`: KEEP, CLOSE or KEEP_HTTP_1_0; `to_head`: the method was HEAD.
 
-    Raises UnsendableHeader or UnicodeEncodeError, both ValueErrors, if a header cannot be sent.
+    Raises ValueError if a header cannot be sent.
     """
     status, headers, body = response.status, response.headers, response.body
     names, values = zip(*headers, strict=True) if headers else ((), ())
     if not "".join(values).isprintable():
-        raise UnsendableHeader(f"a control character in one of the headers {names}")
+        raise ValueError(f"a control character in one of the headers {names}")
     fields = _fields(names) % values
     if to_head or status in WITHOUT_BODY:
         return _without_body(response, f"{_status_line(status)}{date}{fields}{connection}")

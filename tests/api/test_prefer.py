@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from campus.http.server import HttpServer
+from campus.api.waits import OutcomeWaits
 from campus.kafka.producer.group_commit import AckTimeout
 from tests.api.book_fixture import BookFixture
 from tests.api.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
@@ -47,12 +47,15 @@ def test_an_outcome_that_is_bad_news_is_200_too(kitchen):
         assert (answer.status, answer.json["reason"]) == (200, "insufficient_stock")
 
 
-def test_waiting_begins_when_the_broker_has_the_order(kitchen, monkeypatch):
+def test_waiting_begins_when_the_broker_has_acknowledged_the_order(kitchen, monkeypatch):
     began = []
-    call_later = HttpServer.call_later
-    monkeypatch.setattr(
-        HttpServer, "call_later", lambda self, *args: (began.append(args[0]), call_later(self, *args))[1]
-    )
+    begin = OutcomeWaits.begin
+
+    def recorded(self, book, order_id, wait_s, *args):
+        began.append(wait_s)
+        begin(self, book, order_id, wait_s, *args)
+
+    monkeypatch.setattr(OutcomeWaits, "begin", recorded)
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit, book=kitchen.book) as served:
         served.client().send(waiting_order("wait=7"))

@@ -146,7 +146,9 @@ def test_what_it_settles_for_can_be_changed_while_it_waits():
     with a_service(app) as served:
         client = served.client().send(a_request(path="/held"))
         soon(lambda: app.held)
-        served.in_the_loop(lambda: app.held[0].set_fallback(json_response(202, {"landed": True})))
+        served.in_the_loop(
+            lambda: setattr(app.held[0], "fallback", lambda: json_response(202, {"landed": True}))
+        )
         answer = client.answer()
         assert (answer.status, answer.json) == (202, {"landed": True})
 
@@ -156,7 +158,9 @@ def test_at_a_stop_it_settles_for_that_too():
     with a_service(app, drain_s=0.1) as served:
         client = served.client().send(a_request(path="/held") + a_request())
         soon(lambda: app.held)
-        served.in_the_loop(lambda: app.held[0].set_fallback(json_response(202, {"landed": True})))
+        served.in_the_loop(
+            lambda: setattr(app.held[0], "fallback", lambda: json_response(202, {"landed": True}))
+        )
         served.stop.set()
         assert client.answer().status == 202
         assert client.answer().json["type"] == "/problems/stopping"  # what stood behind it
@@ -179,16 +183,6 @@ def test_a_view_without_an_answer_for_when_its_time_is_over_is_500_and_logged(ca
     with a_service(app) as served:
         assert served.ask(a_request(path="/held")).status == 500
     assert [record.name for record in caplog.records] == ["http"]
-
-
-def test_something_can_be_done_later_in_the_loop_or_taken_back():
-    done = []
-    with a_service(Counter()) as served:
-        taken_back = served.in_the_loop(lambda: served.server.call_later(0.01, done.append, "taken back"))
-        served.in_the_loop(taken_back.cancel)
-        served.in_the_loop(lambda: served.server.call_later(0.02, done.append, "done"))
-        soon(lambda: done)
-    assert done == ["done"]
 
 
 # The connection.
