@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 from campus.addresses import Address
 from campus.api.app import BATCH_PATH, make_app
 from campus.api.failures import FailureLog
-from campus.api.problems import starting_anew, too_many_waiting
+from campus.api.problems import STARTING_ANEW, TOO_MANY_WAITING, not_written
 from campus.api.publisher import ApiSettings, OnDelivery
 from campus.api.token import ALLOWED as TOKEN_ALLOWED
 from campus.api.token import TOKEN, kept_token
@@ -193,10 +193,10 @@ class Producer:
             self._commit.submit(tp, record, on_delivery)
         except Backpressure as overrun:
             self._overruns.record_failure(1, overrun)
-            raise Refused(too_many_waiting()) from overrun
+            raise Refused(not_written(TOO_MANY_WAITING)) from overrun
         except GroupClosed as closed:
             self._dead = closed
-            raise Refused(starting_anew()) from closed
+            raise Refused(not_written(STARTING_ANEW)) from closed
 
     def is_acknowledging(self) -> bool:
         return self._is_through

@@ -5,8 +5,8 @@ event (unless `ack` is none), and every response is one that the description lis
 first: the routes (app.py) and the description are both made from its table.
 
 app.py          the WSGI app: routes, content negotiation, query and path parameters
-orders.py       POST /order; batch.py: POST /orders; stock.py: POST /stock/{item} and .../cancel
-queries.py      the GET endpoints; waits.py: `Prefer: wait`
+orders.py       POST /order and `Prefer: wait`; batch.py: POST /orders
+stock.py        restocking and cancelling; queries.py: the GET endpoints
 bodies.py, headers.py, parameters.py, types.py    what a request and a response consist of
 openapi.py      the description; docs_page.py: the same as HTML
 problems.py     the API's problem types; failures.py: logs failed orders as one outage

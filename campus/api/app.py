@@ -35,7 +35,6 @@ BATCH_PATH = "/orders"
 # A parameter may be any text, percent-encoded, even with a slash. But GET /orders/x/cancel is not an order.
 RULES = {"order_id": r"<order_id:re:cancel|[\s\S]+(?<!/cancel)>", "item": r"<item:re:[\s\S]+>"}
 INDEX = json_response(303, Index(docs="/docs", openapi="/openapi.json"), (("location", "/docs"),))
-_PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def make_app(settings: ApiSettings, publisher: Publisher, registry: Registry) -> "App":
@@ -71,11 +70,8 @@ class App(bottle.Bottle):  # type: ignore[misc]
             response = self._response(environ)
         except Refused as refused:
             response = refused.response
-        headers = [*response.headers]
-        if response.status != HTTPStatus.NO_CONTENT:
-            headers.append(("content-length", str(len(response.body))))
-        start_response(_status_line(response.status), headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        start_response(_status_line(response.status), [*response.headers])
+        return [response.body]  # the server leaves it out of the response to HEAD
 
     def _response(self, environ: Environ) -> Response:
         path = environ["PATH_INFO"]
@@ -92,7 +88,7 @@ class App(bottle.Bottle):  # type: ignore[misc]
 
 
 def _rule(path: str) -> str:
-    return _PLACEHOLDER.sub(lambda name: RULES[name[1]], path)
+    return re.sub(r"{(\w+)}", lambda name: RULES[name[1]], path)
 
 
 def _checked(operation: Operation, view: View) -> View:

@@ -5,6 +5,7 @@ or failed, or its time is over. An order without an acknowledgement is reported 
 still be carried out.
 """
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -63,12 +64,12 @@ class BatchHandler:
         return None if self._orders.settings.acknowledged else accepted
 
 
+@dataclass
 class Batch:
-    def __init__(self, advice: str) -> None:
-        self._advice = advice  # for orders that are not acknowledged
-        self.results: list[OrderResult | None] = []
-        self.open: dict[int, str] = {}  # ids of the orders that wait for an acknowledgement, by index
-        self.deferred: Deferred | None = None
+    advice: str  # for orders that are not acknowledged
+    results: list[OrderResult | None] = field(default_factory=list)
+    open: dict[int, str] = field(default_factory=dict)  # ids of the orders that wait for an acknowledgement
+    deferred: Deferred | None = None
 
     def resolve(self, index: int, result: OrderResult) -> None:
         self.results[index] = result
@@ -86,7 +87,7 @@ class Batch:
 
     def not_acknowledged(self, index: int) -> OrderResult:
         order_id = self.open[index]
-        response = not_acknowledged({"order_id": order_id}, self._advice)
+        response = not_acknowledged({"order_id": order_id}, self.advice)
         problem = _problem(response.body)
         return OrderResult(index=index, status=response.status, order_id=order_id, problem=problem)
 

@@ -30,7 +30,7 @@ S = TypeVar("S", bound=Struct)
 
 def read(environ: Mapping[str, Any], schema: JsonBody[S]) -> S:
     """Raises Refused."""
-    _media_type(environ, (JSON,))
+    require_media_type(environ, (JSON,))
     return schema.read(environ["wsgi.input"].read())
 
 
@@ -38,27 +38,20 @@ def require_empty(environ: Mapping[str, Any]) -> None:
     """Raises Refused unless there is no body or an empty object."""
     body = environ["wsgi.input"].read()
     if body:
-        _media_type(environ, (JSON,))
+        require_media_type(environ, (JSON,))
         CANCELLATION.read(body)
 
 
 def split_batch(environ: Mapping[str, Any], orders_max: int) -> list[bytes]:
     """The JSON text of each order. Raises Refused if the body cannot be split."""
-    is_ndjson = _media_type(environ, (JSON, NDJSON)) == NDJSON
+    is_ndjson = require_media_type(environ, (JSON, NDJSON)) == NDJSON
     body = environ["wsgi.input"].read()
     # Bounded: to split a body into a million orders would delay all other clients.
     orders = _lines(body) if is_ndjson else _elements(body, orders_max)
     if not 1 <= len(orders) <= orders_max:
-        raise _invalid_batch(
-            f"A batch has 1 to {orders_max} orders; this one has {'more' if orders else 'none'}"
-        )
+        found = "more" if orders else "none"
+        raise _invalid_batch(f"A batch has 1 to {orders_max} orders; this one has {found}")
     return orders
-
-
-def _media_type(environ: Mapping[str, Any], allowed: tuple[str, ...]) -> str:
-    return require_media_type(
-        environ.get("CONTENT_TYPE", ""), environ.get("HTTP_CONTENT_ENCODING", ""), allowed
-    )
 
 
 def _lines(body: bytes) -> list[bytes]:

@@ -34,37 +34,40 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 METHODS_SHOWN = ("get", "post")  # HEAD and OPTIONS exist for every path and need no section
+HTML_PAGE = """\
+<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: the API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body>
+<h1>{title}: the API</h1><p>{about}</p>
+<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>
+<nav><ul>{index}</ul></nav>
+{operations}
+<h2>Responses that any request can get</h2>{shared}
+<h2>Objects</h2>{objects}
+</body></html>
+"""
 
 
 def page(document: Mapping[str, Any]) -> str:
-    title, about = escape(document["info"]["title"]), _prose(document["info"]["description"])
+    info, components = document["info"], document["components"]
     operations = [
         (method, path, item[method])
         for path, item in document["paths"].items()
         for method in METHODS_SHOWN
         if method in item
     ]
-    shared, schemas = document["components"]["responses"], document["components"]["schemas"]
-    return "\n".join(
-        [
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: the API</title>',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<style>{STYLE}</style></head><body>",
-            f"<h1>{title}: the API</h1><p>{about}</p>",
-            '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p><nav><ul>',
-            *(
-                f'<li>{_method(method)} <a href="#{escape(operation["operationId"])}">'
-                f"<code>{escape(path)}</code></a> {escape(operation['summary'])}</li>"
-                for method, path, operation in operations
-            ),
-            "</ul></nav>",
-            *("\n".join(_operation(*operation, shared)) for operation in operations),
-            "<h2>Responses that any request can get</h2>",
-            _responses({name.removeprefix("Status"): response for name, response in shared.items()}),
-            "<h2>Objects</h2>",
-            *("\n".join(_object(name, schema)) for name, schema in schemas.items()),
-            "</body></html>",
-        ]
+    shared = components["responses"]
+    return HTML_PAGE.format(
+        style=STYLE,
+        title=escape(info["title"]),
+        about=_prose(info["description"]),
+        index="\n".join(
+            f'<li>{_method(method)} <a href="#{escape(operation["operationId"])}">{_code(path)}</a> '
+            f"{escape(operation['summary'])}</li>"
+            for method, path, operation in operations
+        ),
+        operations="\n".join(part for operation in operations for part in _operation(*operation, shared)),
+        shared=_responses({name.removeprefix("Status"): response for name, response in shared.items()}),
+        objects="\n".join(part for item in components["schemas"].items() for part in _object(*item)),
     )
 
 

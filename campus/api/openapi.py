@@ -6,7 +6,7 @@ HEAD and OPTIONS, which are not in the table.
 
 import copy
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -51,117 +51,117 @@ PROBLEM_HEADERS = {
 }
 
 
+_TYPES: list[Any] = [
+    Problem,
+    *(type_ for operation in OPERATIONS for type_ in operation.body.values()),
+    *(parameter.type for operation in OPERATIONS for parameter in operation.parameters),
+    *(response.body for operation in OPERATIONS for response in operation.responses),
+]
+_SCHEMAS, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template=REF)
+# By the type's id, because not every type is hashable.
+_SCHEMA_OF = {id(type_): schema for type_, schema in zip(_TYPES, _SCHEMAS, strict=True)}
+
+
 def document() -> dict[str, Any]:
-    types: list[Any] = [Problem]
-    for operation in OPERATIONS:
-        types += operation.body.values()
-        types += [parameter.type for parameter in operation.parameters]
-        types += [response.body for response in operation.responses]
-    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
-    for component in components.values():
+    for component in _COMPONENTS.values():
         component["description"] = inspect.cleandoc(component.get("description", ""))
-    builder = _Builder({id(type_): schema for type_, schema in zip(types, schemas, strict=True)})
     return {
         "openapi": "3.1.0",
         "info": {"title": "CampusKafka", "version": VERSION, "description": ABOUT},
-        "paths": {path: builder.path(path) for path in PATHS},
+        "paths": {path: _path(path) for path in PATHS},
         "components": {
-            "schemas": components,
-            "responses": builder.shared_responses(),
+            "schemas": _COMPONENTS,
+            "responses": {
+                f"Status{status}": response
+                for status, response in _problems([NO_SUCH_PATH, METHOD_NOT_ALLOWED, *PROBLEM_TYPES]).items()
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-class _Builder:
-    def __init__(self, schema_of: dict[int, Any]) -> None:
-        self._schema_of = schema_of  # by the type's id, since not every type is hashable
+def _path(path: str) -> dict[str, Any]:
+    operations = [operation for operation in OPERATIONS if operation.path == path]
+    item = {operation.method.lower(): _operation(operation) for operation in operations}
+    if "get" in item:
+        item["head"] = _head_of(item["get"])
+    item["options"] = _options(path, operations)
+    return item
 
-    def shared_responses(self) -> dict[str, Any]:
-        """The problems of unknown paths and methods, and those that any request can get."""
-        problems = self._problems([NO_SUCH_PATH, METHOD_NOT_ALLOWED, *PROBLEM_TYPES])
-        return {f"Status{status}": response for status, response in problems.items()}
 
-    def path(self, path: str) -> dict[str, Any]:
-        operations = [operation for operation in OPERATIONS if operation.path == path]
-        item = {operation.method.lower(): self._operation(operation) for operation in operations}
-        if "get" in item:
-            item["head"] = _head_of(item["get"])
-        item["options"] = self._options(path, operations)
-        return item
+def _operation(operation: Operation) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": [_parameter(parameter) for parameter in operation.parameters],
+        "responses": {
+            **{str(response.status): _success(response) for response in operation.responses},
+            **_problems(operation.problem_types()),
+        },
+    }
+    if operation.body:
+        item["requestBody"] = {"required": operation.is_body_required, "content": _content(operation.body)}
+    if operation.needs_token:
+        item["security"] = [{"token": []}]
+    return item
 
-    def _operation(self, operation: Operation) -> dict[str, Any]:
-        item: dict[str, Any] = {
-            "operationId": operation.name,
-            "summary": operation.summary,
-            "description": operation.description,
-            "parameters": [self._parameter(parameter) for parameter in operation.parameters],
-            "responses": {
-                **{str(response.status): self._success(response) for response in operation.responses},
-                **self._problems(operation.problem_types()),
-            },
-        }
-        if operation.body:
-            content = {
-                media_type: {"schema": self._schema(type_)} for media_type, type_ in operation.body.items()
-            }
-            item["requestBody"] = {"required": operation.is_body_required, "content": content}
-        if operation.needs_token:
-            item["security"] = [{"token": []}]
-        return item
 
-    def _options(self, path: str, operations: Iterable[Operation]) -> dict[str, Any]:
-        # OPTIONS accepts any text as a path parameter.
-        in_path = [p for operation in operations for p in operation.parameters if p.where == "path"]
-        return {
-            "operationId": f"options_of_{path.strip('/') or 'index'}",
-            "summary": "The methods of this path",
-            "parameters": [{**self._parameter(p), "schema": {"type": "string"}} for p in in_path],
-            "responses": {
-                "204": {"description": f"Allow: {allow_of(path)}", "headers": _headers(("Allow",))},
-                **self._problems(server_problems("OPTIONS")),
-            },
-        }
+def _options(path: str, operations: Iterable[Operation]) -> dict[str, Any]:
+    # OPTIONS accepts any text as a path parameter.
+    in_path = [p for operation in operations for p in operation.parameters if p.where == "path"]
+    return {
+        "operationId": f"options_of_{path.strip('/') or 'index'}",
+        "summary": "The methods of this path",
+        "parameters": [{**_parameter(p), "schema": {"type": "string"}} for p in in_path],
+        "responses": {
+            "204": {"description": f"Allow: {allow_of(path)}", "headers": _headers(("Allow",))},
+            **_problems(server_problems("OPTIONS")),
+        },
+    }
 
-    def _parameter(self, parameter: Parameter) -> dict[str, Any]:
-        item = {
-            "name": parameter.name,
-            "in": parameter.where,
-            "required": parameter.where == "path",
-            "description": parameter.description,
-            "schema": self._schema(parameter.type),
-        }
-        return item if parameter.example is None else {**item, "example": parameter.example}
 
-    def _success(self, response: Success) -> dict[str, Any]:
-        return {
-            "description": response.description,
-            "headers": _headers(response.headers),
-            "content": {response.media_type: {"schema": self._schema(response.body)}},
-        }
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    item = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "required": parameter.where == "path",
+        "description": parameter.description,
+        "schema": _SCHEMA_OF[id(parameter.type)],
+    }
+    return item if parameter.example is None else {**item, "example": parameter.example}
 
-    def _problems(self, types: Iterable[ProblemType]) -> dict[str, Any]:
-        """One response for each status, since OpenAPI allows only one."""
-        by_status: dict[int, list[ProblemType]] = {}
-        for problem in types:
-            by_status.setdefault(problem.status, []).append(problem)
-        return {str(status): self._problem(status, by_status[status]) for status in sorted(by_status)}
 
-    def _problem(self, status: int, types: list[ProblemType]) -> dict[str, Any]:
-        members = {
-            "type": {"enum": sorted({problem.type for problem in types})},
-            "status": {"const": status},
-        }
-        return {
-            "description": "; ".join(dict.fromkeys(problem.title for problem in types)),
-            "headers": _headers(PROBLEM_HEADERS.get(status, ())),
-            "content": {
-                PROBLEM_JSON: {"schema": {"allOf": [self._schema(Problem), {"properties": members}]}}
-            },
-        }
+def _success(response: Success) -> dict[str, Any]:
+    return {
+        "description": response.description,
+        "headers": _headers(response.headers),
+        "content": _content({response.media_type: response.body}),
+    }
 
-    def _schema(self, type_: Any) -> Any:
-        return self._schema_of[id(type_)]
+
+def _content(types: Mapping[str, Any]) -> dict[str, Any]:
+    return {media_type: {"schema": _SCHEMA_OF[id(type_)]} for media_type, type_ in types.items()}
+
+
+def _problems(types: Iterable[ProblemType]) -> dict[str, Any]:
+    """One response for each status, since OpenAPI allows only one."""
+    by_status: dict[int, list[ProblemType]] = {}
+    for problem in types:
+        by_status.setdefault(problem.status, []).append(problem)
+    return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problem(status: int, types: list[ProblemType]) -> dict[str, Any]:
+    members = {
+        "type": {"enum": sorted({problem.type for problem in types})},
+        "status": {"const": status},
+    }
+    return {
+        "description": "; ".join(dict.fromkeys(problem.title for problem in types)),
+        "headers": _headers(PROBLEM_HEADERS.get(status, ())),
+        "content": {PROBLEM_JSON: {"schema": {"allOf": [_SCHEMA_OF[id(Problem)], {"properties": members}]}}},
+    }
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Operation:
     method: str = "GET"
     path: str
     summary: str
-    description: str
+    description: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
     is_body_required: bool = True
@@ -70,30 +70,15 @@ KEY = Parameter(
     "Idempotency-Key",
     "header",
     IdempotencyKey,
-    description="Makes a retry safe: the same key with the same body is carried out once, whichever process "
-    "gets it. Use a new key for each new request, such as a UUID, in quotes or as a bare word.",
+    "Makes a retry safe: the same key with the same body is carried out once, whichever process gets it. Use "
+    "a new key for each new request, such as a UUID, in quotes or as a bare word.",
     example='"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 )
 PREFER = Parameter(
-    "Prefer",
-    "header",
-    str,
-    description="`wait=5` waits up to 5 seconds for the outcome (RFC 7240). Unknown preferences are ignored.",
-    example="wait=5",
+    "Prefer", "header", str, "`wait=5` waits up to 5 seconds for the outcome (RFC 7240).", example="wait=5"
 )
-ORDER_ID = Parameter(
-    "order_id",
-    "path",
-    Text,
-    description="The order id from the response that accepted the order, percent-encoded.",
-)
-ITEM = Parameter(
-    "item",
-    "path",
-    Text,
-    description="The item that arrived, percent-encoded. It may be a new item.",
-    example="pizza",
-)
+ORDER_ID = Parameter("order_id", "path", Text, "The id of the order, percent-encoded.")
+ITEM = Parameter("item", "path", Text, "The item, percent-encoded. It may be new.", example="pizza")
 
 WRITES = (problems.TOO_MANY_WAITING, problems.STARTING_ANEW, problems.NOT_ACKNOWLEDGED)
 FINDS_ORDER = (problems.UNKNOWN_ORDER, problems.ORDER_BOOK_BEHIND, problems.NO_ORDER_BOOK)
@@ -147,10 +132,10 @@ OPERATIONS = (
         summary="List the latest orders",
         description="Newest first, out of the orders that the order book remembers.",
         parameters=(
-            Parameter("user_id", "query", Text, description="By this user.", example="ana"),
-            Parameter("item", "query", Text, description="For this item.", example="pizza"),
-            Parameter("status", "query", OrderStatus, description="With this status."),
-            Parameter("limit", "query", types.ListLimit, description="At most this many, or 100."),
+            Parameter("user_id", "query", Text, "By this user.", example="ana"),
+            Parameter("item", "query", Text, "For this item.", example="pizza"),
+            Parameter("status", "query", OrderStatus, "With this status."),
+            Parameter("limit", "query", types.ListLimit, "At most this many, or 100."),
         ),
         responses=(Success(200, "The orders", types.OrderList),),
         problems=(problems.NO_ORDER_BOOK,),
@@ -205,22 +190,19 @@ OPERATIONS = (
     Operation(
         name="get_openapi",
         path="/openapi.json",
-        summary="This description",
-        description="As OpenAPI 3.1.",
+        summary="This description, as OpenAPI 3.1",
         responses=(Success(200, "The description", dict[str, Any]),),
     ),
     Operation(
         name="get_docs",
         path="/docs",
-        summary="This description as a page",
-        description="One HTML page that loads nothing else.",
+        summary="This description, as an HTML page",
         responses=(Success(200, "The page", str, media_type=HTML),),
     ),
     Operation(
         name="get_index",
         path="/",
-        summary="Entry point",
-        description="Redirects to the documentation.",
+        summary="Redirect to the documentation",
         responses=(Success(303, "Redirect to the documentation", types.Index, headers=("Location",)),),
     ),
 )

@@ -5,6 +5,7 @@ same id. A keyed order that the order book already has is not written again. A w
 after the acknowledgement; from then on the response is at least a 202.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from campus.api.headers import idempotency_key, preferred_wait_s
 from campus.api.problems import KEY_REUSED, LOOK_UP_FIRST, RETRY_WITH_KEY, not_acknowledged
 from campus.api.publisher import ApiSettings, OnDelivery, Publisher
 from campus.api.types import AcceptedOrder, Order
-from campus.api.waits import OutcomeWaits
 from campus.book.order_book import OrderBook
+from campus.book.views import OrderView
 from campus.domain.codec import keyed_record
 from campus.domain.events import Input, OrderPlaced
 from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, new_order_id
@@ -35,11 +36,9 @@ class OrderHandler:
     def __init__(self, settings: ApiSettings, publisher: Publisher, registry: Registry) -> None:
         self.settings = settings
         self._publisher, self._registry = publisher, registry
-        self._waits = OutcomeWaits(publisher, waits_max=settings.waits_max)
+        self._waiting: set[Deferred] = set()  # responses that wait for an outcome
         topics = settings.topics
-        self._partitions = [
-            TopicPartition(topics.orders_topic, partition) for partition in range(topics.partitions)
-        ]
+        self._partitions = [TopicPartition(topics.orders_topic, p) for p in range(topics.partitions)]
 
     def place(self, environ: dict[str, Any]) -> Response:
         body = bodies.read(environ, bodies.ORDER)
@@ -107,10 +106,34 @@ class OrderHandler:
             book.accepted(order, item_partition(order.item, len(self._partitions)))
 
     def _wait_for_outcome(self, order_id: str, wait_s: int, deferred: Deferred, accepted: Response) -> None:
-        if book := self._registry.find(OrderBook):
-            self._waits.begin(book, order_id, wait_s, deferred, accepted)
-        else:
+        """Replace the response by the order's view once it is decided.
+
+        If the time is over, the server stops, too many wait, the client disconnects or there is no order
+        book, the response is sent as it would have been without waiting.
+        """
+        book = self._registry.find(OrderBook)
+        if book is None or len(self._waiting) >= self.settings.waits_max:
             deferred.release()
+            return
+        self._waiting.add(deferred)
+        deferred.fallback = lambda: accepted
+
+        def end() -> None:
+            self._waiting.discard(deferred)
+            timer.cancel()
+            cancel()
+            deferred.release()
+
+        def on_decided(view: OrderView) -> None:
+            # Perhaps after `end`: then the response is sent already, and this changes nothing.
+            self._waiting.discard(deferred)
+            timer.cancel()
+            deferred.replace(json_response(200, view, (("preference-applied", f"wait={wait_s}"),)))
+
+        timer = asyncio.get_running_loop().call_later(wait_s, end)
+        # The book calls back on its own thread, or at once on this one; call_soon defers it in both cases.
+        cancel = book.when_decided(order_id, lambda view: self._publisher.call_soon(on_decided, view))
+        deferred.on_disconnect(end)
 
     def _wait_s(self, environ: Mapping[str, Any]) -> int:
         """How long the client waits for the outcome; 0 if it does not, or there is no order book."""

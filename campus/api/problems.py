@@ -32,8 +32,6 @@ RETRY_BATCH = "Send the whole batch again with the same Idempotency-Key: each or
 RETRY_AS_IT_IS = "Send the same request again: it is carried out once"
 LOOK_UP_FIRST = "Without an Idempotency-Key, look it up by its id first: a retry may carry it out twice"
 
-_NOTHING_WRITTEN = "Nothing was written. Try again in a moment"
-
 
 def not_acknowledged(ids: Mapping[str, str], advice: str) -> Response:
     """For an event that was submitted; `ids` are its members in the problem."""
@@ -44,9 +42,6 @@ def not_acknowledged(ids: Mapping[str, str], advice: str) -> Response:
     )
 
 
-def too_many_waiting() -> Response:
-    return TOO_MANY_WAITING.response(_NOTHING_WRITTEN, headers=RETRY_AFTER)
-
-
-def starting_anew() -> Response:
-    return STARTING_ANEW.response(_NOTHING_WRITTEN, headers=RETRY_AFTER)
+def not_written(type_: ProblemType) -> Response:
+    """For an event that was not submitted."""
+    return type_.response("Nothing was written. Try again in a moment", headers=RETRY_AFTER)

@@ -49,10 +49,7 @@ class QueryHandler:
             return order
         window = book.window()
         if not window.caught_up:  # a 404 would be final for the client
-            raise ORDER_BOOK_BEHIND.refusal(
-                "The order book does not have this order yet, and is still reading the logs",
-                headers=RETRY_AFTER,
-            )
+            raise ORDER_BOOK_BEHIND.refusal("The order is not in the order book yet", headers=RETRY_AFTER)
         raise UNKNOWN_ORDER.refusal(
             f"The order book, which keeps the last {window.orders_max} orders, does not have this one"
         )

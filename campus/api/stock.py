@@ -7,7 +7,7 @@ cancel. The order's partition follows from its item, which the order book knows.
 import hmac
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,7 @@ class StockHandler:
         if key is None or not self._orders.is_known(event_id):
             event = StockAdded(event_id=event_id, item=item, quantity=quantity, reason="restock")
             advice = problems.LOOK_UP_FIRST if key is None else problems.RETRY_WITH_KEY
-            self._submit(environ, event, partial(problems.not_acknowledged, {"event_id": event_id}, advice))
+            self._submit(environ, event, {"event_id": event_id}, advice)
         content = AcceptedRestock(event_id=event_id, item=item, quantity=quantity, status="accepted")
         return json_response(202, content)
 
@@ -53,11 +53,7 @@ class StockHandler:
             raise problems.NOT_CANCELLABLE.refusal("The order has failed, so it reserved nothing")
         if order.status != "cancelled":  # a repeated cancellation gets the same response
             event = OrderCancelled(order_id=order_id, item=order.item)
-            self._submit(
-                environ,
-                event,
-                partial(problems.not_acknowledged, {"order_id": order_id}, problems.RETRY_AS_IT_IS),
-            )
+            self._submit(environ, event, {"order_id": order_id}, problems.RETRY_AS_IT_IS)
         content = AcceptedCancellation(order_id=order_id, status="cancelling", item=order.item)
         return json_response(202, content)
 
@@ -71,13 +67,11 @@ class StockHandler:
             )
         expected = self._orders.settings.token().reveal().encode()
         if not hmac.compare_digest(token.strip().encode("latin-1"), expected):
-            raise problems.WRONG_TOKEN.refusal(
-                "This is not the token of this service", headers=CHALLENGE_INVALID
-            )
+            raise problems.WRONG_TOKEN.refusal("Not the token of this service", headers=CHALLENGE_INVALID)
 
-    def _submit(self, environ: dict[str, Any], event: Input, fallback: Callable[[], Response]) -> None:
+    def _submit(self, environ: dict[str, Any], event: Input, ids: dict[str, str], advice: str) -> None:
         """Raises Refused if the event was not taken."""
-        deferred = Deferred(fallback)
+        deferred = Deferred(partial(problems.not_acknowledged, ids, advice))
 
         def on_delivery(is_acknowledged: bool) -> None:
             if is_acknowledged:

@@ -7,9 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from campus.book.views import OrderView, StockView, Window
 from campus.domain.events import Quantity, Text
 
-ORDERS_LISTED_MAX = 1000
-
-ListLimit: TypeAlias = Annotated[int, Meta(ge=1, le=ORDERS_LISTED_MAX)]
+ListLimit: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 
 
 # Requests.

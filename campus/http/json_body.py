@@ -7,9 +7,9 @@ that is not JSON at all the decoder's message is used.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -83,11 +83,12 @@ class JsonBody(Generic[S]):
                 yield FieldError(f"#/{name}", f"{name} is missing; it must be {self._expected[name]}")
             elif not _is_valid(content[name], type_):
                 yield FieldError(f"#/{name}", f"{name} must be {self._expected[name]}")
-        missing = self._types.keys() - content.keys()
+        missing = sorted(self._types.keys() - content.keys())
         unknown = sorted(content.keys() - self._types.keys())[:UNKNOWN_FIELDS_MAX]
         for index, name in enumerate(unknown):
-            similar = _most_similar(name, missing) if index < HINTS_MAX else None
-            hint = f"did you mean {similar}?" if similar else f"the fields are {self._names or 'none'}"
+            candidates = missing if index < HINTS_MAX else ()
+            near = get_close_matches(name[:ECHO_CHARS_MAX], candidates, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"the fields are {self._names or 'none'}"
             yield FieldError(_pointer(name), f"{shorten(name)} is not a known field: {hint}")
 
     def _refusal(self, errors: list[FieldError]) -> Refused:
@@ -97,8 +98,10 @@ class JsonBody(Generic[S]):
         )
 
 
-def require_media_type(content_type: str, content_encoding: str, allowed: Sequence[str]) -> str:
+def require_media_type(environ: Mapping[str, Any], allowed: Sequence[str]) -> str:
     """The media type of the body. Raises Refused (415) if it is not allowed, not UTF-8, or compressed."""
+    content_type: str = environ.get("CONTENT_TYPE", "")
+    content_encoding = environ.get("HTTP_CONTENT_ENCODING", "")
     if content_type in allowed and not content_encoding:  # the usual case
         return content_type
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
@@ -159,11 +162,6 @@ def describe_type(info: inspect.Type) -> str:
         case inspect.LiteralType(values=values):
             return f"one of {', '.join(map(str, values))}"
     raise TypeError(f"no description for {info}: add it here")
-
-
-def _most_similar(name: str, fields: Iterable[str]) -> str | None:
-    similar = get_close_matches(name[:ECHO_CHARS_MAX], sorted(fields), n=1, cutoff=0.5)
-    return similar[0] if similar else None
 
 
 def _pointer(name: str) -> str:

@@ -20,6 +20,3 @@ class Limits:
     rate: RateLimit | None = None
     answer_timeout_s: float = 30.0  # for a deferred response
     drain_s: float = 5.0  # at a stop, for the responses to requests already received
-
-    def body_bytes_max_of(self, path: str) -> int:
-        return self.larger_bodies.get(path, self.body_bytes_max)

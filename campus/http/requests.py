@@ -9,24 +9,9 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple, NoReturn, Protocol
 
-from httptools import (
-    HttpParserCallbackError,
-    HttpParserError,
-    HttpParserInvalidURLError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-)
+import httptools
 
-from campus.http import refusals
-from campus.http.heads import (
-    TRANSFER_ENCODING,
-    add_target,
-    environ_key,
-    expects_continue,
-    has_close,
-    require_framing,
-    require_host,
-)
+from campus.http import heads, refusals
 from campus.http.limits import Limits
 from campus.http.problems import Refused, Response
 from campus.http.wsgi import Environ, add_body
@@ -115,15 +100,15 @@ class RequestReader:
         message, rest = self.message, None
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
+        except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
-        except HttpParserCallbackError:
+        except httptools.HttpParserCallbackError:
             # Not the exception's __context__: it is another one if this runs inside an `except` block.
             if self._refusal is None and not self.ended:
                 raise
             return self._refusal
-        except HttpParserError as error:
-            self._has_bad_url = isinstance(error, HttpParserInvalidURLError)
+        except httptools.HttpParserError as error:
+            self._has_bad_url = isinstance(error, httptools.HttpParserInvalidURLError)
             return None if self.ended else refusals.MALFORMED
         if rest is not None:
             self._decline_upgrade()
@@ -150,8 +135,8 @@ class RequestReader:
         has_method = self._has_bad_url or bool(self._url)
         return has_method and self._parser is not None and self._parser.get_method() == b"HEAD"
 
-    def _new_parser(self) -> HttpRequestParser:
-        parser = HttpRequestParser(self)
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
         # The head decides here whether a message is the last one; llhttp would also consider its trailers.
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
@@ -161,7 +146,7 @@ class RequestReader:
 
         The parser stops behind the head and cannot be told to read the body, so a second parser does.
         """
-        chunked, length = self._environ.get(TRANSFER_ENCODING), self._environ.get("CONTENT_LENGTH", "0")
+        chunked, length = self._environ.get(heads.TRANSFER_ENCODING), self._environ.get("CONTENT_LENGTH", "0")
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
         self._parser = self._new_parser()
         self._is_second_parser, self._is_upgrade = True, False
@@ -211,7 +196,7 @@ class RequestReader:
             self._stop(refusals.HEAD_TOO_LARGE)
         if self.state is BODY:  # a trailer: never merged into the headers (RFC 9110, 6.5.1)
             return
-        key = environ_key(name)
+        key = heads.environ_key(name)
         if key is not None:
             environ = self._environ
             text = value.decode("latin-1").rstrip(" \t")
@@ -227,22 +212,22 @@ class RequestReader:
         self.state = BODY
 
     def _check_head(self) -> None:
-        parser, environ = self._parser, self._environ
+        parser, environ, limits = self._parser, self._environ, self._limits
         version = parser.get_http_version()
         method = environ["REQUEST_METHOD"] = parser.get_method().decode("latin-1")
         if version != "1.1":
             if version != "1.0":
                 raise Refused(refusals.BAD_VERSION)
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        require_host(environ.get("HTTP_HOST"), version)
-        add_target(environ, self._url, method)
-        self._body_bytes_max = self._limits.body_bytes_max_of(environ["PATH_INFO"])
-        require_framing(environ, method, version, self._body_bytes_max)
+        heads.require_host(environ.get("HTTP_HOST"), version)
+        heads.add_target(environ, self._url, method)
+        self._body_bytes_max = limits.larger_bodies.get(environ["PATH_INFO"], limits.body_bytes_max)
+        heads.require_framing(environ, method, version, self._body_bytes_max)
         if "HTTP_EXPECT" in environ:
-            self.expects_continue = expects_continue(environ["HTTP_EXPECT"], version)
+            self.expects_continue = heads.expects_continue(environ["HTTP_EXPECT"], version)
         self._is_upgrade = parser.should_upgrade()
         self._keep_alive = parser.should_keep_alive()
-        if "HTTP_CONNECTION" in environ and has_close(environ["HTTP_CONNECTION"]):
+        if "HTTP_CONNECTION" in environ and heads.has_close(environ["HTTP_CONNECTION"]):
             self._keep_alive = False  # llhttp looks at the last option only
 
     def on_body(self, piece: bytes) -> None:

@@ -36,7 +36,6 @@ LIKELY_CAUSES = {
     errno.EACCES: "Probably the port is below 1024, which needs special rights.",
     errno.EADDRNOTAVAIL: "Probably no interface of this machine has that address.",
 }
-UNKNOWN_HOST = "Probably the name is misspelt."
 
 
 class CannotListen(CampusError):
@@ -47,7 +46,7 @@ class CannotListen(CampusError):
     def __init__(self, address: Address, error: OSError, next_step: str) -> None:
         self.address = address
         is_unknown = isinstance(error, socket.gaierror)
-        likely = UNKNOWN_HOST if is_unknown else LIKELY_CAUSES.get(error.errno or 0, "")
+        likely = "Probably the name is misspelt." if is_unknown else LIKELY_CAUSES.get(error.errno or 0, "")
         fact = f"cannot listen on {address} ({error.strerror or error})."
         super().__init__(" ".join(filter(None, (fact, likely, next_step))))
 

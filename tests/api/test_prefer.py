@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from campus.api.waits import OutcomeWaits
+from campus.api.orders import OrderHandler
 from campus.kafka.producer.group_commit import AckTimeout
 from tests.api.book_fixture import BookFixture
 from tests.api.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
@@ -49,13 +49,13 @@ def test_an_outcome_that_is_bad_news_is_200_too(kitchen):
 
 def test_waiting_begins_when_the_broker_has_acknowledged_the_order(kitchen, monkeypatch):
     began = []
-    begin = OutcomeWaits.begin
+    wait_for_outcome = OrderHandler._wait_for_outcome
 
-    def recorded(self, book, order_id, wait_s, *args):
+    def recorded(self, order_id, wait_s, *args):
         began.append(wait_s)
-        begin(self, book, order_id, wait_s, *args)
+        wait_for_outcome(self, order_id, wait_s, *args)
 
-    monkeypatch.setattr(OutcomeWaits, "begin", recorded)
+    monkeypatch.setattr(OrderHandler, "_wait_for_outcome", recorded)
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit, book=kitchen.book) as served:
         served.client().send(waiting_order("wait=7"))
