@@ -96,13 +96,13 @@ def test_an_order_can_be_read_as_soon_as_it_is_accepted_and_is_decided_a_moment_
     assert [order["order_id"] for order in latest] == [told["order_id"]]
 
 
-def test_who_prefers_to_wait_is_told_the_outcome(running: Campus) -> None:
+def test_prefer_wait_gets_the_outcome(running: Campus) -> None:
     for quantity, status in ((1, "reserved"), (1000, "failed")):
         answer = ask(running.endpoint, "POST", "/order", an_order("burger", quantity), Prefer="wait=30")
         assert (answer.status, answer.json["status"]) == (http.client.OK, status)
 
 
-def test_the_orders_of_a_batch_are_decided_each_by_itself(running: Campus) -> None:
+def test_the_orders_of_a_batch_are_decided_separately(running: Campus) -> None:
     batch = [an_order("noodles", 60), an_order("noodles", 0), an_order("noodles", 60)]
     answer = ask(running.endpoint, "POST", "/orders", batch)
     assert answer.status == http.client.MULTI_STATUS
@@ -132,7 +132,7 @@ def test_a_cancelled_order_gives_back_what_it_reserved_once(running: Campus) -> 
     assert (level["remaining"], level["reserved"]) == (99, 1)
 
 
-def test_stock_that_arrives_is_counted_once_for_one_key(running: Campus) -> None:
+def test_a_restock_is_counted_once_for_one_key(running: Campus) -> None:
     token = (running.config.broker.data_dir / "token").read_text().strip()
     more = {"Authorization": f"Bearer {token}", "Idempotency_Key": "delivery-7"}
     answers = [ask(running.endpoint, "POST", "/stock/sandwich", {"quantity": 20}, **more) for _ in range(3)]
@@ -163,7 +163,7 @@ def send_and_never_read(endpoint: Address, key: str, order: dict[str, Any]) -> s
     return connection
 
 
-def test_who_orders_again_after_the_process_died_has_not_ordered_twice(campus: MakeCampus) -> None:
+def test_a_keyed_retry_after_a_kill_places_no_second_order(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--all")
     orders = keyed_orders(40)
@@ -186,7 +186,7 @@ def test_who_orders_again_after_the_process_died_has_not_ordered_twice(campus: M
     assert (totals.reserved, totals.orders) == (40, 40)
 
 
-def test_two_processes_that_are_asked_at_once_take_one_order(campus: MakeCampus) -> None:
+def test_two_processes_asked_at_once_decide_one_order(campus: MakeCampus) -> None:
     here, there = campus(), campus()
     here.start_up("--all")
     there.start_up("--role", "producer")
@@ -211,7 +211,7 @@ def test_two_processes_that_are_asked_at_once_take_one_order(campus: MakeCampus)
     assert (totals.reserved, totals.orders) == (40, 40)
 
 
-def test_a_key_that_was_used_is_refused_for_another_order_by_a_process_that_has_read_the_log(
+def test_a_restarted_process_refuses_a_known_key_for_another_order(
     campus: MakeCampus,
 ) -> None:
     here = campus()

@@ -23,14 +23,14 @@ def world(caplog):
     return World()
 
 
-def test_nothing_is_said_while_nothing_fails(world, caplog):
+def test_without_failures_nothing_is_logged(world, caplog):
     world.failures.record_success()
     assert not world.failures.report()
     world.failures.close()
     assert caplog.messages == []
 
 
-def test_many_failures_are_one_line_with_the_first_reason(world, caplog):
+def test_many_failures_are_one_line_with_the_first_error(world, caplog):
     world.failures.record_failure(3, ValueError("first"))
     world.after(1).record_failure(2, ValueError("second"))
     assert world.failures.report()
@@ -38,7 +38,7 @@ def test_many_failures_are_one_line_with_the_first_reason(world, caplog):
     assert caplog.messages == ["orders fail: first"]
 
 
-def test_the_end_tells_how_many_failed_and_how_long(world, caplog):
+def test_the_end_of_an_outage_logs_how_many_failed_and_how_long(world, caplog):
     world.failures.record_failure(3, ValueError("first"))
     world.failures.report()
     world.after(12.5).record_failure(1, ValueError("last"))
@@ -47,7 +47,7 @@ def test_the_end_tells_how_many_failed_and_how_long(world, caplog):
     assert caplog.messages[1:] == ["orders go through again; 4 failed, in 12.5 s"]
 
 
-def test_one_success_among_failures_is_not_the_end(world, caplog):
+def test_one_success_among_failures_does_not_end_the_outage(world, caplog):
     world.failures.record_failure(1, ValueError("first"))
     world.failures.report()
     world.after(5).record_success()
@@ -56,12 +56,12 @@ def test_one_success_among_failures_is_not_the_end(world, caplog):
     assert len(caplog.messages) == 1
 
 
-def test_silence_is_not_the_end(world):
+def test_silence_does_not_end_the_outage(world):
     world.failures.record_failure(1, ValueError("first"))
     assert world.after(1000).report()
 
 
-def test_a_second_outage_is_told_anew(world, caplog):
+def test_a_second_outage_is_logged_anew(world, caplog):
     for why in ("first", "second"):
         world.after(1).record_failure(1, ValueError(why))
         world.failures.report()
@@ -71,7 +71,7 @@ def test_a_second_outage_is_told_anew(world, caplog):
     assert caplog.messages[3].startswith("orders go through again; 1 failed")
 
 
-def test_an_outage_that_outlasts_the_role_is_counted_at_its_end(world, caplog):
+def test_close_logs_the_count_of_an_outage_that_has_not_ended(world, caplog):
     world.failures.record_failure(2, ValueError("first"))
     world.failures.report()
     world.after(1).record_failure(5, ValueError("second"))
@@ -79,7 +79,7 @@ def test_an_outage_that_outlasts_the_role_is_counted_at_its_end(world, caplog):
     assert caplog.messages[1:] == ["7 orders failed until the end"]
 
 
-def test_failures_in_the_last_moment_are_told_with_their_reason(world, caplog):
+def test_close_logs_failures_that_were_not_reported_yet(world, caplog):
     world.failures.record_failure(3, ValueError("first"))
     world.failures.close()
     assert caplog.messages == ["3 orders failed: first"]

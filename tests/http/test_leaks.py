@@ -11,7 +11,7 @@ from campus.http.problems import Response
 from campus.http.protocol import Connection
 from campus.http.requests import Request, RequestReader
 from tests.api.serving import Client, a_request, soon
-from tests.http.test_protocol import Counter, a_service
+from tests.http.serving import CountingApp, a_service
 
 MIXED = (
     (a_request(), 1, 200),
@@ -29,8 +29,8 @@ MIXED = (
 OURS = (Connection, RequestReader, Request, Deferred, Response)
 
 
-def test_nothing_is_left():
-    app = Counter()
+def test_thousands_of_requests_leave_no_objects_and_no_descriptors():
+    app = CountingApp()
 
     def ask_all(served, rounds):
         count = 0

@@ -9,7 +9,7 @@ from campus.http.limits import Limits
 from campus.http.protocol import Connection
 from campus.http.state import ServerState
 from tests.api.serving import a_request
-from tests.http.test_protocol import echo
+from tests.http.serving import echo
 
 CHUNKED = "Transfer-Encoding: chunked"
 MESSAGES = (
@@ -72,7 +72,7 @@ def answers(pieces):
     return wire.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
 
 
-def test_who_comes_in_while_the_server_stops_is_refused_and_may_not_go_on():
+def test_a_connection_made_while_the_server_drains_is_refused_and_closed():
     service = ServerState(echo, Limits(), lambda: 0.0)
     service.draining = True
     connection, wire = Connection(service), Wire()
@@ -91,13 +91,13 @@ def cut(whole, positions):
 @given(
     st.lists(st.sampled_from(MESSAGES + TOO_MUCH), max_size=5), st.lists(st.integers(0, 20_000), max_size=12)
 )
-def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, positions):
+def test_responses_do_not_depend_on_how_the_bytes_are_split(messages, positions):
     whole = b"".join(messages)
     assert answers(cut(whole, positions)) == answers([whole] if whole else [])
 
 
 @given(st.lists(st.sampled_from(MESSAGES + TOO_MUCH), min_size=1, max_size=2))
-def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
+def test_responses_are_the_same_when_bytes_arrive_one_by_one(messages):
     whole = b"".join(messages)
     assert answers(whole[n : n + 1] for n in range(len(whole))) == answers([whole])
 
@@ -108,9 +108,7 @@ def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
     st.lists(st.integers(0, 5000), max_size=4),
 )
 @example([a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")])  # between good URL and bad
-def test_bytes_that_were_changed_on_the_way_are_answered_or_refused_and_cut_as_you_like(
-    messages, changes, positions
-):
+def test_corrupted_bytes_get_the_same_responses_however_they_are_split(messages, changes, positions):
     whole = bytearray(b"".join(messages))
     for at, byte in changes:
         whole[at % len(whole)] = byte
