@@ -1,4 +1,4 @@
-"""POST /orders: each order of a batch is placed or refused by itself, and told in its place."""
+"""POST /orders: each order of a batch is placed or refused on its own, with a result in its place."""
 
 import json
 import uuid
@@ -175,7 +175,7 @@ def test_a_stop_answers_a_batch_with_the_results_so_far():
         assert [result["status"] for result in answer.json["results"]] == [202, 503]
         assert all(result["order_id"] for result in answer.json["results"])
         served.ends()
-        commit.report(commit.tokens[1:], [])  # when nobody waits any more
+        commit.report(commit.tokens[1:], [])  # too late, which must not matter
 
 
 class RoomFor(FakeCommit):

@@ -1,4 +1,4 @@
-"""The API's own description: complete, true, readable; and what holds for every path of it."""
+"""The API's description: complete, true and readable; and what holds for every path."""
 
 import base64
 import hashlib

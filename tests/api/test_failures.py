@@ -1,4 +1,4 @@
-"""An outage is told once when it begins and once when it ends."""
+"""An outage is logged once when it begins and once when it ends."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Accept, Prefer and Idempotency-Key, as their specifications have them; see tests/http for what follows."""
+"""Accept, Prefer and Idempotency-Key are read by their specifications, whatever the header holds."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The same key and the same order are one order, whoever answers and however often it is asked."""
+"""The same Idempotency-Key and order are one order, whichever process gets it and however often."""
 
 import uuid
 from contextlib import ExitStack
@@ -49,7 +49,7 @@ def test_a_bare_key_equals_the_quoted_key():
 
 
 def test_another_order_with_the_same_key_has_another_id():
-    with a_producer() as served:  # which keeps no book, and so cannot tell
+    with a_producer() as served:  # without an order book, so it does not know the key
         ids = [
             served.ask(keyed(body=AN_ORDER | change)).json["order_id"]
             for change in ({}, {"quantity": 3}, {"item": "salad"}, {"user_id": "bo"})

@@ -1,4 +1,4 @@
-"""What POST /order promises, with a commit that does as it is told instead of a broker."""
+"""POST /order and the producer role, with a commit that the test controls instead of a broker."""
 
 import json
 import logging
@@ -43,23 +43,23 @@ def test_an_accepted_order_is_202_with_its_id_and_fields(served):
     answer = served.order()
     assert answer.status == 202
     assert answer.headers["content-type"] == "application/json"
-    told = answer.json
-    order_id = told.pop("order_id")
+    body = answer.json
+    order_id = body.pop("order_id")
     assert uuid.UUID(order_id).version == 7
     assert answer.headers["location"] == f"/orders/{order_id}"
-    assert told == {"status": "accepted", "user_id": "ana", "item": "pizza", "quantity": 2}
+    assert body == {"status": "accepted", "user_id": "ana", "item": "pizza", "quantity": 2}
 
 
 def test_the_record_is_an_order_placed_event_keyed_by_its_item():
     with a_producer(config=a_config(prefix="t-")) as served:
-        told = served.order({"user_id": "bo", "item": "crème brûlée", "quantity": 1}).json
+        body = served.order({"user_id": "bo", "item": "crème brûlée", "quantity": 1}).json
         [(tp, (key, value, headers))] = served.commit.taken
     assert tp == ("t-order-events", item_partition("crème brûlée", 4))
     assert key == "crème brûlée".encode()
     assert not headers
     placed_at = json.loads(value)["placed_at"]
     assert decode_input(value) == OrderPlaced(
-        order_id=told["order_id"], user_id="bo", item="crème brûlée", quantity=1, placed_at=placed_at
+        order_id=body["order_id"], user_id="bo", item="crème brûlée", quantity=1, placed_at=placed_at
     )
     assert 0 <= time.time() * 1000 - ms_of(placed_at) < SOON_S * 1000
 
@@ -79,7 +79,7 @@ def test_the_response_waits_for_the_brokers_acknowledgement():
     with a_producer(commit=FakeCommit(at_once=False)) as served:
         waiting = served.client().send(a_request())
         soon(lambda: served.commit.taken)
-        assert served.order(path="/elsewhere").status == 404  # others are served meanwhile
+        assert served.order(path="/elsewhere").status == 404  # other connections are served meanwhile
         assert waiting.has_nothing()
         served.commit.acknowledge()
         assert waiting.answer().status == 202
@@ -119,7 +119,7 @@ def test_an_order_that_is_not_acknowledged_is_503_and_may_still_come():
     assert answer.json["order_id"] == json.loads(value)["order_id"]
     assert "may still be carried out" in answer.json["detail"]
     assert "look it up by its id first" in answer.json["detail"]
-    assert "order-events" not in answer.text.decode()  # nothing of the inside
+    assert "order-events" not in answer.text.decode()  # no internals
 
 
 def test_a_commit_that_never_reports_is_503_at_the_timeout(monkeypatch):
@@ -128,7 +128,7 @@ def test_a_commit_that_never_reports_is_503_at_the_timeout(monkeypatch):
         answer = served.order()
         assert answer.status == 503
         assert answer.json["order_id"]
-        served.commit.acknowledge()  # too late, and nobody's loss
+        served.commit.acknowledge()  # too late, which must not matter
         assert served.client().send(a_request(path="/elsewhere")).answer().status == 404
 
 
@@ -169,14 +169,14 @@ def test_a_refusal_is_sent_after_the_response_to_an_earlier_order(after_it, refu
     with a_producer(commit=commit, head_timeout_s=0.1, body_timeout_s=0.1) as served:
         client = served.client().send(a_request() + after_it)
         soon(lambda: served.commit.taken)
-        assert served.client().is_closed()  # the time of silence is over, and so is that of the refused
+        assert served.client().is_closed()  # the head timeout is over, also for the refused request
         assert client.has_nothing()
         served.commit.acknowledge()
         assert [client.answer().status for _ in range(2)] == [202, refused]
         assert client.is_closed()
 
 
-# What is wrong with an order is said by name.
+# Invalid orders.
 
 
 @pytest.mark.parametrize(

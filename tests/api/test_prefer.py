@@ -1,4 +1,4 @@
-"""Prefer: wait on POST /order: the outcome if it comes in time, and never less than a 202."""
+"""`Prefer: wait` on POST /order: the outcome if it comes in time, and at least a 202."""
 
 import socket
 
@@ -33,9 +33,9 @@ def test_prefer_wait_gets_the_outcome(book_fixture):
         answer = client.answer()
         assert answer.status == 200
         assert answer.headers["preference-applied"] == "wait=5"
-        told = answer.json
-        assert (told["status"], told["remaining"], told["seq"]) == ("reserved", 98, 2)
-        assert served.get(f"/orders/{told['order_id']}").json == told
+        body = answer.json
+        assert (body["status"], body["remaining"], body["seq"]) == ("reserved", 98, 2)
+        assert served.get(f"/orders/{body['order_id']}").json == body
 
 
 def test_a_failed_order_is_200_too(book_fixture):
@@ -72,7 +72,7 @@ def test_after_the_wait_the_response_is_202(book_fixture):
         assert (answer.status, answer.json["status"]) == (202, "accepted")
         assert "preference-applied" not in answer.headers
         assert has_waiters(book_fixture.book, 0)()
-        book_fixture.decides(served.commit)  # when nobody waits any more
+        book_fixture.decides(served.commit)  # too late, which must not matter
         assert served.get("/health").status == 200
 
 
@@ -93,7 +93,7 @@ def test_beyond_waits_max_the_response_is_202_at_once(book_fixture):
         book_fixture.decides(served.commit)
         assert first.answer().status == 200
         second = served.client().send(waiting_order())
-        soon(has_waiters(book_fixture.book))  # there is room again
+        soon(has_waiters(book_fixture.book))  # its wait was free again
         book_fixture.decides(served.commit)
         assert second.answer().status == 200
 

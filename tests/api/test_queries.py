@@ -1,4 +1,4 @@
-"""What GET tells: an order, the latest orders, the stock, and whether all is well."""
+"""The GET endpoints: an order, the latest orders, the stock, and readiness."""
 
 from urllib.parse import quote
 
@@ -27,11 +27,11 @@ def test_an_accepted_order_can_be_read_at_its_location(served):
     placed = served.order()
     answer = served.get(placed.headers["location"])
     assert answer.status == 200
-    told = answer.json
-    assert (told["order_id"], told["status"]) == (placed.json["order_id"], "accepted")
-    assert (told["user_id"], told["item"], told["quantity"]) == ("ana", "pizza", 2)
-    assert told["partition"] == item_partition("pizza", PARTITIONS)
-    assert told["decided_at"] is told["offset"] is told["remaining"] is None
+    body = answer.json
+    assert (body["order_id"], body["status"]) == (placed.json["order_id"], "accepted")
+    assert (body["user_id"], body["item"], body["quantity"]) == ("ana", "pizza", 2)
+    assert body["partition"] == item_partition("pizza", PARTITIONS)
+    assert body["decided_at"] is body["offset"] is body["remaining"] is None
 
 
 def test_a_decided_order_has_its_times_and_offsets(served, book_fixture):
@@ -40,8 +40,8 @@ def test_a_decided_order_has_its_times_and_offsets(served, book_fixture):
     reserved, failed = (served.get(answer.headers["location"]).json for answer in placed)
     assert (reserved["status"], reserved["remaining"], reserved["reason"]) == ("reserved", 98, None)
     assert (failed["status"], failed["remaining"], failed["reason"]) == ("failed", 98, "insufficient_stock")
-    for told in (reserved, failed):
-        assert all(told[name] is not None for name in ("accepted_at", "decided_at", "offset", "seq"))
+    for body in (reserved, failed):
+        assert all(body[name] is not None for name in ("accepted_at", "decided_at", "offset", "seq"))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_an_id_that_is_too_long_is_400_and_names_the_parameter(served):
 
 def test_the_latest_orders_are_listed_newest_first_with_the_window(served):
     ids = [served.order().json["order_id"] for _ in range(3)]
-    told = served.get("/orders").json
-    assert [order["order_id"] for order in told["orders"]] == ids[::-1]
-    assert told["window"] == {"orders": 3, "orders_max": 1000, "caught_up": True, "behind": 0}
+    body = served.get("/orders").json
+    assert [order["order_id"] for order in body["orders"]] == ids[::-1]
+    assert body["window"] == {"orders": 3, "orders_max": 1000, "caught_up": True, "behind": 0}
 
 
 def test_orders_are_found_by_user_item_and_status(served, book_fixture):
@@ -138,12 +138,12 @@ def test_an_order_with_a_query_is_not_placed(served):
 def test_the_stock_is_listed_by_item_with_its_journal_position(served, book_fixture):
     served.order()
     book_fixture.decides(served.commit)
-    told = served.get("/stock").json
-    pizza, salad = told["stock"]
+    body = served.get("/stock").json
+    pizza, salad = body["stock"]
     assert (pizza["item"], pizza["remaining"], pizza["reserved"]) == ("pizza", 98, 2)
     assert (salad["item"], salad["remaining"], salad["reserved"]) == ("salad", 50, 0)
     assert pizza["as_of_seq"] >= 2
-    assert told["window"]["caught_up"]
+    assert body["window"]["caught_up"]
 
 
 @pytest.mark.parametrize("path", ["/orders", "/orders/x", "/stock"])

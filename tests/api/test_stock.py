@@ -1,4 +1,4 @@
-"""Restocking, for whoever has the token; and cancelling, for whoever knows the order's id."""
+"""Restocking, which needs the token, and cancelling, which needs the order's id."""
 
 import json
 import logging
@@ -43,13 +43,13 @@ def served(book_fixture):
 def test_a_restock_is_an_event_keyed_by_its_item(served, book_fixture):
     answer = served.ask(restocking("cr%C3%A8me%2Fbr%C3%BBl%C3%A9e"))
     assert answer.status == 202
-    told = answer.json
-    assert (told["item"], told["quantity"], told["status"]) == ("crème/brûlée", 5, "accepted")
+    body = answer.json
+    assert (body["item"], body["quantity"], body["status"]) == ("crème/brûlée", 5, "accepted")
     [(tp, (key, value, _))] = served.commit.taken
     assert tp == ("order-events", item_partition("crème/brûlée", PARTITIONS))
     assert key == "crème/brûlée".encode()
     assert decode_input(value) == StockAdded(
-        event_id=told["event_id"], item="crème/brûlée", quantity=5, reason="restock"
+        event_id=body["event_id"], item="crème/brûlée", quantity=5, reason="restock"
     )
     book_fixture.decides(served.commit)
     levels = {level["item"]: level["remaining"] for level in served.get("/stock").json["stock"]}
@@ -75,7 +75,7 @@ def test_a_known_restock_key_with_another_body_is_422(served, book_fixture):
     assert again.text == first.text
     assert len(served.commit.taken) == 1
     order = a_request(AN_ORDER, headers=(JSON, "Idempotency-Key: monday"))
-    assert served.ask(order).status == 202  # an order's key is another
+    assert served.ask(order).status == 202  # keys of orders and of restocks are separate
 
 
 @pytest.mark.parametrize("headers", [(), ("Authorization: Basic abc",), ("Authorization: Bearer",)])

@@ -1,4 +1,4 @@
-"""The token of those who may restock: one for a folder, whoever comes first, and for its owner's eyes."""
+"""The token for restocking: one per folder, readable by its owner only."""
 
 import stat
 import threading

@@ -16,7 +16,7 @@ from tests.http.serving import CountingApp, a_service, texts
 
 
 @pytest.mark.parametrize(
-    ("version", "options", "told"),
+    ("version", "options", "expected"),
     [
         ("1.1", None, None),
         ("1.1", "keep-alive", None),
@@ -28,13 +28,13 @@ from tests.http.serving import CountingApp, a_service, texts
         ("1.0", "keep-alive", "keep-alive"),
     ],
 )
-def test_keep_alive_follows_the_version_and_the_connection_header(version, options, told):
+def test_keep_alive_follows_the_version_and_the_connection_header(version, options, expected):
     headers = () if options is None else (f"Connection: {options}",)
     request = a_request(headers=headers).replace(b"HTTP/1.1", f"HTTP/{version}".encode(), 1)
     with a_service(CountingApp()) as served:
         client = served.client().send(request)
-        assert client.answer().headers.get("connection") == told
-        if told == "close":
+        assert client.answer().headers.get("connection") == expected
+        if expected == "close":
             assert client.is_closed()
         else:
             assert client.send(request).answer().text == b"2"
@@ -90,21 +90,23 @@ def test_a_client_that_disconnects_before_it_is_accepted_is_not_an_error(caplog)
         assert begun.wait(5)
         for _ in range(20):
             leaving = Client(served.port).send(a_request())
-            leaving.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            leaving.socket.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )  # closes with a reset
             leaving.close()
         go_on.set()
         assert served.ask(a_request()).status == 200
     assert not caplog.records
 
 
-class Tired(socket.socket):
-    """A listener in a process that has no descriptor left, for a moment."""
+class ListenerWithoutDescriptors(socket.socket):
+    """A listener whose process has no free descriptor at first."""
 
     refusals = 3
 
     def accept(self):
         if self.refusals:
-            Tired.refusals -= 1
+            ListenerWithoutDescriptors.refusals -= 1
             raise OSError(24, "Too many open files")
         return super().accept()
 
@@ -113,7 +115,9 @@ def test_without_free_descriptors_accepting_pauses_and_logs_a_warning(caplog, mo
     monkeypatch.setattr("campus.http.acceptor.PAUSE_S", 0.05)
     bare = listen(Address("127.0.0.1", 0), next_step="")
     port = bare.getsockname()[1]
-    running = Running(HttpServer(CountingApp(), Limits()).run, Tired(fileno=bare.detach()))
+    running = Running(
+        HttpServer(CountingApp(), Limits()).run, ListenerWithoutDescriptors(fileno=bare.detach())
+    )
     running.port = port
     running.start()
     try:

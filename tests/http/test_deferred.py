@@ -16,7 +16,7 @@ def test_requests_behind_a_deferred_response_are_not_handled_and_keep_their_orde
             a_request(path="/held") + a_request() + a_request(path="/held") + a_request()
         )
         soon(lambda: app.held)
-        assert served.ask(a_request()).text == b"2"  # others are served meanwhile
+        assert served.ask(a_request()).text == b"2"  # other connections are served meanwhile
         assert len(app.bodies) == 2
         assert client.has_nothing()
         served.in_the_loop(app.held[0].release)
@@ -96,7 +96,7 @@ def test_at_a_stop_the_fallback_is_sent_and_requests_behind_it_are_refused():
         )
         served.stop.set()
         assert client.answer().status == 202
-        assert client.answer().json["type"] == "/problems/stopping"  # what stood behind it
+        assert client.answer().json["type"] == "/problems/stopping"  # the request behind it
         assert client.is_closed()
 
 

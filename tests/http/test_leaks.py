@@ -1,6 +1,6 @@
-"""Thousands of requests of all kinds leave nothing behind: no object of ours, and no descriptor.
+"""Thousands of requests of all kinds leave no object of campus.http and no descriptor behind.
 
-In a module of its own: where no other test keeps a server or a connection.
+In a module of its own, where no other test keeps a server or a connection.
 """
 
 import gc
@@ -23,8 +23,8 @@ MIXED = (
     (a_request(headers=("Transfer-Encoding: chunked",), body=b"nonsense\r\n"), 1, 400),
     (b"nonsense\r\n\r\n", 1, 400),
     (a_request(path="/" + "x" * 20_000), 1, 414),
-    (a_request()[:-5], 0, 0),  # and gone
-    (a_request(path="/held") + a_request()[:30], 1, 200),  # and gone
+    (a_request()[:-5], 0, 0),  # incomplete; then the client disconnects
+    (a_request(path="/held") + a_request()[:30], 1, 200),  # the same, behind a complete request
 )
 OURS = (Connection, RequestReader, Request, Deferred, Response)
 
@@ -52,7 +52,7 @@ def test_thousands_of_requests_leave_no_objects_and_no_descriptors():
         return {kind.__name__: sum(type(one) is kind for one in gc.get_objects()) for kind in OURS}
 
     with a_service(app) as served:
-        ask_all(served, 3)  # what is made once is there now
+        ask_all(served, 3)  # creates everything that is created only once
         before, descriptors = alive(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         assert ask_all(served, 110) > 20_000
         assert alive() == before

@@ -1,4 +1,4 @@
-"""What a client may not do: be slow, be large, be many, or pass one thing for another."""
+"""Limits for clients: time, size, number; and malformed requests, which could be read in two ways."""
 
 import time
 
@@ -21,7 +21,7 @@ def hasty():
         yield running
 
 
-CLOCK_STEP_S = 0.002  # a little more than the event loop's: uvloop counts whole milliseconds
+CLOCK_STEP_S = 0.002  # a little more than uvloop's clock resolution of 1 ms
 HALF_A_HEAD = b"POST / HTTP/1.1\r\nHost: here\r\nX-"
 HALF_A_BODY = a_request(b"half", headers=("Content-Length: 8",))
 
@@ -70,10 +70,12 @@ def test_each_request_on_a_connection_has_its_own_timeout(patient, monkeypatch):
     soon(lambda: len(times) == 2)
     assert times[1] == times[0]
     began_s = time.monotonic()
-    soon(lambda: time.monotonic() > began_s + CLOCK_STEP_S)  # else the two may begin within one step
+    soon(
+        lambda: time.monotonic() > began_s + CLOCK_STEP_S
+    )  # else both timeouts may begin within one clock step
     client.send(b"1: y\r\n\r\n" + half)
     assert client.answer().status == 200
-    soon(lambda: len(times) == 3)  # it is written before its time is looked at
+    soon(lambda: len(times) == 3)  # the response is written before the timeout is set
     assert times[2] > times[0]
 
 
@@ -138,7 +140,7 @@ def test_a_client_that_still_sends_after_the_413_is_not_reset(patient):
     assert client.answer().status == 413
     for _ in range(3):
         client.send(b"x" * 3000)
-        assert patient.ask(a_request()).status == 200  # time for a reset to arrive
+        assert patient.ask(a_request()).status == 200  # gives a reset time to arrive
     assert client.is_closed()
 
 
@@ -149,8 +151,8 @@ def test_a_client_that_stops_after_the_413_gets_no_second_response(hasty):
 
 
 def test_a_chunked_body_is_read_up_to_the_limit_and_413_beyond_it(patient):
-    told = patient.ask(chunked(*[b"x"] * 1000)).json
-    assert (told["body"], told["CONTENT_LENGTH"]) == ("x" * 1000, "1000")
+    environ = patient.ask(chunked(*[b"x"] * 1000)).json
+    assert (environ["body"], environ["CONTENT_LENGTH"]) == ("x" * 1000, "1000")
     assert patient.ask(chunked(b"x" * 999, b"yy")).status == 413
     assert patient.ask(chunked(*[b"x" * 100] * 40)).status == 413
 
@@ -191,9 +193,9 @@ def test_the_limits_count_each_request_by_itself(patient):
     client = patient.client().send(a_request(b"", headers=headers))
     assert client.answer().status == 100
     client.send(b"1\r\nx\r\n" * 1000)  # longer than a head may be
-    assert patient.ask(a_request()).status == 200  # so that it has been read by itself
+    assert patient.ask(a_request()).status == 200  # so that the chunks were read separately
     assert client.send(b"0\r\n\r\n").answer().status == 200
-    client.send(b"\r\n")  # allowed between two requests, and not the beginning of one
+    client.send(b"\r\n")  # allowed between two requests
     assert patient.ask(a_request()).status == 200
     assert client.send(a_request()).answer().status == 200
 
@@ -222,7 +224,7 @@ def test_one_connection_too_many_is_503_until_another_leaves():
         assert second.send(a_request()).answer().status == 200
 
 
-# Passing one thing for another.
+# Malformed and ambiguous requests.
 
 
 @pytest.mark.parametrize(
@@ -294,9 +296,9 @@ def test_malformed_http_is_400_and_closes_the_connection(patient, bad):
 
 
 def test_a_trailer_is_never_taken_for_a_header(patient):
-    told = patient.ask(chunked(b"x", trailer=b"Content-Type: application/json\r\nX-User: root\r\n")).json
-    assert "CONTENT_TYPE" not in told
-    assert "HTTP_X_USER" not in told
+    environ = patient.ask(chunked(b"x", trailer=b"Content-Type: application/json\r\nX-User: root\r\n")).json
+    assert "CONTENT_TYPE" not in environ
+    assert "HTTP_X_USER" not in environ
 
 
 @pytest.mark.parametrize("trailer", ["Connection: close", "Connection: upgrade\r\nUpgrade: x", "Host: there"])
@@ -308,14 +310,14 @@ def test_a_trailer_changes_nothing_for_the_next_request(patient, trailer):
 
 
 def test_a_header_with_an_underscore_is_never_taken_for_one_with_a_dash(patient):
-    told = patient.ask(a_request(headers=("X_User: root", "X-Other: me"))).json
-    assert "HTTP_X_USER" not in told
-    assert told["HTTP_X_OTHER"] == "me"
+    environ = patient.ask(a_request(headers=("X_User: root", "X-Other: me"))).json
+    assert "HTTP_X_USER" not in environ
+    assert environ["HTTP_X_OTHER"] == "me"
 
 
 def test_path_and_query_follow_wsgi(patient):
-    told = patient.ask(a_request(path="/caf%C3%A9/x?q=%20a")).json
-    assert told["PATH_INFO"].encode("latin-1").decode() == "/café/x"
-    assert told["QUERY_STRING"] == "q=%20a"
-    assert told["CONTENT_TYPE"] == "application/json"
-    assert told["SERVER_PROTOCOL"] == "HTTP/1.1"
+    environ = patient.ask(a_request(path="/caf%C3%A9/x?q=%20a")).json
+    assert environ["PATH_INFO"].encode("latin-1").decode() == "/café/x"
+    assert environ["QUERY_STRING"] == "q=%20a"
+    assert environ["CONTENT_TYPE"] == "application/json"
+    assert environ["SERVER_PROTOCOL"] == "HTTP/1.1"

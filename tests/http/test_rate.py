@@ -1,4 +1,4 @@
-"""How often one client may ask."""
+"""The rate limit per client address."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_the_table_is_bounded_and_drops_the_longest_silent_client():
     some = buckets(burst=1, clients_max=3)
     for client in ("a", "b", "c"):
         assert some.take(client, 1.0) == 0
-    assert some.take("a", 1.0) > 0  # a speaks: b is the one that is silent longest
+    assert some.take("a", 1.0) > 0  # now b is silent longest
     assert some.take("d", 1.0) == 0
     assert len(some) == 3
     assert some.take("a", 1.0) > 0

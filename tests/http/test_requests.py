@@ -34,15 +34,19 @@ def test_a_path_may_take_larger_bodies_than_others(echoing):
 
 
 def test_an_absolute_target_overrides_the_host_header(echoing):
-    told = echoing.ask(a_request(path="http://there:8000/a/b?c=d")).json
-    assert (told["HTTP_HOST"], told["PATH_INFO"], told["QUERY_STRING"]) == ("there:8000", "/a/b", "c=d")
-    told = echoing.ask(a_request(path="http://there?c=d")).json
-    assert (told["PATH_INFO"], told["QUERY_STRING"]) == ("/", "c=d")
+    environ = echoing.ask(a_request(path="http://there:8000/a/b?c=d")).json
+    assert (environ["HTTP_HOST"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
+        "there:8000",
+        "/a/b",
+        "c=d",
+    )
+    environ = echoing.ask(a_request(path="http://there?c=d")).json
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/", "c=d")
 
 
 def test_options_of_the_whole_server_is_204_with_allow(echoing):
     client = echoing.client().send(b"OPTIONS * HTTP/1.1\r\nHost: here\r\n\r\n")
-    answer = client.answer("HEAD")  # which has no body either
+    answer = client.answer("HEAD")  # 204 has no body either
     assert answer.status == 204
     assert "content-length" not in answer.headers
     assert "POST" in answer.headers["allow"]
@@ -105,8 +109,12 @@ def test_a_request_is_refused_alike_while_another_exception_is_being_handled():
 def test_an_upgrade_without_a_body_is_declined_too(echoing):
     headers = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
     client = echoing.client().send(a_request(b"", method="GET", path="/chat", headers=headers))
-    told = client.answer().json
-    assert (told["REQUEST_METHOD"], told["PATH_INFO"], told["HTTP_UPGRADE"]) == ("GET", "/chat", "websocket")
+    environ = client.answer().json
+    assert (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["HTTP_UPGRADE"]) == (
+        "GET",
+        "/chat",
+        "websocket",
+    )
     assert client.send(GET).answer().status == 200
 
 
@@ -127,7 +135,7 @@ def test_all_bodies_together_have_a_limit_and_handled_ones_make_room():
         half = [
             served.client().send(a_request(b"x" * 300, headers=("Content-Length: 400",))) for _ in range(3)
         ]
-        assert served.ask(a_request(b"x" * 50)).status == 200  # so that the halves have been read
+        assert served.ask(a_request(b"x" * 50)).status == 200  # so that the incomplete bodies were read
         answer = served.ask(a_request(b"x" * 200))
         assert (answer.status, answer.json["type"]) == (503, "/problems/too-many-bodies")
         assert int(answer.headers["retry-after"]) > 0

@@ -1,4 +1,4 @@
-"""How the server starts, stops, and bears what goes wrong inside."""
+"""Starting and stopping the server, and faults of the app."""
 
 import logging
 import signal
@@ -51,7 +51,7 @@ def test_a_port_in_use_ends_the_role_with_one_line_and_exit_code_2():
         f"cannot listen on 127.0.0.1:{port} (Address already in use). Probably another program, or another "
         "CampusKafka, listens there. Set roles.producer.host and port."
     )
-    assert served.commit.report is None  # no writer was made for it
+    assert served.commit.report is None  # no writer was created
     assert not served.role.health().ready
 
 
@@ -69,7 +69,7 @@ def test_the_same_port_can_be_bound_again_right_after_a_stop():
         port, client = served.port, served.client()
         assert client.send(a_request()).answer().status == 202
         served.stop.set()
-        assert client.is_closed()  # by the server first, so that the port is in TIME_WAIT there
+        assert client.is_closed()  # by the server, so that the port is in TIME_WAIT
         served.ends()
     with a_producer(port=port) as again:
         assert (again.port, again.order().status) == (port, 202)
@@ -127,7 +127,7 @@ def test_a_stop_answers_503_when_its_drain_time_is_over():
         assert (answer.status, answer.headers["connection"]) == (503, "close")
         assert answer.json["order_id"]
         served.ends()
-        served.commit.acknowledge()  # when nobody waits any more
+        served.commit.acknowledge()  # too late, which must not matter
     assert served.error is None
 
 
@@ -136,7 +136,7 @@ def test_a_stop_refuses_an_incomplete_request():
         client = served.client()
         assert client.send(a_request()).answer().status == 202
         client.send(HALF_A_BODY)
-        assert served.order().status == 202  # so that the half has been read, too
+        assert served.order().status == 202  # so that the incomplete request was read too
         served.stop.set()
         assert client.answer().status == 503
         assert client.is_closed()
@@ -144,7 +144,7 @@ def test_a_stop_refuses_an_incomplete_request():
     assert len(served.commit.taken) == 2
 
 
-# What goes wrong inside.
+# Faults of the app.
 
 
 def failing(environ, start_response):
@@ -187,10 +187,12 @@ def test_a_client_that_pipelines_and_resets_is_not_an_error(caplog):
     with a_server(never) as served:
         client = served.client().send(a_request() * 3)
         soon(lambda: waiting)
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        client.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )  # closes with a reset
         client.close()
         soon(lambda: waiting[0].done)
-    assert len(waiting) == 1  # what stood behind it was never begun
+    assert len(waiting) == 1  # the requests behind it were not handled
     assert not caplog.records
 
 

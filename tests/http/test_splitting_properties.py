@@ -1,4 +1,4 @@
-"""However the bytes of a connection are cut into pieces, the answers are the same, byte by byte."""
+"""However the bytes of a connection are split into pieces, the responses are the same, byte for byte."""
 
 from itertools import pairwise
 
@@ -40,7 +40,7 @@ TOO_MUCH = (
 
 
 class Wire:
-    """A transport that keeps what is written."""
+    """A transport that records what is written."""
 
     def __init__(self):
         self.written = b""
@@ -59,7 +59,7 @@ class Wire:
 
 
 def answers(pieces):
-    """Without the words that a client who waits for them is told; there is none here."""
+    """The response bytes, without 100 Continue, which depends on how the bytes are split."""
     service = ServerState(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
     service._date = "date: now\r\n"
     connection, wire = Connection(service), Wire()
@@ -67,7 +67,7 @@ def answers(pieces):
     for piece in pieces:
         connection.data_received(piece)
     connection.connection_lost(None)
-    assert service.take_body_bytes(service.limits.bodies_bytes_max), "bytes of bodies were not given back"
+    assert service.take_body_bytes(service.limits.bodies_bytes_max), "body bytes were not given back"
     assert not service.connections
     return wire.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
 
@@ -107,7 +107,9 @@ def test_responses_are_the_same_when_bytes_arrive_one_by_one(messages):
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),
     st.lists(st.integers(0, 5000), max_size=4),
 )
-@example([a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")])  # between good URL and bad
+@example(
+    [a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")]
+)  # between a good part of the URL and a bad one
 def test_corrupted_bytes_get_the_same_responses_however_they_are_split(messages, changes, positions):
     whole = bytearray(b"".join(messages))
     for at, byte in changes:
