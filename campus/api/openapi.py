@@ -50,7 +50,6 @@ PROBLEM_HEADERS = {
     503: ("Retry-After",),
 }
 
-
 _TYPES: list[Any] = [
     Problem,
     *(type_ for operation in OPERATIONS for type_ in operation.body.values()),

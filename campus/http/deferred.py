@@ -1,7 +1,7 @@
 """A deferred response: a view puts a `Deferred` into its environ under `DEFERRED` and returns a response.
 
 The server sends that response when the `Deferred` is released, or another one if it is replaced. Exactly one
-response is sent, within its timeout, even if nobody ever releases it.
+response is sent, within its timeout, even if it is never released.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from campus.http.wsgi import Environ, add_body
 # Framing takes bytes too: blanks and line ends in a head, at least five bytes for a chunk of one.
 WIRE_BYTES_PER_HEADER = 4
 WIRE_BYTES_PER_BODY_BYTE = 16
-# llhttp reads these as HTTP and does not report it. They occur in no valid request except as a request line.
+# llhttp accepts these as HTTP and does not report it. No request served here has them elsewhere.
 NOT_HTTP = re.compile(rb" (?:RTSP|ICE)/[0-9]\.[0-9]\r\n")
 NOT_HTTP_BYTES = len(b" RTSP/1.0\r")
 
@@ -144,7 +144,7 @@ class RequestReader:
     def _decline_upgrade(self) -> None:
         """Go on as if the client had not asked (RFC 9110, 7.8). Java's client asks in its first request.
 
-        The parser stops behind the head and cannot be told to read the body, so a second parser does.
+        The parser stops behind the head and cannot be made to read the body, so a second parser does.
         """
         chunked, length = self._environ.get(heads.TRANSFER_ENCODING), self._environ.get("CONTENT_LENGTH", "0")
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
