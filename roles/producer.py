@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from campus.addresses import Address
 from campus.api.address_file import address_published
 from campus.api.app import BATCH_PATH, make_app
-from campus.api.failures import Failures
-from campus.api.problems import starting_anew, too_many_waiting
-from campus.api.publisher import ApiSettings, Timer, Waiting
+from campus.api.failures import FailureLog
+from campus.api.problems import STARTING_ANEW, TOO_MANY_WAITING, not_written
+from campus.api.publisher import ApiSettings, OnDelivery
 from campus.api.token import ALLOWED as TOKEN_ALLOWED
 from campus.api.token import TOKEN, kept_token
 from campus.config.settings import AtLeast, Between, Config, ConfigIssue, Secret
@@ -82,8 +82,8 @@ class Settings:
             yield ConfigIssue(("token",), f"is not allowed: {TOKEN_ALLOWED}, or null")
 
 
-Commit: TypeAlias = GroupCommit[Waiting]
-OpenCommit: TypeAlias = Callable[[Report[Waiting]], AbstractContextManager[Commit]]
+Commit: TypeAlias = GroupCommit[OnDelivery]
+OpenCommit: TypeAlias = Callable[[Report[OnDelivery]], AbstractContextManager[Commit]]
 
 
 def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
@@ -91,7 +91,7 @@ def build(settings: Settings, config: Config, registry: Registry) -> "Producer":
 
 
 @contextmanager
-def kafka_commit(settings: Settings, config: Config, report: Report[Waiting]) -> Iterator[Commit]:
+def kafka_commit(settings: Settings, config: Config, report: Report[OnDelivery]) -> Iterator[Commit]:
     with closing(Writer(config.kafka, client_id=NAME, runner=asyncio_runner)) as writer:
         commit = GroupCommit(
             writer,
@@ -122,11 +122,11 @@ class Producer:
         self._settings, self._config = settings, config
         self._open_commit = open_commit
         self._server = HttpServer(
-            make_app(self._api_settings(), self, registry), self._limits(), each_tick=self._on_tick
+            make_app(self._api_settings(), self, registry), self._limits(), on_tick=self._on_tick
         )
-        self._failures = Failures("orders", log)
-        self._overruns = Failures("orders beyond waiting_orders_max", log)
-        self._is_through = True
+        self._failures = FailureLog("orders", log)
+        self._overruns = FailureLog("orders beyond waiting_orders_max", log)
+        self._is_acknowledging = True
         self._probe_due_at_s = self._broker_answered_at_s = 0.0
         self._fatal: GroupCommitClosed | None = None
         self._heartbeat = Heartbeat()
@@ -180,40 +180,39 @@ class Producer:
 
     # In the event loop.
 
-    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Waiting) -> None:
+    def submit(self, tp: TopicPartition, record: ProducerRecord, on_delivery: OnDelivery) -> None:
         try:
-            self._commit.submit(tp, record, waiting)
+            self._commit.submit(tp, record, on_delivery)
         except Backpressure as overrun:
-            self._overruns.note(1, overrun)
-            raise Refused(too_many_waiting()) from overrun
+            self._overruns.record_failure(1, overrun)
+            raise Refused(not_written(TOO_MANY_WAITING)) from overrun
         except GroupCommitClosed as closed:
             self._fatal = closed
-            raise Refused(starting_anew()) from closed
+            raise Refused(not_written(STARTING_ANEW)) from closed
 
-    def is_through(self) -> bool:
-        return self._is_through
+    def is_acknowledging(self) -> bool:
+        return self._is_acknowledging
 
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        return self._server.call_later(delay_s, callback, *args)
-
-    def _answer(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
-        for waiting in landed:
-            waiting.landed()
-        for waiting, _ in failed:
-            waiting.failed()
+    def _answer(self, landed: Sequence[OnDelivery], failed: Sequence[tuple[OnDelivery, CampusError]]) -> None:
+        for on_delivery in landed:
+            on_delivery(True)
+        for on_delivery, _ in failed:
+            on_delivery(False)
 
     def _on_tick(self) -> None:
         if self._fatal:  # the writer has closed: the supervisor builds the role anew
             raise self._fatal
-        self._overruns.tell()
+        self._overruns.report()
         # An answer of the broker after the last failure makes the role healthy again: health checks then send
         # orders here, which show whether the outage is over.
-        self._is_through = not self._failures.tell() or self._broker_answered_at_s > self._failures.last_s
-        if not self._is_through and time.monotonic() >= self._probe_due_at_s:
+        self._is_acknowledging = (
+            not self._failures.report() or self._broker_answered_at_s > self._failures.last_failure_s
+        )
+        if not self._is_acknowledging and time.monotonic() >= self._probe_due_at_s:
             self._probe_due_at_s = time.monotonic() + PROBE_EVERY_S
             self._probe_broker()
         self._heartbeat.now(
-            self._serving if self._is_through else "orders fail: the broker does not acknowledge them"
+            self._serving if self._is_acknowledging else "orders fail: the broker does not acknowledge them"
         )
 
     def _probe_broker(self) -> None:
@@ -230,12 +229,16 @@ class Producer:
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self._server.call_soon(callback, *args)
 
-    def _on_batch_end(self, landed: Sequence[Waiting], failed: Sequence[tuple[Waiting, CampusError]]) -> None:
+    def _on_batch_end(
+        self, landed: Sequence[OnDelivery], failed: Sequence[tuple[OnDelivery, CampusError]]
+    ) -> None:
         if failed:
             error = failed[0][1]
-            self._failures.note(len(failed), error.last or error if isinstance(error, AckTimeout) else error)
+            self._failures.record_failure(
+                len(failed), error.last or error if isinstance(error, AckTimeout) else error
+            )
         if landed:
-            self._failures.note_through()
-            self._overruns.note_through()
+            self._failures.record_success()
+            self._overruns.record_success()
         # One wake-up of the event loop for the whole batch.
         self._server.call_soon(self._answer, landed, failed)

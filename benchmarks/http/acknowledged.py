@@ -1,9 +1,9 @@
-"""Acknowledged orders a second by HTTP: this program's producer against its peers, in the same run.
+"""Acknowledged orders per second by HTTP: this program's producer against its peers, in the same run.
 
-One embedded Kafka for all. The servers take turns, a stretch each with every number of connections, and only
-one runs at a time; wrk sends orders as fast as they are answered. The medians of the repeats are told, and as
-ratios to one of the peers, which outlive the machine. What was answered 202 must be in the log when a server
-has ended, or the run is void.
+All use one embedded Kafka. The servers take turns for each number of connections, one at a time; wrk sends
+orders as fast as they are answered. Medians of the repeats are printed, also as ratios to one of the peers,
+which carry over to other machines. Every order answered with 202 must be in the log when its server has
+ended, or the run is void.
 
     make bench-http      or      python benchmarks/http/acknowledged.py [--repeats 3] [--stretch-s 5]
 """
@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parents[1] / "campuskafka.py"
 START_S = 60.0
 KAFKA = Address("127.0.0.1", 19_292)
-DOOR = Address("127.0.0.1", 18_080)
+ENDPOINT = Address("127.0.0.1", 18_080)
 CONNECTIONS = (1, 32, 256)
 ITEMS = ("pizza", "burger", "salad", "sandwich")
 
@@ -50,10 +50,10 @@ class Stretch(NamedTuple):
 
 
 def commands(topics: TopicsConfig) -> dict[str, list[str]]:
-    """How each server is started, to listen at DOOR and write to KAFKA."""
+    """How each server is started, to listen at ENDPOINT and write to KAFKA."""
     peer_options = [
         "--port",
-        str(DOOR.port),
+        str(ENDPOINT.port),
         "--bootstrap-servers",
         str(KAFKA),
         "--topic",
@@ -62,7 +62,7 @@ def commands(topics: TopicsConfig) -> dict[str, list[str]]:
     settings = [
         f"kafka.bootstrap_servers={KAFKA}",
         "broker.mode=external",
-        f"roles.producer.port={DOOR.port}",
+        f"roles.producer.port={ENDPOINT.port}",
     ]
     set_all = [word for setting in settings for word in ("--set", setting)]
     return {
@@ -85,11 +85,11 @@ def a_kafka(folder: Path) -> Iterator[KafkaConfig]:
 
 @contextmanager
 def a_server(command: Sequence[str], output: Path) -> Iterator[None]:
-    assert not answers(DOOR), f"something listens on {DOOR} already"
+    assert not answers(ENDPOINT), f"something listens on {ENDPOINT} already"
     with output.open("wb") as file:
         process = subprocess.Popen([sys.executable, *command], stdout=file, stderr=subprocess.STDOUT)
     try:
-        up = wait_until(lambda: answers(DOOR) or process.poll() is not None, Event(), timeout_s=START_S)
+        up = wait_until(lambda: answers(ENDPOINT) or process.poll() is not None, Event(), timeout_s=START_S)
         assert up, f"{command} does not listen:\n{output.read_text()}"
         assert process.poll() is None, f"{command} did not start:\n{output.read_text()}"
         yield
@@ -103,18 +103,18 @@ def a_server(command: Sequence[str], output: Path) -> Iterator[None]:
 
 
 def stretch(connections: int, seconds: float) -> Stretch:
-    """Orders for so long, over so many connections."""
-    script = ["-s", str(HERE / "orders.lua"), f"http://{DOOR}/order"]
+    """Put the server under load with wrk."""
+    script = ["-s", str(HERE / "orders.lua"), f"http://{ENDPOINT}/order"]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", *script]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    told = json.loads(printed.splitlines()[-1])
-    accepted = told["requests"] - told["refused"]
+    result = json.loads(printed.splitlines()[-1])
+    accepted = result["requests"] - result["refused"]
     return Stretch(
-        accepted / (told["duration_us"] / 1e6),
-        told["p50_us"] / 1000,
-        told["p99_us"] / 1000,
+        accepted / (result["duration_us"] / 1e6),
+        result["p50_us"] / 1000,
+        result["p99_us"] / 1000,
         accepted,
-        told["refused"] + told["broken"],
+        result["refused"] + result["broken"],
     )
 
 
@@ -126,16 +126,15 @@ def orders_in_the_log(history: LogReader, topics: TopicsConfig) -> int:
 def measured(
     servers: dict[str, list[str]], folder: Path, history: LogReader, topics: TopicsConfig, given: Any
 ) -> tuple[dict[tuple[str, int], list[Stretch]], list[str]]:
-    """All stretches by server and connections, and what is wrong with the run."""
+    """All stretches by server and connections, and the faults of the run."""
     stretches: dict[tuple[str, int], list[Stretch]] = defaultdict(list)
     faults = []
     for _ in range(given.repeats):
         for name, command in servers.items():
             before = orders_in_the_log(history, topics)
             with a_server(command, folder / "server.txt"):
-                accepted = stretch(
-                    32, 1.0
-                ).accepted  # connections and first-time costs are not what is measured
+                # A warm-up: connections and first-time costs are not to be measured.
+                accepted = stretch(32, 1.0).accepted
                 for connections in given.connections:
                     one = stretch(connections, given.stretch_s)
                     stretches[name, connections].append(one)

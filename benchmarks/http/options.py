@@ -1,4 +1,4 @@
-"""The options that every peer takes, so that they can be started alike."""
+"""The command line options that all peers share."""
 
 import argparse
 

@@ -1,16 +1,14 @@
-"""Orders a second by HTTP with no Kafka behind them: the server of our own against uvicorn, in the same run.
+"""Orders per second by HTTP without Kafka: our own server against uvicorn, in the same run.
 
-Both serve the API of this program, whose orders are acknowledged in rounds from another thread, as the
-group commit does it: so what is compared is the server. They take turns, a stretch each with every number of
-connections, each in a process of its own of which only one is asked at a time. The medians are told, and
-as ratios, which outlive the machine; so is the processor time an order takes, which is steadier than the rate
-where others work on the same machine.
+Both serve this program's API. As with the group commit, orders are acknowledged in batches from another
+thread, so the servers are compared. Each has its own process; they take turns for each number of connections,
+and only one is under load at a time. Medians are printed, also as ratios, which carry over to other machines,
+and the processor time per order, which is steadier than the rate on a shared machine.
 
     python benchmarks/http/servers.py [--repeats 3] [--stretch-s 5] [--connections 1 32 256]
 """
 
 import argparse
-import asyncio
 import json
 import os
 import signal
@@ -31,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from campus.addresses import Address
 from campus.api.app import make_app
-from campus.api.publisher import ApiSettings, Timer, Waiting
+from campus.api.publisher import ApiSettings, OnDelivery
 from campus.config.settings import Secret, TopicsConfig
 from campus.http.limits import Limits
 from campus.http.server import HttpServer, listen
@@ -39,52 +37,48 @@ from campus.kafka.records import ProducerRecord, TopicPartition
 from campus.supervision.registry import Registry
 
 HERE = Path(__file__).resolve().parent
-ROUND_S = 0.0005  # between a round and its acknowledgement: a broker on the same machine
+BATCH_S = 0.0005  # until a batch is acknowledged: as a broker on the same machine
 SERVERS = ("own", "uvicorn")
 
 
-class Rounds:
-    """The API's carrier: acknowledges, on a thread of its own, all that has gathered since its last round."""
+class BatchPublisher:
+    """The API's publisher: its thread acknowledges all records gathered since its last batch."""
 
     def __init__(self) -> None:
         self.server: Any = None
         self.count = 0
-        self._gathered: list[Waiting] = []
-        self._some = Event()
-        self._pause = Event()  # which nobody sets: to wait on it leaves the interpreter to the others
+        self._gathered: list[OnDelivery] = []
+        self._wake_up = Event()
+        self._pause = Event()  # never set: to wait on it releases the interpreter lock
 
-    def submit(self, _place: TopicPartition, _record: ProducerRecord, waiting: Waiting) -> None:
-        self._gathered.append(waiting)
-        self._some.set()
+    def submit(self, _place: TopicPartition, _record: ProducerRecord, on_delivery: OnDelivery) -> None:
+        self._gathered.append(on_delivery)
+        self._wake_up.set()
 
-    def is_through(self) -> bool:
+    def is_acknowledging(self) -> bool:
         return True
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self.server.call_soon(callback, *args)
 
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        timer: Timer = asyncio.get_running_loop().call_later(delay_s, callback, *args)
-        return timer
-
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
-        while self._some.wait():
-            self._some.clear()
-            self._pause.wait(ROUND_S)
+        while self._wake_up.wait():
+            self._wake_up.clear()
+            self._pause.wait(BATCH_S)
             landed, self._gathered = self._gathered, []
             self.count += len(landed)
             self.call_soon(_resolve, landed)
 
 
-def _resolve(landed: Sequence[Waiting]) -> None:
-    for waiting in landed:
-        waiting.landed()
+def _resolve(landed: Sequence[OnDelivery]) -> None:
+    for on_delivery in landed:
+        on_delivery(True)
 
 
-def an_app(rounds: Rounds) -> Any:
+def an_app(publisher: BatchPublisher) -> Any:
     settings = ApiSettings(
         topics=TopicsConfig(),
         acknowledged=True,
@@ -94,44 +88,44 @@ def an_app(rounds: Rounds) -> Any:
         waits_max=1000,
         token=lambda: Secret("benchmark"),
     )
-    app = make_app(settings, rounds, Registry())
+    app = make_app(settings, publisher, Registry())
 
-    def with_its_cpu(environ: dict[str, Any], start_response: Any) -> Any:
+    def with_cpu_time(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] != "/cpu":
             return app(environ, start_response)
         start_response("200 OK", [])
         return [str(time.process_time()).encode()]
 
-    return with_its_cpu
+    return with_cpu_time
 
 
 def serve(kind: str) -> None:
-    """Until SIGTERM; writes the port when it listens, and at the end how many orders it acknowledged."""
+    """Serve until SIGTERM. Prints the port first, and the number of acknowledged orders at the end."""
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    rounds = Rounds()
+    publisher = BatchPublisher()
     limits = Limits(connections_max=2000)
     server: Any
     if kind == "own":
-        server = HttpServer(an_app(rounds), limits)
+        server = HttpServer(an_app(publisher), limits)
     else:
         from uvicorn_guarded import UvicornServer
 
-        server = UvicornServer(an_app(rounds), limits)
-    rounds.server = server
-    rounds.start()
+        server = UvicornServer(an_app(publisher), limits)
+    publisher.server = server
+    publisher.start()
     with listen(Address("127.0.0.1", 0), next_step="") as listener:
         print(listener.getsockname()[1], flush=True)
         # As in the role: not on the main thread.
         thread = threading.Thread(target=server.run, args=(listener, stop))
         thread.start()
         thread.join()
-    print(rounds.count, flush=True)
+    print(publisher.count, flush=True)
 
 
 class Stretch(NamedTuple):
     rate: float
-    cpu_us: float  # of the server, for each order
+    cpu_us: float  # of the server, per order
     p50_ms: float
     p99_ms: float
     max_ms: float
@@ -152,10 +146,10 @@ def a_server(kind: str, counts: dict[str, int]) -> Iterator[int]:
 def stretch(port: int, connections: int, seconds: float) -> tuple[int, Stretch]:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "orders.lua")]
     before_s = cpu_s(port)
-    told = subprocess.run(
+    printed = subprocess.run(
         [*command, f"http://127.0.0.1:{port}"], check=True, capture_output=True, text=True
     ).stdout
-    found = json.loads(told.strip().splitlines()[-1])
+    found = json.loads(printed.strip().splitlines()[-1])
     assert not found["refused"], found
     cpu_us = (cpu_s(port) - before_s) * 1e6 / found["requests"]
     rate = found["requests"] / (found["duration_us"] / 1e6)
@@ -174,7 +168,7 @@ def compare(given: argparse.Namespace) -> int:
     counts: dict[str, int] = {}
     with a_server("own", counts) as own, a_server("uvicorn", counts) as uvicorn:
         ports = {"own": own, "uvicorn": uvicorn}
-        for repeat in range(given.repeats + 1):  # the first is for what is slow only once
+        for repeat in range(given.repeats + 1):  # the first one warms up
             for connections in given.connections:
                 for kind, port in ports.items():
                     requests, one = stretch(port, connections, given.stretch_s if repeat else 1)

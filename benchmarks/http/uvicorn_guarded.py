@@ -1,8 +1,8 @@
-"""The peer of campus/http: uvicorn, httptools underneath, with a guard and a WSGI adapter around it.
+"""The peer of campus/http: uvicorn with httptools, a guard and a WSGI adapter around it.
 
-It was the server before the protocol class of our own, and keeps the same promises as far as the comparison
-in servers.py can see: bounded heads and bodies, each within its time, refusals behind earlier answers, and
-an answer that waits for a `Deferred`. What it costs more is a task and an ASGI cycle for every request.
+It was the server before our own protocol class, and keeps the same promises as far as servers.py can see:
+bounded heads and bodies, each with a timeout, refusals after earlier responses, and deferred responses. It
+costs a task and an ASGI cycle more per request.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from campus.http import refusals
 from campus.http.deferred import Deferred
 from campus.http.limits import Limits
 from campus.http.problems import Response
-from campus.http.requests import WIRE_BYTES_PER_BODY_BYTE, Owed
+from campus.http.requests import WIRE_BYTES_PER_BODY_BYTE, ReadState
 from campus.http.server import BACKLOG, FLUSH_S
-from campus.http.wire import CLOSE, DEFAULTS, date_line, on_the_wire
+from campus.http.wire import CLOSE, DEFAULTS, date_line, encode_response
 from campus.http.wsgi import AppCaller, Environ, WsgiApp, add_body, environ_of_connection
 
-LOOK_AGAIN_S = 0.1  # whether the answers before a refusal are out
+LOOK_AGAIN_S = 0.1  # whether the responses before a refusal are sent
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -54,7 +54,7 @@ class UvicornServer:
         self._loop = asyncio.get_running_loop()
 
     def tick(self) -> None:
-        self._adapter.give_up_overdue(asyncio.get_running_loop().time())
+        self._adapter.fall_back_if_overdue(asyncio.get_running_loop().time())
 
     def _config(self) -> uvicorn.Config:
         protocol: Any = partial(GuardedProtocol, limits=self._limits)
@@ -78,7 +78,7 @@ class UvicornServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which looks ten times a second whether to stop, and here looks at our event."""
+    """uvicorn checks ten times a second whether to stop; here it checks our event."""
 
     def __init__(self, config: uvicorn.Config, stop: Event, ours: UvicornServer) -> None:
         super().__init__(config)
@@ -98,15 +98,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
-        self._owed = Owed.HEAD
+        self._read_state = ReadState.HEAD
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._message = 0  # which one on this connection
         self._wire_bytes = 0  # of this message, without the first piece it came in
         self._header_count = self._header_bytes = 0
         self._heard = False
-        self._why = refusals.MALFORMED  # what to answer if the parser stops
+        self._refusal = refusals.MALFORMED  # the response if the parser stops
         self._refusing = False
-        self._watched = (0, Owed.NOTHING)
+        self._timed = (0, ReadState.IDLE)
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -114,12 +114,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.connections) > self._limits.connections_max:
             self._refuse(refusals.TOO_MANY_CONNECTIONS)
         else:
-            self._watch()
+            self._set_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
             self._timer.cancel()
-        for cycle in self._unanswered:  # uvicorn tells the newest only, and the others would still write
+        for cycle in self._unanswered:  # uvicorn does this for the newest only
             cycle.disconnected = True
         super().connection_lost(exc)
 
@@ -127,18 +127,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refusing:
             return
         self._heard = True
-        if self._owed is Owed.NOTHING:
-            self._owed = Owed.HEAD
+        if self._read_state is ReadState.IDLE:
+            self._read_state = ReadState.HEAD
         message = self._message
         super().data_received(data)
         if message == self._message:
             self._count(len(data))
         if not self._refusing:
-            self._watch()
+            self._set_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._owed = Owed.HEAD
+        self._read_state = ReadState.HEAD
         self._message += 1
         self._wire_bytes = self._header_count = self._header_bytes = 0
 
@@ -153,71 +153,73 @@ class GuardedProtocol(HttpToolsProtocol):
         limits = self._limits
         if self._header_count > limits.headers_max or self._header_bytes > limits.head_bytes_max:
             self._stop_parsing(refusals.HEAD_TOO_LARGE)
-        if self._owed is Owed.HEAD:
+        if self._read_state is ReadState.HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._owed = Owed.BODY
+        self._read_state = ReadState.BODY
         self._unanswered.append(self.cycle)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._owed = Owed.NOTHING
+        self._read_state = ReadState.IDLE
 
     def on_response_complete(self) -> None:
         self._unanswered.popleft()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(self._why)
+        self._refuse(self._refusal)
 
     def _stop_parsing(self, why: Response) -> NoReturn:
-        self._why = why
+        self._refusal = why
         raise ValueError("too much")
 
     def _count(self, received: int) -> None:
-        if self._owed is Owed.NOTHING:
+        if self._read_state is ReadState.IDLE:
             self._wire_bytes = 0
             return
         self._wire_bytes += received
         most = self._limits.head_bytes_max
-        if self._owed is Owed.BODY:
+        if self._read_state is ReadState.BODY:
             most += WIRE_BYTES_PER_BODY_BYTE * self._limits.body_bytes_max
         if self._wire_bytes > most:
-            is_body = self._owed is Owed.BODY
+            is_body = self._read_state is ReadState.BODY
             self._refuse(refusals.BODY_TOO_LARGE if is_body else refusals.HEAD_TOO_LARGE)
 
-    def _watch(self) -> None:
-        """Have a timer for what is owed now; a request that comes in one piece never needs one."""
-        now = (self._message, self._owed)
-        if now == self._watched:
+    def _set_timer(self) -> None:
+        """Set a timer for the part being received; a request that arrives in one piece never needs one."""
+        now = (self._message, self._read_state)
+        if now == self._timed:
             return
-        self._watched = now
+        self._timed = now
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if self._owed is not Owed.NOTHING:
+        if self._read_state is not ReadState.IDLE:
             limits = self._limits
-            timeout_s = limits.head_timeout_s if self._owed is Owed.HEAD else limits.body_timeout_s
-            self._timer = self.loop.call_later(timeout_s, self._time_is_over)
+            timeout_s = limits.head_timeout_s if self._read_state is ReadState.HEAD else limits.body_timeout_s
+            self._timer = self.loop.call_later(timeout_s, self._on_timeout)
 
-    def _time_is_over(self) -> None:
+    def _on_timeout(self) -> None:
         if not self._heard:
             self.transport.close()
         else:
-            self._refuse(refusals.HEAD_LATE if self._owed is Owed.HEAD else refusals.BODY_LATE)
+            self._refuse(
+                refusals.HEAD_TIMEOUT if self._read_state is ReadState.HEAD else refusals.BODY_TIMEOUT
+            )
 
     def _refuse(self, response: Response) -> None:
-        """Answer and close, as soon as every earlier request has its answer; read nothing any more."""
+        """Respond and close after every earlier request has its response; read nothing more."""
         self._refusing = True
         if self._timer:
             self._timer.cancel()
-        if len(self._unanswered) > (1 if self._owed is Owed.BODY else 0):
+        if len(self._unanswered) > (1 if self._read_state is ReadState.BODY else 0):
             self._timer = self.loop.call_later(LOOK_AGAIN_S, self._refuse, response)
             return
         if not self.transport.is_closing():
-            self.transport.write(on_the_wire(response, date_line(0), CLOSE))
+            self.transport.write(encode_response(response, date_line(0), CLOSE))
         self.transport.close()
 
 
@@ -225,7 +227,7 @@ class WsgiAdapter:
     def __init__(self, app: WsgiApp, limits: Limits) -> None:
         self._app = AppCaller(app)
         self._limits = limits
-        self._waiting: dict[Deferred, float] = {}  # until when
+        self._waiting: dict[Deferred, float] = {}  # and its deadline
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body = b""
@@ -241,21 +243,21 @@ class WsgiAdapter:
                 return
         response, deferred = self._app.call(_environ(scope, body))
         if deferred is not None and not deferred.done:
-            await self._settled(deferred)
-        await _send_response(send, (deferred and deferred.answer) or response)
+            await self._wait_until_resolved(deferred)
+        await _send_response(send, (deferred and deferred.replacement) or response)
 
-    def give_up_overdue(self, now_s: float) -> None:
+    def fall_back_if_overdue(self, now_s: float) -> None:
         for deferred, until_s in list(self._waiting.items()):
             if now_s >= until_s:
-                deferred.give_up()
+                deferred.fall_back()
 
-    async def _settled(self, deferred: Deferred) -> None:
+    async def _wait_until_resolved(self, deferred: Deferred) -> None:
         loop = asyncio.get_running_loop()
         self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s
-        settled: asyncio.Future[Response | None] = loop.create_future()
-        deferred.when_settled(settled.set_result)
+        resolved: asyncio.Future[Response | None] = loop.create_future()
+        deferred.on_resolved(resolved.set_result)
         try:
-            await settled
+            await resolved
         finally:
             del self._waiting[deferred]
 

@@ -1,122 +1,97 @@
-"""A batch of orders: each is read, handed over and answered by itself, and one answer tells of them all.
+"""POST /orders: each order of a batch is read, submitted and answered on its own, in one response.
 
-One bad order does not lose the others. The answer is given when every order that was handed over is settled,
-or its time is over; what has not been acknowledged by then is told with its id, since it may still come.
+An invalid order does not affect the others. The response is sent when every submitted order is acknowledged
+or failed, or its time is over. An order without an acknowledgement is reported with its id, since it may
+still be carried out.
 """
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from campus.api.bodies import ORDER_FORM, read_batch
-from campus.api.orders import OrderHandler, key_of, order_not_acknowledged
-from campus.api.problems import AGAIN_AS_BATCH, LOOK_FIRST
-from campus.api.types import BatchAnswer, Problem, Result
-from campus.domain.events import OrderPlaced
+from campus.api import bodies
+from campus.api.orders import OrderHandler, key_of
+from campus.api.problems import LOOK_UP_FIRST, RETRY_BATCH, not_acknowledged
+from campus.api.types import BatchResponse, OrderResult, Problem
 from campus.http.deferred import DEFERRED, Deferred
 from campus.http.problems import Refused, Response, json_response
-from campus.http.refusals import TRY_AGAIN
+from campus.http.refusals import RETRY_AFTER
 
 ACCEPTED, MIXED, UNAVAILABLE = 202, 207, 503
-LATER = Response(ACCEPTED, (), b"")  # never sent: the deferred has another in its place
+PLACEHOLDER = Response(ACCEPTED, (), b"")  # never sent: the Deferred replaces it
 
 
 class BatchHandler:
-    """Touched in the event loop only."""
+    """Used in the event loop only."""
 
-    def __init__(self, handler: OrderHandler) -> None:
-        self._handler = handler
+    def __init__(self, orders: OrderHandler) -> None:
+        self._orders = orders
 
     def place(self, environ: dict[str, Any]) -> Response:
-        orders = read_batch(environ, self._handler.settings.batch_orders_max)
+        settings = self._orders.settings
+        parts = bodies.split_batch(environ, settings.batch_orders_max)
         key = key_of(environ)
-        batch = Batch(self._handler, LOOK_FIRST if key is None else AGAIN_AS_BATCH)
-        for index, body in enumerate(orders):
+        batch = Batch(LOOK_UP_FIRST if key is None else RETRY_BATCH)
+        for index, body in enumerate(parts):
             try:
-                result = self._placed(batch, index, body, key)
+                result = self._place(batch, index, body, key)
             except Refused as refused:
-                result = _refused(index, refused.response)
+                problem = _problem(refused.response.body)
+                result = OrderResult(index=index, status=refused.response.status, problem=problem)
             batch.results.append(result)
-        if not batch.open or not self._handler.settings.acknowledged:
-            return batch.answer()
-        environ[DEFERRED] = batch.deferred = Deferred(batch.answer)
-        return LATER
+        if not batch.open or not settings.acknowledged:
+            return batch.response()
+        environ[DEFERRED] = batch.deferred = Deferred(batch.response)
+        return PLACEHOLDER
 
-    def _placed(self, batch: "Batch", index: int, body: bytes, key: str | None) -> Result | None:
-        """The order's result, if there is one already. Raises Refused."""
-        handler = self._handler
-        # A key has no line break, so no other batch and no single order can have the key of this one.
-        order = handler.order_of(ORDER_FORM.read(body), None if key is None else f"{key}\n{index}")
-        if key is not None and handler.is_known(order.order_id):
-            return _accepted(index, order.order_id)
-        tp = handler.partition_of(order.item)
-        handler.hand_over(tp, order, BatchOrder(batch, index, order, tp.partition))
+    def _place(self, batch: "Batch", index: int, body: bytes, key: str | None) -> OrderResult | None:
+        """The order's result, or None if it waits for an acknowledgement. Raises Refused."""
+        # A key has no line break, so these keys differ from those of all other batches and single orders.
+        order = self._orders.new_order(bodies.ORDER.read(body), None if key is None else f"{key}\n{index}")
+        accepted = OrderResult(index=index, status=ACCEPTED, order_id=order.order_id)
+        if key is not None and self._orders.is_known(order.order_id):
+            return accepted
+
+        def on_delivery(is_acknowledged: bool) -> None:
+            if is_acknowledged:
+                self._orders.add_to_book(order)
+            batch.resolve(index, accepted if is_acknowledged else batch.not_acknowledged(index))
+
+        self._orders.submit(order, on_delivery)
         batch.open[index] = order.order_id
-        return None if handler.settings.acknowledged else _accepted(index, order.order_id)
+        return None if self._orders.settings.acknowledged else accepted
 
 
+@dataclass
 class Batch:
-    def __init__(self, handler: OrderHandler, advice: str) -> None:
-        self.handler = handler
-        self._advice = advice  # for the one who is not told in time what has become of an order
-        self.results: list[Result | None] = []
-        self.open: dict[int, str] = {}  # the ids of those that were handed over and are not settled
-        self.deferred: Deferred | None = None
+    advice: str  # for orders that are not acknowledged
+    results: list[OrderResult | None] = field(default_factory=list)
+    open: dict[int, str] = field(default_factory=dict)  # ids of the orders that wait for an acknowledgement
+    deferred: Deferred | None = None
 
-    def landed(self, index: int) -> None:
-        self._resolve(index, _accepted(index, self.open[index]))
-
-    def failed(self, index: int) -> None:
-        self._resolve(index, self._not_acknowledged(index))
-
-    def answer(self) -> Response:
-        """As things are now: what is not settled may still come, and nobody can say."""
-        results = [
-            self._not_acknowledged(index) if result is None else result
-            for index, result in enumerate(self.results)
-        ]
-        accepted = sum(result.status == ACCEPTED for result in results)
-        status = ACCEPTED if accepted == len(results) else MIXED
-        later = TRY_AGAIN if any(result.status == UNAVAILABLE for result in results) else ()
-        return json_response(status, BatchAnswer(accepted=accepted, results=results), later)
-
-    def _resolve(self, index: int, result: Result) -> None:
+    def resolve(self, index: int, result: OrderResult) -> None:
         self.results[index] = result
         del self.open[index]
         if not self.open and self.deferred is not None:
-            self.deferred.replace(self.answer())
+            self.deferred.replace(self.response())
 
-    def _not_acknowledged(self, index: int) -> Result:
+    def response(self) -> Response:
+        """The results so far; an order that still waits counts as not acknowledged."""
+        results = [result or self.not_acknowledged(index) for index, result in enumerate(self.results)]
+        accepted = sum(result.status == ACCEPTED for result in results)
+        status = ACCEPTED if accepted == len(results) else MIXED
+        headers = RETRY_AFTER if any(result.status == UNAVAILABLE for result in results) else ()
+        return json_response(status, BatchResponse(accepted=accepted, results=results), headers)
+
+    def not_acknowledged(self, index: int) -> OrderResult:
         order_id = self.open[index]
-        response = order_not_acknowledged(order_id, self._advice)
-        return Result(index=index, status=response.status, order_id=order_id, problem=_problem(response.body))
+        response = not_acknowledged({"order_id": order_id}, self.advice)
+        problem = _problem(response.body)
+        return OrderResult(index=index, status=response.status, order_id=order_id, problem=problem)
 
 
-class BatchOrder:
-    """One order of a batch that was handed over."""
-
-    __slots__ = ("_batch", "_index", "_order", "_partition")
-
-    def __init__(self, batch: Batch, index: int, order: OrderPlaced, partition: int) -> None:
-        self._batch, self._index, self._order, self._partition = batch, index, order, partition
-
-    def landed(self) -> None:
-        self._batch.handler.has_landed(self._order, self._partition)
-        self._batch.landed(self._index)
-
-    def failed(self) -> None:
-        self._batch.failed(self._index)
-
-
-def _accepted(index: int, order_id: str) -> Result:
-    return Result(index=index, status=ACCEPTED, order_id=order_id)
-
-
-def _refused(index: int, response: Response) -> Result:
-    return Result(index=index, status=response.status, problem=_problem(response.body))
-
-
-@lru_cache(maxsize=16)  # a batch over the bounds has the same again and again
+@lru_cache(maxsize=16)  # an overlong batch repeats the same few problems
 def _problem(body: bytes) -> Problem:
     return msgspec.json.decode(body, type=Problem)

@@ -1,7 +1,6 @@
-"""The API's description as a page to read: made of the same document, with no script, no font and no CDN.
+"""The API's description as one HTML page, without scripts, fonts or anything from a network.
 
-Everything that is written into it is escaped, and its content security policy allows its one style sheet,
-by its hash, and nothing else.
+All text is escaped. The content security policy allows its style sheet, by hash, and nothing else.
 """
 
 import base64
@@ -34,117 +33,103 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-# Those that a reader looks for; HEAD and OPTIONS go without saying.
-METHODS_SHOWN = ("get", "post")
+METHODS_SHOWN = ("get", "post")  # HEAD and OPTIONS exist for every path and need no section
+HTML_PAGE = """\
+<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: the API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body>
+<h1>{title}: the API</h1><p>{about}</p>
+<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>
+<nav><ul>{index}</ul></nav>
+{operations}
+<h2>Responses that any request can get</h2>{shared}
+<h2>Objects</h2>{objects}
+</body></html>
+"""
 
 
 def page(document: Mapping[str, Any]) -> str:
-    title = escape(document["info"]["title"])
+    info, components = document["info"], document["components"]
     operations = [
         (method, path, item[method])
         for path, item in document["paths"].items()
         for method in METHODS_SHOWN
         if method in item
     ]
-    shared = document["components"]["responses"]
-    parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: the API</title>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<style>{STYLE}</style></head><body>",
-        f"<h1>{title}: the API</h1><p>{_prose(document['info']['description'])}</p>",
-        '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p><nav><ul>',
-        *(
-            f'<li>{_method(method)} <a href="#{escape(operation["operationId"])}">'
-            f"<code>{escape(path)}</code></a> {escape(operation['summary'])}</li>"
+    shared = components["responses"]
+    return HTML_PAGE.format(
+        style=STYLE,
+        title=escape(info["title"]),
+        about=_prose(info["description"]),
+        index="\n".join(
+            f'<li>{_method(method)} <a href="#{escape(operation["operationId"])}">{_code(path)}</a> '
+            f"{escape(operation['summary'])}</li>"
             for method, path, operation in operations
         ),
-        "</ul></nav>",
-        *(
-            part
-            for method, path, operation in operations
-            for part in _operation(method, path, operation, shared)
-        ),
-        "<h2>What any request can be answered</h2>",
-        _responses({name.removeprefix("Status"): told for name, told in shared.items()}),
-        "<h2>The objects</h2>",
-        *(
-            part
-            for name, schema in document["components"]["schemas"].items()
-            for part in _object(name, schema)
-        ),
-        "</body></html>",
-    ]
-    return "\n".join(parts)
+        operations="\n".join(part for operation in operations for part in _operation(*operation, shared)),
+        shared=_responses({name.removeprefix("Status"): response for name, response in shared.items()}),
+        objects="\n".join(part for item in components["schemas"].items() for part in _object(*item)),
+    )
 
 
 def _operation(
     method: str, path: str, operation: Mapping[str, Any], shared: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Without the answers that any request can get, which are told once."""
-    yield f'<h2 id="{escape(operation["operationId"])}">{_method(method)} <code>{escape(path)}</code></h2>'
+    """One section, without the responses that any request can get."""
+    yield f'<h2 id="{escape(operation["operationId"])}">{_method(method)} {_code(path)}</h2>'
     yield f"<p>{_prose(operation['summary'])}. {_prose(operation['description'])}</p>"
     if "security" in operation:
         yield "<p>Needs the header <code>Authorization: Bearer TOKEN</code>.</p>"
     if parameters := operation["parameters"]:
-        rows = [
+        yield _table(
+            ("parameter", "in", "type", ""),
             (
-                f"<code>{escape(p['name'])}</code>",
-                escape(p["in"]),
-                _type(p["schema"]),
-                _prose(p["description"]),
-            )
-            for p in parameters
-        ]
-        yield _table(("parameter", "in", "type", ""), rows)
+                (_code(p["name"]), escape(p["in"]), _type(p["schema"]), _prose(p["description"]))
+                for p in parameters
+            ),
+        )
     if body := operation.get("requestBody"):
-        bodies = [
-            (f"<code>{escape(media)}</code>", _type(content["schema"]))
-            for media, content in body["content"].items()
-        ]
-        yield _table(("body", "type"), bodies)
-    own = {status: told for status, told in operation["responses"].items() if told not in shared.values()}
-    yield _responses(own)
+        contents = body["content"].items()
+        yield _table(("body", "type"), ((_code(media), _type(c["schema"])) for media, c in contents))
+    responses = operation["responses"].items()
+    yield _responses({status: response for status, response in responses if response not in shared.values()})
 
 
 def _responses(responses: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = [_response(status, response) for status, response in responses.items()]
-    return _table(("status", "when", "body", "headers"), rows)
-
-
-def _response(status: str, response: Mapping[str, Any]) -> tuple[str, ...]:
-    bodies = (_type(content["schema"]) for content in response.get("content", {}).values())
-    headers = (f"<code>{escape(name)}</code>" for name in response["headers"])
-    return (
-        f"<code>{escape(status)}</code>",
-        _prose(response["description"]),
-        "<br>".join(bodies),
-        ", ".join(headers),
+    rows = (
+        (
+            _code(status),
+            _prose(response["description"]),
+            "<br>".join(_type(content["schema"]) for content in response.get("content", {}).values()),
+            ", ".join(map(_code, response["headers"])),
+        )
+        for status, response in responses.items()
     )
+    return _table(("status", "when", "body", "headers"), rows)
 
 
 def _object(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f'<h3 id="object-{escape(name)}">{escape(name)}</h3><p>{_prose(schema.get("description", ""))}</p>'
     required = schema.get("required", ())
-    rows = [
-        (f"<code>{escape(field)}</code>", _type(type_), "" if field in required else "perhaps")
-        for field, type_ in schema["properties"].items()
-    ]
-    yield _table(("field", "type", ""), rows)
+    fields = schema["properties"].items()
+    yield _table(
+        ("field", "type", ""),
+        ((_code(field), _type(type_), "" if field in required else "optional") for field, type_ in fields),
+    )
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    """A schema in a few words, with a link where it is an object."""
+    """A schema in a few words, with a link if it is an object."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#object-{escape(name)}">{escape(name)}</a>'
     if "allOf" in schema:
-        problem, told = schema["allOf"]
-        types = "<br>".join(f"<code>{escape(t)}</code>" for t in told["properties"]["type"]["enum"])
+        problem, members = schema["allOf"]
+        types = "<br>".join(map(_code, members["properties"]["type"]["enum"]))
         return f"{_type(problem)} of type<br>{types}"
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return " or ".join(map(_type, schema["anyOf"]))
     if "enum" in schema:
-        return " | ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+        return " | ".join(_code(str(value)) for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
     words = [escape(schema.get("type", "anything"))]
@@ -155,11 +140,15 @@ def _type(schema: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Of cells that are HTML already."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The cells of `rows` are HTML already."""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
 
 
 def _method(method: str) -> str:
@@ -167,12 +156,12 @@ def _method(method: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Escaped, with what stands between backticks as code."""
+    """Escaped, with text between backticks as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 PAGE = Response(
     200,
-    (("content-type", HTML), ("content-security-policy", POLICY)),
+    (("content-type", f"{HTML}; charset=utf-8"), ("content-security-policy", POLICY)),
     page(DOCUMENT_OBJECT).encode(),
 )

@@ -1,7 +1,6 @@
-"""Failures told as one outage: a line when they begin, a line when things go through again.
+"""Logs failures as one outage: a line when they begin and a line when they end, however many there are.
 
-Any thread notes what happens, one asks now and then what there is to tell; so a failure costs no line of
-its own, however many there are.
+Any thread records failures and successes; one thread calls `report` now and then, which writes the lines.
 """
 
 import logging
@@ -9,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 
-CALM_S = 1.0  # without a failure, until the outage is over
+CALM_S = 1.0  # without a failure; then the outage is over
 
 
-class Failures:
+class FailureLog:
     def __init__(
         self, what: str, log: logging.Logger, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -20,45 +19,47 @@ class Failures:
         self._what, self._log, self._clock = what, log, clock
         self._lock = threading.Lock()  # of everything below
         self._count = 0  # in this outage
-        self._why: Exception | None = None
-        self._first_s = self._last_s = self._through_s = 0.0
-        self._told = False
+        self._first_error: Exception | None = None
+        self._first_s = self._last_s = self._success_s = 0.0
+        self._is_reported = False
 
-    def note(self, count: int, why: Exception) -> None:
+    def record_failure(self, count: int, error: Exception) -> None:
         with self._lock:
             self._last_s = self._clock()
             if not self._count:
-                self._first_s, self._why = self._last_s, why
+                self._first_s, self._first_error = self._last_s, error
             self._count += count
 
-    def note_through(self) -> None:
+    def record_success(self) -> None:
         with self._lock:
-            self._through_s = self._clock()
+            self._success_s = self._clock()
 
     @property
-    def last_s(self) -> float:
-        """When the last one was noted, by the clock."""
+    def last_failure_s(self) -> float:
+        """The clock's time of the last failure."""
         return self._last_s
 
-    def tell(self) -> bool:
-        """Say what is new; True while there is an outage."""
+    def report(self) -> bool:
+        """Log what is new. True during an outage."""
         with self._lock:
-            if self._count and not self._told:
-                self._told = True
-                self._log.warning("%s fail: %s", self._what, self._why)
-            elif self._told and self._is_over():
-                lasted_s = self._last_s - self._first_s
-                self._log.info("%s go through again; %d failed, in %.1f s", self._what, self._count, lasted_s)
-                self._count, self._told = 0, False
-            return self._told
+            if self._count and not self._is_reported:
+                self._is_reported = True
+                self._log.warning("%s fail: %s", self._what, self._first_error)
+            elif self._is_reported and self._is_over():
+                duration_s = self._last_s - self._first_s
+                self._log.info(
+                    "%s go through again; %d failed, in %.1f s", self._what, self._count, duration_s
+                )
+                self._count, self._is_reported = 0, False
+            return self._is_reported
 
     def close(self) -> None:
-        """Say how many failed in an outage that has not ended."""
+        """Log how many failed in an outage that has not ended."""
         with self._lock:
-            if self._told:
-                self._log.warning("%d %s failed, up to the end", self._count, self._what)
+            if self._is_reported:
+                self._log.warning("%d %s failed until the end", self._count, self._what)
             elif self._count:
-                self._log.warning("%d %s failed: %s", self._count, self._what, self._why)
+                self._log.warning("%d %s failed: %s", self._count, self._what, self._first_error)
 
     def _is_over(self) -> bool:
-        return self._through_s > self._last_s and self._clock() - self._last_s >= CALM_S
+        return self._success_s > self._last_s and self._clock() - self._last_s >= CALM_S

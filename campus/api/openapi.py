@@ -1,45 +1,47 @@
-"""The table of operations as an OpenAPI 3.1 document, with the schemas of the very types that validate.
+"""The table of operations as an OpenAPI 3.1 document; its schemas are made from the types that validate.
 
-Every status that can come is in it: those of the operation, those that any request can get, and HEAD and
-OPTIONS, which the table need not name.
+It lists every status that can occur: those of the operation, those that any request can get, and those of
+HEAD and OPTIONS, which are not in the table.
 """
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from campus.api.headers import NOT_ACCEPTABLE
-from campus.api.operations import OPERATIONS, PATHS, Answer, Operation, allow_of
-from campus.api.parameters import Parameter
-from campus.api.problems import (
-    BY_SERVER,
-    INVALID_PARAMETER,
-    LENGTH_REQUIRED,
-    METHOD_NOT_ALLOWED,
-    NO_SUCH_PATH,
+from campus.api.operations import (
+    OPERATIONS,
+    PATHS,
+    Operation,
+    Success,
+    allow_of,
+    server_problems,
 )
+from campus.api.parameters import Parameter
+from campus.api.problems import METHOD_NOT_ALLOWED, NO_SUCH_PATH
 from campus.api.types import Problem
 from campus.http.problems import JSON, PROBLEM_JSON, ProblemType, Response
+from campus.http.refusals import PROBLEM_TYPES
 
 VERSION = "1.0.0"
 ABOUT = """\
-Orders come in here and become events on Kafka; inventory decides them a moment later. A 2xx is only given
-for what the broker has. Every problem is `application/problem+json` (RFC 9457) with a stable `type`."""
+Orders become events on Kafka, and inventory decides them a moment later. A write is answered with 2xx only
+after the broker has acknowledged it. Every error is `application/problem+json` (RFC 9457) with a stable
+`type`."""
 
 REF = "#/components/schemas/{name}"
 
 HEADERS = {
-    "Location": "Where the order can be looked up, or where to read on.",
-    "Preference-Applied": "The preference that was honoured, `wait=N`.",
-    "Retry-After": "In so many seconds it is worth another try.",
-    "Allow": "The methods that the path takes.",
-    "Accept-Post": "The types of body that are taken.",
-    "WWW-Authenticate": "How to show the token.",
+    "Location": "The URL of the order, or of the documentation.",
+    "Preference-Applied": "The preference that was applied: `wait=N`.",
+    "Retry-After": "Seconds until a retry makes sense.",
+    "Allow": "The methods of this path.",
+    "Accept-Post": "The accepted media types of the body.",
+    "WWW-Authenticate": "The authentication scheme.",
 }
-# That a problem of this status always has.
+# Headers that every problem of this status has.
 PROBLEM_HEADERS = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
@@ -48,133 +50,117 @@ PROBLEM_HEADERS = {
     503: ("Retry-After",),
 }
 
+_TYPES: list[Any] = [
+    Problem,
+    *(type_ for operation in OPERATIONS for type_ in operation.body.values()),
+    *(parameter.type for operation in OPERATIONS for parameter in operation.parameters),
+    *(response.body for operation in OPERATIONS for response in operation.responses),
+]
+_SCHEMAS, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template=REF)
+# By the type's id, because not every type is hashable.
+_SCHEMA_OF = {id(type_): schema for type_, schema in zip(_TYPES, _SCHEMAS, strict=True)}
+
 
 def document() -> dict[str, Any]:
-    types = [Problem, *_types()]
-    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
-    for component in components.values():
+    for component in _COMPONENTS.values():
         component["description"] = inspect.cleandoc(component.get("description", ""))
-    schema_of = {id(type_): schema for type_, schema in zip(types, schemas, strict=True)}
-    writing = _Writing(schema_of)
     return {
         "openapi": "3.1.0",
         "info": {"title": "CampusKafka", "version": VERSION, "description": ABOUT},
-        "paths": {path: writing.path(path) for path in PATHS},
+        "paths": {path: _path(path) for path in PATHS},
         "components": {
-            "schemas": components,
-            "responses": writing.of_no_operation(),
+            "schemas": _COMPONENTS,
+            "responses": {
+                f"Status{status}": response
+                for status, response in _problems([NO_SUCH_PATH, METHOD_NOT_ALLOWED, *PROBLEM_TYPES]).items()
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _types() -> Iterator[Any]:
-    for operation in OPERATIONS:
-        yield from operation.takes.values()
-        yield from (parameter.type for parameter in operation.parameters)
-        yield from (answer.body for answer in operation.answers)
+def _path(path: str) -> dict[str, Any]:
+    operations = [operation for operation in OPERATIONS if operation.path == path]
+    item = {operation.method.lower(): _operation(operation) for operation in operations}
+    if "get" in item:
+        item["head"] = _head_of(item["get"])
+    item["options"] = _options(path, operations)
+    return item
 
 
-class _Writing:
-    def __init__(self, schema_of: dict[int, Any]) -> None:
-        self._schema_of = schema_of
-
-    def of_no_operation(self) -> dict[str, Any]:
-        """What is answered on a path that is not here, to a method that it does not take, or to anything."""
-        return {
-            "Status404": self._problem([NO_SUCH_PATH]),
-            "Status405": self._problem([METHOD_NOT_ALLOWED]),
-            **{f"Status{status}": told for status, told in self._problems(BY_SERVER).items()},
-        }
-
-    def path(self, path: str) -> dict[str, Any]:
-        here = {o.method.lower(): self._operation(o) for o in OPERATIONS if o.path == path}
-        if "get" in here:
-            here["head"] = _without_bodies(here["get"])
-        here["options"] = self._options(path)
-        return here
-
-    def _operation(self, operation: Operation) -> dict[str, Any]:
-        problems = [
-            *operation.problems,
-            INVALID_PARAMETER,
-            NOT_ACCEPTABLE,
-            *_by_server(with_body=operation.method == "POST"),
-        ]
-        written: dict[str, Any] = {
-            "operationId": operation.name,
-            "summary": operation.summary,
-            "description": operation.says,
-            "parameters": [self._parameter(parameter) for parameter in operation.parameters],
-            "responses": {
-                **{str(answer.status): self._answer(answer) for answer in operation.answers},
-                **self._problems(problems),
-            },
-        }
-        if operation.takes:
-            content = {media: {"schema": self._schema(type_)} for media, type_ in operation.takes.items()}
-            written["requestBody"] = {"required": operation.body_required, "content": content}
-        if operation.needs_token:
-            written["security"] = [{"token": []}]
-        return written
-
-    def _options(self, path: str) -> dict[str, Any]:
-        # Whatever stands in the path: nobody reads it.
-        in_path = [p for o in OPERATIONS if o.path == path for p in o.parameters if p.where == "path"]
-        return {
-            "operationId": f"options_of_{path.strip('/') or 'index'}",
-            "summary": "The methods of this path",
-            "parameters": [{**self._parameter(p), "schema": {"type": "string"}} for p in in_path],
-            "responses": {
-                "204": {"description": f"Allow: {allow_of(path)}", "headers": _headers(("Allow",))},
-                **self._problems(_by_server(with_body=False)),
-            },
-        }
-
-    def _parameter(self, parameter: Parameter) -> dict[str, Any]:
-        written = {
-            "name": parameter.name,
-            "in": parameter.where,
-            "required": parameter.required,
-            "description": parameter.says,
-            "schema": self._schema(parameter.type),
-        }
-        return written if parameter.example is None else {**written, "example": parameter.example}
-
-    def _answer(self, answer: Answer) -> dict[str, Any]:
-        media_type = answer.media_type.partition(";")[0]
-        return {
-            "description": answer.says,
-            "headers": _headers(answer.headers),
-            "content": {media_type: {"schema": self._schema(answer.body)}},
-        }
-
-    def _problems(self, types: Iterable[ProblemType]) -> dict[str, Any]:
-        by_status: dict[int, list[ProblemType]] = {}
-        for problem in types:
-            by_status.setdefault(problem.status, []).append(problem)
-        return {str(status): self._problem(by_status[status]) for status in sorted(by_status)}
-
-    def _problem(self, types: list[ProblemType]) -> dict[str, Any]:
-        status = types[0].status
-        told = {
-            "properties": {
-                "type": {"enum": sorted({problem.type for problem in types})},
-                "status": {"const": status},
-            }
-        }
-        return {
-            "description": "; ".join(dict.fromkeys(problem.title for problem in types)),
-            "headers": _headers(PROBLEM_HEADERS.get(status, ())),
-            "content": {PROBLEM_JSON: {"schema": {"allOf": [self._schema(Problem), told]}}},
-        }
-
-    def _schema(self, type_: Any) -> Any:
-        return self._schema_of[id(type_)]
+def _operation(operation: Operation) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": [_parameter(parameter) for parameter in operation.parameters],
+        "responses": {
+            **{str(response.status): _success(response) for response in operation.responses},
+            **_problems(operation.problem_types()),
+        },
+    }
+    if operation.body:
+        item["requestBody"] = {"required": operation.is_body_required, "content": _content(operation.body)}
+    if operation.needs_token:
+        item["security"] = [{"token": []}]
+    return item
 
 
-def _by_server(*, with_body: bool) -> Iterator[ProblemType]:
-    return (problem for problem in BY_SERVER if with_body or problem.status != LENGTH_REQUIRED)
+def _options(path: str, operations: Iterable[Operation]) -> dict[str, Any]:
+    # OPTIONS accepts any text as a path parameter.
+    in_path = [p for operation in operations for p in operation.parameters if p.where == "path"]
+    return {
+        "operationId": f"options_of_{path.strip('/') or 'index'}",
+        "summary": "The methods of this path",
+        "parameters": [{**_parameter(p), "schema": {"type": "string"}} for p in in_path],
+        "responses": {
+            "204": {"description": f"Allow: {allow_of(path)}", "headers": _headers(("Allow",))},
+            **_problems(server_problems("OPTIONS")),
+        },
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    item = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "required": parameter.where == "path",
+        "description": parameter.description,
+        "schema": _SCHEMA_OF[id(parameter.type)],
+    }
+    return item if parameter.example is None else {**item, "example": parameter.example}
+
+
+def _success(response: Success) -> dict[str, Any]:
+    return {
+        "description": response.description,
+        "headers": _headers(response.headers),
+        "content": _content({response.media_type: response.body}),
+    }
+
+
+def _content(types: Mapping[str, Any]) -> dict[str, Any]:
+    return {media_type: {"schema": _SCHEMA_OF[id(type_)]} for media_type, type_ in types.items()}
+
+
+def _problems(types: Iterable[ProblemType]) -> dict[str, Any]:
+    """One response for each status, since OpenAPI allows only one."""
+    by_status: dict[int, list[ProblemType]] = {}
+    for problem in types:
+        by_status.setdefault(problem.status, []).append(problem)
+    return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problem(status: int, types: list[ProblemType]) -> dict[str, Any]:
+    members = {
+        "type": {"enum": sorted({problem.type for problem in types})},
+        "status": {"const": status},
+    }
+    return {
+        "description": "; ".join(dict.fromkeys(problem.title for problem in types)),
+        "headers": _headers(PROBLEM_HEADERS.get(status, ())),
+        "content": {PROBLEM_JSON: {"schema": {"allOf": [_SCHEMA_OF[id(Problem)], {"properties": members}]}}},
+    }
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:
@@ -183,13 +169,13 @@ def _headers(names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _without_bodies(operation: dict[str, Any]) -> dict[str, Any]:
-    """As HEAD answers: the same, but for the bodies."""
-    headers_alone = copy.deepcopy(operation)
-    headers_alone["operationId"] = f"head_{operation['operationId'].removeprefix('get_')}"
-    for response in headers_alone["responses"].values():
+def _head_of(get: dict[str, Any]) -> dict[str, Any]:
+    """HEAD: as GET, without the bodies."""
+    head = copy.deepcopy(get)
+    head["operationId"] = f"head_{get['operationId'].removeprefix('get_')}"
+    for response in head["responses"].values():
         response.pop("content")
-    return headers_alone
+    return head
 
 
 DOCUMENT_OBJECT = document()

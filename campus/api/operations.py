@@ -1,58 +1,31 @@
-"""The API as one table: its routes are made of it, and so is its description, so that they cannot differ.
+"""The API as one table: the routes and the description are both made from it, so they cannot differ.
 
-Each operation names all that it takes and every answer that it can give. Not here: how the answers are made.
+Each operation lists everything it takes and every response it can give, except problems that follow from what
+it takes (`Operation.problem_types`). How the responses are made is not here.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from campus.api.bodies import INVALID_BATCH, NDJSON, NOTHING_FORM, ORDER_FORM, RESTOCK_FORM
-from campus.api.headers import INVALID_KEY, IdempotencyKey
+from campus.api import bodies, problems, types
+from campus.api.headers import INVALID_KEY, NOT_ACCEPTABLE, IdempotencyKey
 from campus.api.parameters import Parameter
-from campus.api.problems import (
-    BROKER_AWAY,
-    KEY_REUSED,
-    NO_ORDER_BOOK,
-    NO_SUCH_PATH,
-    NO_TOKEN,
-    NOT_ACKNOWLEDGED,
-    NOT_CANCELLABLE,
-    ORDER_BOOK_BEHIND,
-    STARTING_ANEW,
-    TOO_MANY_WAITING,
-    UNKNOWN_ORDER,
-    WRONG_TOKEN,
-)
-from campus.api.types import (
-    Accepted,
-    BatchAnswer,
-    Cancelling,
-    Health,
-    Index,
-    ListLimit,
-    Nothing,
-    Order,
-    OrderList,
-    Orders,
-    Restock,
-    Restocked,
-    StockList,
-)
 from campus.book.views import OrderStatus, OrderView
 from campus.domain.events import Text
-from campus.http.forms import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
+from campus.http.json_body import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
 from campus.http.problems import JSON, ProblemType
+from campus.http.refusals import PROBLEM_TYPES
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """`headers`: those that it always has, beside those of every answer."""
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A successful response. `headers`: those it always has, beside the ones of every response."""
 
     status: int
-    says: str
+    description: str
     body: Any
     media_type: str = JSON
     headers: tuple[str, ...] = ()
@@ -60,232 +33,190 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """`takes`: the body's type by its media type. `name` is also that of the view that serves it."""
+    """`name` is also that of the view (app.py); `body`: the type of the request body by media type."""
 
     name: str
-    method: str
+    method: str = "GET"
     path: str
     summary: str
-    says: str
+    description: str = ""
     parameters: tuple[Parameter, ...] = ()
-    takes: Mapping[str, Any] = field(default_factory=dict)
-    body_required: bool = True
+    body: Mapping[str, Any] = field(default_factory=dict)
+    is_body_required: bool = True
     needs_token: bool = False
-    answers: tuple[Answer, ...]
+    responses: tuple[Success, ...]
     problems: tuple[ProblemType, ...] = ()
+
+    def problem_types(self) -> tuple[ProblemType, ...]:
+        """All problems: its own, and those that follow from its method and from what it takes."""
+        return (
+            *self.problems,
+            *((MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) if self.body else ()),
+            *((problems.NO_SUCH_PATH,) if "{" in self.path else ()),  # if it is not UTF-8
+            *((INVALID_KEY,) if KEY in self.parameters else ()),
+            *((problems.NO_TOKEN, problems.WRONG_TOKEN) if self.needs_token else ()),
+            problems.INVALID_PARAMETER,
+            NOT_ACCEPTABLE,
+            *server_problems(self.method),
+        )
+
+
+def server_problems(method: str) -> tuple[ProblemType, ...]:
+    """What the server itself can answer to this method."""
+    return tuple(problem for problem in PROBLEM_TYPES if problem.status != 411 or method == "POST")
 
 
 KEY = Parameter(
-    name="Idempotency-Key",
-    where="header",
-    type=IdempotencyKey,
-    says="The same key with the same body is the same wish, however often and wherever it is sent. A new key "
-    "for each wish, best a UUID: a string in quotes, or the bare word.",
+    "Idempotency-Key",
+    "header",
+    IdempotencyKey,
+    "Makes a retry safe: the same key with the same body is carried out once, whichever process gets it. Use "
+    "a new key for each new request, such as a UUID, in quotes or as a bare word.",
     example='"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 )
 PREFER = Parameter(
-    name="Prefer",
-    where="header",
-    type=str,
-    says="`wait=5` waits up to 5 seconds for the outcome (RFC 7240). What is not understood is passed over.",
-    example="wait=5",
+    "Prefer", "header", str, "`wait=5` waits up to 5 seconds for the outcome (RFC 7240).", example="wait=5"
 )
-ORDER_ID = Parameter(
-    name="order_id",
-    where="path",
-    type=Text,
-    required=True,
-    says="The id, as it was given when the order was placed; what is not a letter or digit percent-encoded.",
-)
-ITEM = Parameter(
-    name="item",
-    where="path",
-    type=Text,
-    required=True,
-    says="What arrived, percent-encoded; it need not have been in stock before.",
-    example="pizza",
-)
+ORDER_ID = Parameter("order_id", "path", Text, "The id of the order, percent-encoded.")
+ITEM = Parameter("item", "path", Text, "The item, percent-encoded. It may be new.", example="pizza")
 
-ORDER_BODY = (MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE)
-IN_PATH = (NO_SUCH_PATH,)
-HANDED_OVER = (TOO_MANY_WAITING, STARTING_ANEW)
-
-PLACE_ORDER = Operation(
-    name="place_order",
-    method="POST",
-    path="/order",
-    summary="Place an order",
-    says="Answered when the broker has the order. Whether it is reserved or fails is decided a moment later: "
-    "look at its Location, or prefer to wait. Any item may be ordered; one that is not in stock fails. "
-    "After a 503 with an order_id the order may still be carried out.",
-    parameters=(KEY, PREFER),
-    takes={JSON: Order},
-    answers=(
-        Answer(status=202, says="The broker has it", body=Accepted, headers=("Location",)),
-        Answer(
-            status=200,
-            says="It is decided, as the client preferred to wait for",
-            body=OrderView,
-            headers=("Preference-Applied",),
-        ),
-    ),
-    problems=(*ORDER_BODY, ORDER_FORM.invalid, INVALID_KEY, KEY_REUSED, *HANDED_OVER, NOT_ACKNOWLEDGED),
-)
-PLACE_ORDERS = Operation(
-    name="place_orders",
-    method="POST",
-    path="/orders",
-    summary="Place many orders",
-    says="A JSON array, or a line of JSON for each; up to 1,000, if not set otherwise. Every order is "
-    "placed or refused by itself, and its result says what it would have been answered alone; pointers "
-    "are relative to it. With an Idempotency-Key each order has a key of its own, made of that one and "
-    "its place in the batch.",
-    parameters=(KEY,),
-    takes={JSON: Orders, NDJSON: Order},
-    answers=(
-        Answer(status=202, says="The broker has them all", body=BatchAnswer),
-        Answer(status=207, says="Some were refused, or not acknowledged in time", body=BatchAnswer),
-    ),
-    problems=(*ORDER_BODY, INVALID_BATCH, INVALID_KEY),
-)
-GET_ORDER = Operation(
-    name="get_order",
-    method="GET",
-    path="/orders/{order_id}",
-    summary="What has become of an order",
-    says="From the order book, which remembers a bounded number of orders.",
-    parameters=(ORDER_ID,),
-    answers=(Answer(status=200, says="The order, as far as it is known", body=OrderView),),
-    problems=(*IN_PATH, UNKNOWN_ORDER, ORDER_BOOK_BEHIND, NO_ORDER_BOOK),
-)
-FIND_ORDERS = Operation(
-    name="find_orders",
-    method="GET",
-    path="/orders",
-    summary="The latest orders",
-    says="Newest first, of those that the order book remembers.",
-    parameters=(
-        Parameter(name="user_id", where="query", type=Text, says="Of this user.", example="ana"),
-        Parameter(name="item", where="query", type=Text, says="For this item.", example="pizza"),
-        Parameter(name="status", where="query", type=OrderStatus, says="With this status."),
-        Parameter(name="limit", where="query", type=ListLimit, says="At most so many; 100 if not said."),
-    ),
-    answers=(Answer(status=200, says="The orders", body=OrderList),),
-    problems=(NO_ORDER_BOOK,),
-)
-CANCEL_ORDER = Operation(
-    name="cancel_order",
-    method="POST",
-    path="/orders/{order_id}/cancel",
-    summary="Cancel an order",
-    says="Releases what the order reserved, once, however often it is repeated. Answered when the broker "
-    "has the wish; whether it came in time, the order tells. No body, or an empty object.",
-    parameters=(ORDER_ID,),
-    takes={JSON: Nothing},
-    body_required=False,
-    answers=(Answer(status=202, says="The broker has it, or it was cancelled before", body=Cancelling),),
-    problems=(
-        *ORDER_BODY,
-        NOTHING_FORM.invalid,
-        *IN_PATH,
-        UNKNOWN_ORDER,
-        NOT_CANCELLABLE,
-        ORDER_BOOK_BEHIND,
-        NO_ORDER_BOOK,
-        *HANDED_OVER,
-        NOT_ACKNOWLEDGED,
-    ),
-)
-GET_STOCK = Operation(
-    name="get_stock",
-    method="GET",
-    path="/stock",
-    summary="What is in stock",
-    says="Each item with the place in the journal as of which it is true.",
-    answers=(Answer(status=200, says="The stock, by item", body=StockList),),
-    problems=(ORDER_BOOK_BEHIND, NO_ORDER_BOOK),
-)
-RESTOCK = Operation(
-    name="restock",
-    method="POST",
-    path="/stock/{item}",
-    summary="Put more of an item in stock",
-    says="Answered when the broker has it. The token is roles.producer.token, or stands in the file `token` "
-    "in the folder broker.data_dir.",
-    parameters=(ITEM, KEY),
-    takes={JSON: Restock},
-    needs_token=True,
-    answers=(Answer(status=202, says="The broker has it", body=Restocked),),
-    problems=(
-        *ORDER_BODY,
-        RESTOCK_FORM.invalid,
-        *IN_PATH,
-        INVALID_KEY,
-        KEY_REUSED,
-        NO_TOKEN,
-        WRONG_TOKEN,
-        *HANDED_OVER,
-        NOT_ACKNOWLEDGED,
-    ),
-)
-GET_HEALTH = Operation(
-    name="get_health",
-    method="GET",
-    path="/health",
-    summary="Whether orders go through",
-    says="For probes: the door is open, and the broker acknowledges what it is given, or is there again.",
-    answers=(Answer(status=200, says="All is well", body=Health),),
-    problems=(BROKER_AWAY,),
-)
-GET_OPENAPI = Operation(
-    name="get_openapi",
-    method="GET",
-    path="/openapi.json",
-    summary="This description",
-    says="As OpenAPI 3.1.",
-    answers=(Answer(status=200, says="The description", body=dict[str, Any]),),
-)
-GET_DOCS = Operation(
-    name="get_docs",
-    method="GET",
-    path="/docs",
-    summary="This description, to be read",
-    says="One page that needs nothing else.",
-    answers=(Answer(status=200, says="The page", body=str, media_type=HTML),),
-)
-GET_INDEX = Operation(
-    name="get_index",
-    method="GET",
-    path="/",
-    summary="Where to begin",
-    says="Leads to the page.",
-    answers=(Answer(status=303, says="To the page", body=Index, headers=("Location",)),),
-)
+WRITES = (problems.TOO_MANY_WAITING, problems.STARTING_ANEW, problems.NOT_ACKNOWLEDGED)
+FINDS_ORDER = (problems.UNKNOWN_ORDER, problems.ORDER_BOOK_BEHIND, problems.NO_ORDER_BOOK)
 
 OPERATIONS = (
-    PLACE_ORDER,
-    PLACE_ORDERS,
-    GET_ORDER,
-    FIND_ORDERS,
-    CANCEL_ORDER,
-    GET_STOCK,
-    RESTOCK,
-    GET_HEALTH,
-    GET_OPENAPI,
-    GET_DOCS,
-    GET_INDEX,
+    Operation(
+        name="place_order",
+        method="POST",
+        path="/order",
+        summary="Place an order",
+        description="Answered when the broker has acknowledged the order. Whether it is reserved or fails is "
+        "decided a moment later: look at its Location, or send `Prefer: wait`. Any item may be ordered; an "
+        "item that is not in stock fails. After a 503 with an order_id the order may still be carried out.",
+        parameters=(KEY, PREFER),
+        body={JSON: types.Order},
+        responses=(
+            Success(202, "The broker has acknowledged the order", types.AcceptedOrder, headers=("Location",)),
+            Success(200, "The order is decided (`Prefer: wait`)", OrderView, headers=("Preference-Applied",)),
+        ),
+        problems=(bodies.ORDER.invalid, problems.KEY_REUSED, *WRITES),
+    ),
+    Operation(
+        name="place_orders",
+        method="POST",
+        path="/orders",
+        summary="Place many orders",
+        description="A JSON array or one JSON object per line, by default up to 1,000 orders. Each order is "
+        "placed or refused on its own, and its result has the status that it would have got alone; pointers "
+        "are relative to the order. With an Idempotency-Key each order has its own key, made from that "
+        "key and the order's position in the batch.",
+        parameters=(KEY,),
+        body={JSON: types.Orders, bodies.NDJSON: types.Order},
+        responses=(
+            Success(202, "The broker has acknowledged all orders", types.BatchResponse),
+            Success(207, "Some orders were refused, or not acknowledged in time", types.BatchResponse),
+        ),
+        problems=(bodies.INVALID_BATCH,),
+    ),
+    Operation(
+        name="get_order",
+        path="/orders/{order_id}",
+        summary="Get an order",
+        description="From the order book, which remembers a bounded number of orders.",
+        parameters=(ORDER_ID,),
+        responses=(Success(200, "The order and its current status", OrderView),),
+        problems=FINDS_ORDER,
+    ),
+    Operation(
+        name="find_orders",
+        path="/orders",
+        summary="List the latest orders",
+        description="Newest first, out of the orders that the order book remembers.",
+        parameters=(
+            Parameter("user_id", "query", Text, "By this user.", example="ana"),
+            Parameter("item", "query", Text, "For this item.", example="pizza"),
+            Parameter("status", "query", OrderStatus, "With this status."),
+            Parameter("limit", "query", types.ListLimit, "At most this many, or 100."),
+        ),
+        responses=(Success(200, "The orders", types.OrderList),),
+        problems=(problems.NO_ORDER_BOOK,),
+    ),
+    Operation(
+        name="cancel_order",
+        method="POST",
+        path="/orders/{order_id}/cancel",
+        summary="Cancel an order",
+        description="Releases what the order reserved, once, even if it is sent again. Answered when the "
+        "broker has acknowledged the cancellation; the order's status shows whether it came in time. The "
+        "body is an empty object, or missing.",
+        parameters=(ORDER_ID,),
+        body={JSON: types.EmptyObject},
+        is_body_required=False,
+        responses=(
+            Success(
+                202, "The broker has acknowledged it, or it was cancelled before", types.AcceptedCancellation
+            ),
+        ),
+        problems=(bodies.CANCELLATION.invalid, problems.NOT_CANCELLABLE, *FINDS_ORDER, *WRITES),
+    ),
+    Operation(
+        name="get_stock",
+        path="/stock",
+        summary="Get the stock",
+        description="Each item with the journal position at which its level is true.",
+        responses=(Success(200, "The stock by item", types.StockList),),
+        problems=(problems.ORDER_BOOK_BEHIND, problems.NO_ORDER_BOOK),
+    ),
+    Operation(
+        name="restock",
+        method="POST",
+        path="/stock/{item}",
+        summary="Add stock",
+        description="Answered when the broker has acknowledged it. The bearer token is roles.producer.token "
+        "or, if that is not set, in the file `token` in the folder broker.data_dir.",
+        parameters=(ITEM, KEY),
+        body={JSON: types.Restock},
+        needs_token=True,
+        responses=(Success(202, "The broker has acknowledged it", types.AcceptedRestock),),
+        problems=(bodies.RESTOCK.invalid, problems.KEY_REUSED, *WRITES),
+    ),
+    Operation(
+        name="get_health",
+        path="/health",
+        summary="Readiness",
+        description="200 while the broker acknowledges writes, 503 until it answers again.",
+        responses=(Success(200, "Ready", types.Health),),
+        problems=(problems.BROKER_AWAY,),
+    ),
+    Operation(
+        name="get_openapi",
+        path="/openapi.json",
+        summary="This description, as OpenAPI 3.1",
+        responses=(Success(200, "The description", dict[str, Any]),),
+    ),
+    Operation(
+        name="get_docs",
+        path="/docs",
+        summary="This description, as an HTML page",
+        responses=(Success(200, "The page", str, media_type=HTML),),
+    ),
+    Operation(
+        name="get_index",
+        path="/",
+        summary="Redirect to the documentation",
+        responses=(Success(303, "Redirect to the documentation", types.Index, headers=("Location",)),),
+    ),
 )
 PATHS = tuple(dict.fromkeys(operation.path for operation in OPERATIONS))
 
 
 def allow_of(path: str) -> str:
-    """The methods that a path of the table takes, as they stand in an Allow header."""
+    """The Allow header of a path of the table."""
     return allow_header(
         ["OPTIONS", *(operation.method for operation in OPERATIONS if operation.path == path)]
     )
 
 
 def allow_header(methods: Iterable[str]) -> str:
-    """Of the methods that have a route, and HEAD, which goes where GET goes."""
+    """The methods with a route, and HEAD, which GET's route serves."""
     methods = set(methods)
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

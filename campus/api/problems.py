@@ -1,69 +1,47 @@
-"""Every kind of problem that the API itself can answer with, each once; the description lists them.
+"""The API's problem types, and the responses that several handlers share.
 
-Not here: what is said of headers and bodies, beside those who read them, and what the server refuses before
-the API is asked.
+Elsewhere: the problem types of headers and bodies are beside their readers, and those that the server raises
+before the app is called are in campus/http/refusals.py.
 """
 
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from campus.http.problems import ProblemType, Response
-from campus.http.refusals import TRY_AGAIN
+from campus.http.refusals import RETRY_AFTER
 
-NO_SUCH_PATH = ProblemType(404, "no-such-path", "There is nothing at this path")
-METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This path does not take that method")
-INVALID_PARAMETER = ProblemType(400, "invalid-parameter", "A parameter is not understood")
+NO_SUCH_PATH = ProblemType(404, "no-such-path", "No such path")
+METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "Method not allowed")
+INVALID_PARAMETER = ProblemType(400, "invalid-parameter", "Invalid parameter")
 
-KEY_REUSED = ProblemType(422, "idempotency-key-reused", "The Idempotency-Key was used for something else")
-UNKNOWN_ORDER = ProblemType(404, "unknown-order", "This order is not known here")
-NOT_CANCELLABLE = ProblemType(409, "not-cancellable", "This order cannot be cancelled")
-NO_TOKEN = ProblemType(401, "token-missing", "This needs a token")
-WRONG_TOKEN = ProblemType(401, "token-wrong", "The token is not the right one")
+KEY_REUSED = ProblemType(422, "idempotency-key-reused", "Idempotency-Key reused with a different body")
+UNKNOWN_ORDER = ProblemType(404, "unknown-order", "Unknown order")
+NOT_CANCELLABLE = ProblemType(409, "not-cancellable", "The order cannot be cancelled")
+NO_TOKEN = ProblemType(401, "token-missing", "Bearer token required")
+WRONG_TOKEN = ProblemType(401, "token-wrong", "Wrong bearer token")
 
-TOO_MANY_WAITING = ProblemType(503, "too-many-waiting", "Too much waits already")
-STARTING_ANEW = ProblemType(503, "starting-anew", "The service is starting anew")
-NOT_ACKNOWLEDGED = ProblemType(503, "not-acknowledged", "This is not acknowledged")
-NO_ORDER_BOOK = ProblemType(503, "no-order-book", "Nobody keeps an order book here")
-ORDER_BOOK_BEHIND = ProblemType(503, "order-book-behind", "The order book is still being read")
-BROKER_AWAY = ProblemType(503, "broker-away", "The broker does not acknowledge what it is given")
+TOO_MANY_WAITING = ProblemType(503, "too-many-waiting", "Too many events wait for the broker")
+STARTING_ANEW = ProblemType(503, "starting-anew", "The service is restarting")
+NOT_ACKNOWLEDGED = ProblemType(503, "not-acknowledged", "Not acknowledged by the broker")
+NO_ORDER_BOOK = ProblemType(503, "no-order-book", "This process has no order book")
+ORDER_BOOK_BEHIND = ProblemType(503, "order-book-behind", "The order book is still loading")
+BROKER_AWAY = ProblemType(503, "broker-away", "The broker does not acknowledge writes")
 
-# What the server answers by itself, whatever the path: for the description (a test compares the two).
-BY_SERVER = (
-    ProblemType(400, "malformed-request", "This is no HTTP request that is understood here"),
-    ProblemType(408, "request-timeout", "The request did not come in time"),
-    ProblemType(411, "length-required", "The length is missing"),
-    ProblemType(413, "body-too-large", "The body is too large"),
-    ProblemType(414, "url-too-long", "The URL is too long"),
-    ProblemType(417, "unknown-expectation", "This cannot be expected here"),
-    ProblemType(429, "too-many-requests", "There are too many requests from this address"),
-    ProblemType(431, "head-too-large", "The headers are too large"),
-    ProblemType(500, "internal-error", "Something is broken here"),
-    ProblemType(503, "too-many-connections", "There are too many connections"),
-    ProblemType(503, "too-many-bodies", "Too much is being received at once"),
-    ProblemType(503, "stopping", "The server is stopping"),
-)
-LENGTH_REQUIRED = 411  # of those: for methods that come with a body
-
-Ids: TypeAlias = dict[str, str]
-
-# What whoever was not answered may do; what is sent again as something else would be carried out twice.
-AGAIN_WITH_KEY = "Send the same again, with the same Idempotency-Key: it is carried out once"
-AGAIN_AS_BATCH = "Send the same batch again, whole, with the same Idempotency-Key: it is carried out once"
-AGAIN_AS_IT_IS = "Send the same again: it is carried out once"
-LOOK_FIRST = "It has no Idempotency-Key: look for it by its id before you send it again, or it may come twice"
+# How a client that got no acknowledgement can go on without ordering twice.
+RETRY_WITH_KEY = "Send the same request again with the same Idempotency-Key: it is carried out once"
+RETRY_BATCH = "Send the whole batch again with the same Idempotency-Key: each order is carried out once"
+RETRY_AS_IT_IS = "Send the same request again: it is carried out once"
+LOOK_UP_FIRST = "Without an Idempotency-Key, look it up by its id first: a retry may carry it out twice"
 
 
-def not_acknowledged(ids: Ids, advice: str) -> Response:
-    """Of what was handed over, by its id: it may still come."""
-    return NOT_ACKNOWLEDGED(
-        f"The broker has not acknowledged it in time, and may still carry it out. {advice}",
-        headers=TRY_AGAIN,
+def not_acknowledged(ids: Mapping[str, str], advice: str) -> Response:
+    """For an event that was submitted; `ids` are its members in the problem."""
+    return NOT_ACKNOWLEDGED.response(
+        f"The broker did not acknowledge it in time. It may still be carried out. {advice}",
+        headers=RETRY_AFTER,
         more=ids,
     )
 
 
-def too_many_waiting() -> Response:
-    return TOO_MANY_WAITING("Nothing was placed; try again in a moment", headers=TRY_AGAIN)
-
-
-def starting_anew() -> Response:
-    return STARTING_ANEW("Nothing was placed; try again in a moment", headers=TRY_AGAIN)
+def not_written(type_: ProblemType) -> Response:
+    """For an event that was not submitted."""
+    return type_.response("Nothing was written. Try again in a moment", headers=RETRY_AFTER)

@@ -1,45 +1,31 @@
-"""What the API needs of whoever runs it: that events are carried to the log, and calls in the event loop.
-
-An event that was handed over is settled once, in the event loop: it landed, or nobody can say. What is
-refused at once was not handed over.
-"""
+"""What the API needs of the role that runs it: a publisher of events, and settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from campus.config.settings import Secret, TopicsConfig
 from campus.kafka.records import ProducerRecord, TopicPartition
 
-
-class Waiting(Protocol):
-    """Who handed an event over. Called in the event loop, one of them, once."""
-
-    def landed(self) -> None: ...
-    def failed(self) -> None: ...
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
+# Called once, in the event loop, for each record taken: True if the broker acknowledged it, False if it did
+# not in time. A record of which it was False may still be written.
+OnDelivery: TypeAlias = Callable[[bool], None]
 
 
 class Publisher(Protocol):
-    def submit(self, tp: TopicPartition, record: ProducerRecord, waiting: Waiting) -> None:
-        """Raises Refused, and then nothing was handed over."""
+    def submit(self, tp: TopicPartition, record: ProducerRecord, on_delivery: OnDelivery) -> None:
+        """Raises Refused if the record was not taken."""
 
-    def is_through(self) -> bool:
-        """Whether the broker takes what it is given, as far as anybody knows."""
+    def is_acknowledging(self) -> bool:
+        """Whether the broker acknowledges records, as far as is known."""
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
-        """In the event loop, from any thread."""
-
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> Timer:
-        """In the event loop, and from there only."""
+        """Call it in the event loop, from any thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """On which the API serves. `acknowledged`: an answer waits until the broker has what it is about."""
+    """`acknowledged`: a response waits until the broker has acknowledged the event."""
 
     topics: TopicsConfig
     acknowledged: bool

@@ -1,12 +1,13 @@
-"""The token of those who may restock: as it is set, or made once and kept in a file that its owner can read.
+"""The token for restocking: from the config, or generated once and kept in a file for its owner only.
 
-However many processes start at the same time on one folder, they have one token: it appears in the file
-whole, under its name, for the first of them alone. It is never logged.
+All processes that start on one folder at the same time get the same token: the complete file appears under
+its name at once, and only for the first of them. The token is never logged.
 """
 
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from campus.config.settings import Secret
@@ -20,24 +21,23 @@ NEXT_STEP = "Set roles.producer.token, or delete the file for a new one"
 
 
 class NoToken(CampusError):
-    """Its exit code is that of a wrong config: to try again cannot help."""
+    """Exits like a wrong config: a retry would not help."""
 
     exit_code = 2
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         self.path = path
-        super().__init__(f"the token for restocking cannot be kept in {path} ({why}). {NEXT_STEP}")
+        super().__init__(f"the token for restocking cannot be kept in {path} ({reason}). {NEXT_STEP}")
 
 
 def kept_token(folder: Path) -> Secret:
-    """The one in the folder, made now if there is none. Raises NoToken."""
+    """The token in the folder, generated if there is none. Raises NoToken if it is unusable."""
     path = folder / FILE
     try:
-        try:
+        with suppress(FileNotFoundError):
             return _read(path)
-        except FileNotFoundError:
-            _make(path)
-            return _read(path)
+        _generate(path)
+        return _read(path)
     except OSError as error:
         raise NoToken(path, error.strerror or str(error)) from error
 
@@ -46,19 +46,19 @@ def _read(path: Path) -> Secret:
     with path.open("rb") as file:
         text = file.read(1024).decode("latin-1").strip()
     if not TOKEN.fullmatch(text):
-        raise NoToken(path, f"what stands there is no token: {ALLOWED}")
+        raise NoToken(path, f"it is not a token: {ALLOWED}")
     return Secret(text)
 
 
-def _make(path: Path) -> None:
+def _generate(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    ours = path.with_name(f"{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft = path.with_name(f"{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        ours.touch(0o600, exist_ok=False)
-        ours.write_text(secrets.token_urlsafe(TOKEN_BYTES) + "\n", "ascii")
-        # Unlike a rename, a link leaves the file of whoever was first alone.
-        os.link(ours, path)
+        draft.touch(0o600, exist_ok=False)
+        draft.write_text(secrets.token_urlsafe(TOKEN_BYTES) + "\n", "ascii")
+        # Unlike a rename, a link never replaces the file of a process that was faster.
+        os.link(draft, path)
     except FileExistsError:
         return
     finally:
-        ours.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What goes in and out of the API. These types validate, are encoded, and make the description."""
+"""The bodies of requests and responses. These types validate, encode, and make the API's description."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -7,12 +7,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from campus.book.views import BookWindow, OrderView, StockView
 from campus.domain.events import Quantity, Text
 
-ORDERS_LISTED_MAX = 1000
-
-ListLimit: TypeAlias = Annotated[int, Meta(ge=1, le=ORDERS_LISTED_MAX)]
+ListLimit: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 
 
-# What comes in.
+# Requests.
 
 
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,15 +30,15 @@ class Restock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quantity: Quantity
 
 
-class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An empty object, where there is nothing to say."""
+class EmptyObject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An object without fields."""
 
 
-# What goes out.
+# Responses.
 
 
-class Accepted(Struct, frozen=True, kw_only=True):
-    """An order that the broker has. Whether it is reserved is decided a moment later."""
+class AcceptedOrder(Struct, frozen=True, kw_only=True):
+    """An order that the broker has acknowledged. Whether it is reserved is decided a moment later."""
 
     order_id: str
     status: Literal["accepted"]
@@ -49,8 +47,8 @@ class Accepted(Struct, frozen=True, kw_only=True):
     quantity: int
 
 
-class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that is wrong, and where: in the body, a parameter or a header."""
+class ErrorItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One error, and its place in the body, a parameter or a header."""
 
     pointer: str | UnsetType = UNSET
     parameter: str | UnsetType = UNSET
@@ -59,19 +57,19 @@ class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is wrong, as RFC 9457 has it."""
+    """An error (RFC 9457)."""
 
     type: str
     title: str
     status: int
     detail: str
-    errors: list[Fault] | UnsetType = UNSET
+    errors: list[ErrorItem] | UnsetType = UNSET
     order_id: str | UnsetType = UNSET
     event_id: str | UnsetType = UNSET
 
 
-class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What has become of one order of a batch; `status` is what it would have been answered alone."""
+class OrderResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of one order of a batch. `status` is the status code that it would have got alone."""
 
     index: int
     status: int
@@ -79,27 +77,29 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: Problem | UnsetType = UNSET
 
 
-class BatchAnswer(Struct, frozen=True, kw_only=True):
-    """The results stand in the order of the batch."""
+class BatchResponse(Struct, frozen=True, kw_only=True):
+    """The results are in the order of the batch."""
 
     accepted: int
-    results: list[Result]
+    results: list[OrderResult]
 
 
 class OrderList(Struct, frozen=True, kw_only=True):
-    """Newest first, of those that the order book remembers."""
+    """Orders that the order book remembers, newest first."""
 
     orders: list[OrderView]
     window: BookWindow
 
 
 class StockList(Struct, frozen=True, kw_only=True):
+    """The stock of every item that the order book knows."""
+
     stock: list[StockView]
     window: BookWindow
 
 
-class Restocked(Struct, frozen=True, kw_only=True):
-    """Stock that the broker has; it is counted a moment later."""
+class AcceptedRestock(Struct, frozen=True, kw_only=True):
+    """A restock that the broker has acknowledged. It is counted a moment later."""
 
     event_id: str
     item: str
@@ -107,8 +107,8 @@ class Restocked(Struct, frozen=True, kw_only=True):
     status: Literal["accepted"]
 
 
-class Cancelling(Struct, frozen=True, kw_only=True):
-    """A cancellation that the broker has. The reservation is released a moment later, once."""
+class AcceptedCancellation(Struct, frozen=True, kw_only=True):
+    """A cancellation that the broker has acknowledged. The reservation is released once, a moment later."""
 
     order_id: str
     status: Literal["cancelling"]
@@ -116,11 +116,13 @@ class Cancelling(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
+    """The service is ready."""
+
     status: Literal["ok"]
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """Where to read on."""
+    """Where the documentation is."""
 
     docs: Literal["/docs"]
     openapi: Literal["/openapi.json"]

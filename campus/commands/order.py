@@ -19,7 +19,7 @@ import msgspec
 from campus.addresses import Address
 from campus.api.address_file import running_producer
 from campus.api.problems import NO_ORDER_BOOK
-from campus.api.types import Accepted, BatchAnswer, Problem
+from campus.api.types import AcceptedOrder, BatchResponse, Problem
 from campus.book.views import OrderView
 from campus.commands import Context
 from campus.errors import CampusError
@@ -124,15 +124,17 @@ class OrdersClient:
     def close(self) -> None:
         self._connection.close()
 
-    def place(self, order: Order) -> OrderView | Accepted:
+    def place(self, order: Order) -> OrderView | AcceptedOrder:
         """An OrderView is the outcome; Accepted means that it did not come in time."""
-        answers, prefer = {OK: OrderView, ACCEPTED: Accepted}, f"wait={OUTCOME_TIMEOUT_S}"
-        answer: OrderView | Accepted = self._placed("/order", order, answers, Prefer=prefer)
+        answers, prefer = {OK: OrderView, ACCEPTED: AcceptedOrder}, f"wait={OUTCOME_TIMEOUT_S}"
+        answer: OrderView | AcceptedOrder = self._placed("/order", order, answers, Prefer=prefer)
         return answer
 
     def place_batch(self, orders: Sequence[Order]) -> list[str]:
         """The ids of the orders. Raises OrderRefused if any order is refused."""
-        results = self._placed("/orders", orders, {ACCEPTED: BatchAnswer, MULTI_STATUS: BatchAnswer}).results
+        results = self._placed(
+            "/orders", orders, {ACCEPTED: BatchResponse, MULTI_STATUS: BatchResponse}
+        ).results
         for result in results:
             if result.problem:
                 raise _refused(result.problem)

@@ -1,9 +1,14 @@
-"""An HTTP server for a WSGI app whose answers may have to wait: bounded in every size, number and time.
+"""An HTTP/1.1 server for one WSGI app whose responses may be deferred. It knows nothing of orders.
 
-`server.py` runs it in a thread, on asyncio (uvloop where there is one) and httptools. `accepting.py` lets
-clients in; for each, `protocol.py` keeps the order of its answers and its limits, `requests.py` and
-`heads.py` read what it sends, `wire.py` writes. `service.py` is what they share; `wsgi.py` calls the app,
-`deferred.py` holds an answer back, `rate.py` counts, `limits.py` and `refusals.py` say what is too much.
-For the app there are `problems.py`, which says what is wrong with a request, and `forms.py`, which reads a
-JSON body.
+The size, number and duration of everything that a client can cause is bounded (`limits.py`). Responses on a
+connection leave in the order of their requests. Read `server.py` first, then `protocol.py`.
+
+server.py     runs the event loop in the calling thread: asyncio, uvloop where available
+acceptor.py   accepts connections, many per turn of the event loop
+protocol.py   one connection: order of responses, timeouts, backpressure, closing
+requests.py   parses requests (httptools); heads.py checks what the parser lets through
+state.py      what the connections of one server share
+wsgi.py       calls the app; deferred.py lets a response wait; wire.py encodes it
+rate.py       rate limit per client address; refusals.py has the server's own error responses
+problems.py   for the app: responses and RFC 9457 problems; json_body.py validates JSON bodies
 """

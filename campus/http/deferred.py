@@ -1,84 +1,81 @@
-"""A response that waits: made by a view, which puts it under `DEFERRED` into its environ.
+"""A deferred response: a view puts a `Deferred` into its environ under `DEFERRED` and returns a response.
 
-The response that the view returned goes out when the `Deferred` is released, or another in its place. Each
-is answered once, within its time, whatever happens to the one who should release it.
+The server sends that response when the `Deferred` is released, or another one if it is replaced. Exactly one
+response is sent, within its timeout, even if it is never released.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from campus.http.problems import Response
 
 DEFERRED = "campus.deferred"
 
-# Told once with the response that takes the place of the view's own, or None: then it is that.
-Settled: TypeAlias = Callable[[Response | None], None]
+# Called once, with the response that replaces the view's own, or None if that one is to be sent.
+OnResolved: TypeAlias = Callable[[Response | None], None]
 
 
+@dataclass(slots=True, eq=False)
 class Deferred:
-    """Touched in the event loop only."""
+    """Used in the event loop only.
 
-    __slots__ = ("_has_left", "_otherwise", "_settled", "_when_left", "answer", "answer_timeout_s", "done")
+    `fallback` makes the response that is sent at the timeout or when the server stops. `answer_timeout_s`
+    overrides the timeout of the server's `Limits`.
+    """
 
-    def __init__(self, otherwise: Callable[[], Response], answer_timeout_s: float | None = None) -> None:
-        """`otherwise` makes the answer for when nobody released the response in time.
-
-        `answer_timeout_s` is that time, where the server's own limit is not the right one.
-        """
-        self.answer_timeout_s = answer_timeout_s
-        self.done = False
-        self.answer: Response | None = None  # the one that took the place of the view's own
-        self._otherwise = otherwise
-        self._settled: Settled | None = None
-        self._has_left = False
-        self._when_left: Callable[[], None] | None = None
+    fallback: Callable[[], Response]
+    answer_timeout_s: float | None = None
+    done: bool = field(default=False, init=False)
+    replacement: Response | None = field(default=None, init=False)
+    _on_resolved: OnResolved | None = field(default=None, init=False)
+    _is_disconnected: bool = field(default=False, init=False)
+    _on_disconnect: Callable[[], None] | None = field(default=None, init=False)
 
     def release(self) -> None:
         """Send the response that the view returned."""
         self._resolve(None)
 
     def replace(self, response: Response) -> None:
-        """Send this one in its place."""
+        """Send this response instead."""
         self._resolve(response)
 
-    def settle_for(self, response: Response) -> None:
-        """From now on this is the answer for when nobody releases the other in time."""
-        self._otherwise = lambda: response
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Call it once, perhaps at once, when the client has closed the connection or its side of it.
 
-    def when_left(self, left: Callable[[], None]) -> None:
-        """Be told, perhaps at once, that the client has left, as far as anybody can see, and is to be kept
-        nothing for. It may only have ended its side of the connection: it is still to be answered, now."""
-        if self._has_left:
-            left()
+        With a half-closed connection the client still reads: the callback should resolve this `Deferred` now.
+        """
+        if self._is_disconnected:
+            callback()
         else:
-            self._when_left = left
+            self._on_disconnect = callback
 
-    # The server's side.
+    # For the server.
 
-    def give_up(self) -> None:
-        if not self.done:
-            self._resolve(self._otherwise())
-
-    def forget(self) -> None:
-        """Nobody waits any more: whoever releases it later does so in vain."""
-        self.done = True
-        self._settled = None
-        self.leave()
-
-    def leave(self) -> None:
-        self._has_left = True
-        left, self._when_left = self._when_left, None
-        if left is not None:
-            left()
-
-    def when_settled(self, settled: Settled) -> None:
+    def on_resolved(self, callback: OnResolved) -> None:
         assert not self.done
-        self._settled = settled
+        self._on_resolved = callback
 
-    def _resolve(self, answer: Response | None) -> None:
+    def fall_back(self) -> None:
+        if not self.done:
+            self._resolve(self.fallback())
+
+    def disconnected(self) -> None:
+        self._is_disconnected = True
+        callback, self._on_disconnect = self._on_disconnect, None
+        if callback is not None:
+            callback()
+
+    def abandon(self) -> None:
+        """The connection is gone: a later `release` has no effect."""
+        self.done = True
+        self._on_resolved = None
+        self.disconnected()
+
+    def _resolve(self, replacement: Response | None) -> None:
         if self.done:
             return
-        self.done, self.answer = True, answer
-        settled, self._settled = self._settled, None
-        if settled is not None:
-            settled(answer)
+        self.done, self.replacement = True, replacement
+        callback, self._on_resolved = self._on_resolved, None
+        if callback is not None:
+            callback(replacement)

@@ -1,7 +1,8 @@
-"""What the head of a request may say, beyond what the parser checks, and what becomes of it in the environ.
+"""Checks of a request's head beyond the parser's, and its translation into the WSGI environ.
 
-llhttp lets through what others could read in another way, and that is refused here: no host or two, other
-codings than chunked, chunked in HTTP/1.0, a target that is no path.
+Refused here, because llhttp accepts it and another HTTP implementation could read it differently: no Host or
+two of them, transfer codings other than chunked, chunked in HTTP/1.0, a target that is not a path. What is
+refused raises Refused.
 """
 
 import re
@@ -12,8 +13,8 @@ from campus.http import refusals
 from campus.http.problems import Refused
 from campus.http.wsgi import Environ
 
-CODING = "HTTP_TRANSFER_ENCODING"
-WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+TRANSFER_ENCODING = "HTTP_TRANSFER_ENCODING"
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=-]*(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?")
 ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
@@ -21,7 +22,7 @@ ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 
 @lru_cache(maxsize=256)
 def environ_key(header: bytes) -> str | None:
-    """None for a name whose "_" would pass for another header's "-"."""
+    """None for a name with "_", which would be taken for another header with "-"."""
     if b"_" in header:
         return None
     key = header.decode("latin-1").upper().replace("-", "_")
@@ -32,7 +33,7 @@ def require_host(host: str | None, version: str) -> None:
     if host is None:
         if version == "1.1":
             raise Refused(refusals.BAD_HOST)
-    elif not _is_host(host):  # two of them have a comma between
+    elif not _is_host(host):  # two Host headers arrive joined by a comma
         raise Refused(refusals.BAD_HOST)
 
 
@@ -42,7 +43,7 @@ def _is_host(host: str) -> bool:
 
 
 def add_target(environ: Environ, url: bytes, method: str) -> None:
-    if method == "CONNECT":  # after which others take what follows for no body
+    if method == "CONNECT":  # other implementations do not read what follows it as a body
         raise Refused(refusals.BAD_TARGET)
     if url[:1] != b"/":
         url = _origin_form(environ, url, method)
@@ -50,7 +51,7 @@ def add_target(environ: Environ, url: bytes, method: str) -> None:
 
 
 def _origin_form(environ: Environ, url: bytes, method: str) -> bytes:
-    """A target that is no path: of the whole server, or with its host, which then is the one that counts."""
+    """Accepts `*` for OPTIONS, and http://host/path, whose host overrides the Host header (RFC 9112, 3.2)."""
     if url == b"*" and method == "OPTIONS":
         return url
     absolute = ABSOLUTE.fullmatch(url)
@@ -69,26 +70,27 @@ def _path_and_query(url: bytes) -> tuple[str, str]:
     return unquote_to_bytes(path).decode("latin-1"), query.decode("latin-1")
 
 
-def require_framing(environ: Environ, method: str, version: str, most: int) -> None:
-    """How long the body is must be said in one way, and may not be too much."""
-    coding, length = environ.get(CODING), environ.get("CONTENT_LENGTH")
+def require_framing(environ: Environ, method: str, version: str, body_bytes_max: int) -> None:
+    """The body's length must be stated in exactly one way and be within the limit."""
+    coding, length = environ.get(TRANSFER_ENCODING), environ.get("CONTENT_LENGTH")
     if coding is not None:
         if coding.lower() != "chunked" or version != "1.1":
-            raise Refused(refusals.BAD_CODING)
+            raise Refused(refusals.BAD_TRANSFER_CODING)
     elif length is None:
-        # Without either there is no body (RFC 9112, 6.3), as `curl -X POST` has none; but who names its type
-        # has one in mind.
-        if method in WITH_A_BODY and "CONTENT_TYPE" in environ:
+        # Without either header there is no body (RFC 9112, 6.3), as with `curl -X POST`. But a client that
+        # sends Content-Type means to send a body.
+        if method in METHODS_WITH_BODY and "CONTENT_TYPE" in environ:
             raise Refused(refusals.LENGTH_REQUIRED)
-    elif int(length) > most:
+    elif int(length) > body_bytes_max:
         raise Refused(refusals.BODY_TOO_LARGE)
 
 
-def expects(expectation: str, version: str) -> bool:
+def expects_continue(expectation: str, version: str) -> bool:
     if expectation.lower() != "100-continue":
         raise Refused(refusals.BAD_EXPECTATION)
     return version == "1.1"
 
 
-def says_close(connection: str) -> bool:
+def has_close(connection: str) -> bool:
+    """Whether a Connection header has the option `close`."""
     return any(option.strip().lower() == "close" for option in connection.split(","))

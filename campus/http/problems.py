@@ -1,23 +1,25 @@
-"""What is wrong with a request, as RFC 9457 has it: one shape for every error that a client can see.
+"""Responses, and RFC 9457 problems: one format for every error that a client can see.
 
-The `type` is a path of ours and stable; `title` belongs to the type, `detail` to the case. Nothing of the
-inside is told: no traceback, no address, no broker's words.
+`type` is a stable path of ours and `title` belongs to it; `detail` describes the case. A problem never holds
+internals: no traceback, no address, no text of the broker.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from msgspec.json import encode
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
-Headers = Sequence[tuple[str, str]]
+Headers: TypeAlias = Sequence[tuple[str, str]]
+Members: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Content-Length is not among the headers: whoever sends it counts the body."""
+    """`headers` is without Content-Length: the server adds it."""
 
     status: int
     headers: Headers
@@ -25,7 +27,7 @@ class Response:
 
 
 class Refused(Exception):
-    """A request that is not served, with the answer that says why."""
+    """Ends the handling of a request with this error response."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
@@ -34,7 +36,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """A kind of problem: called with the case, it makes the answer. `name` ends its type's path."""
+    """`name` is the last part of the type's path."""
 
     status: int
     name: str
@@ -44,30 +46,15 @@ class ProblemType:
     def type(self) -> str:
         return f"/problems/{self.name}"
 
-    def __call__(
-        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
-    ) -> Response:
-        return problem(self.status, self.name, self.title, detail, headers=headers, more=more)
+    def response(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Response:
+        """`more`: members beside the standard ones."""
+        content = {"type": self.type, "title": self.title, "status": self.status, "detail": detail}
+        body = encode({**content, **(more or {})})
+        return Response(self.status, (("content-type", PROBLEM_JSON), *headers), body)
 
-    def refuses(
-        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
-    ) -> Refused:
-        return Refused(self(detail, headers=headers, more=more))
+    def refusal(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Refused:
+        return Refused(self.response(detail, headers=headers, more=more))
 
 
 def json_response(status: int, content: object, headers: Headers = ()) -> Response:
     return Response(status, (("content-type", JSON), *headers), encode(content))
-
-
-def problem(
-    status: int,
-    name: str,
-    title: str,
-    detail: str,
-    *,
-    headers: Headers = (),
-    more: Mapping[str, object] | None = None,
-) -> Response:
-    """`name` is the last part of the type: `/problems/<name>`; `more` stands beside the standard members."""
-    content = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail}
-    return Response(status, (("content-type", PROBLEM_JSON), *headers), encode({**content, **(more or {})}))

@@ -1,7 +1,7 @@
-"""How often one client may ask: a token bucket for each address, in a table that cannot grow.
+"""Rate limit per client: a token bucket for each address, in a table of bounded size.
 
-When the table is full, whoever was silent longest is forgotten, and has a full bucket when it asks again.
-So very many addresses cost the limit its teeth, never memory.
+When the table is full, the client that was silent longest is dropped and starts again with a full bucket. So
+a very large number of addresses weakens the limit, but never costs memory.
 """
 
 from collections import OrderedDict
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 
-NETWORK_BITS = 64  # of an IPv6 address: whoever has one of a network has all of them
-ROUNDING = 1e-3  # of a token: clocks count from long ago, and floats get coarse
+NETWORK_BITS = 64  # an IPv6 client usually has all addresses of such a network
+ROUNDING = 1e-3  # of a token: monotonic clocks have large values, where floats are coarse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,25 +25,25 @@ class RateLimit:
         assert min(self.per_s, self.burst, self.clients_max) > 0, self
 
 
-class Buckets:
+class TokenBuckets:
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        # When each will be full again, which says what it lacks at any time; the one not asked for longest
-        # is first.
+        # When each bucket will be full again, which implies its tokens at any time. The least
+        # recently used one is first.
         self._full_at_s: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._full_at_s)
 
-    def wait_s(self, address: str, now_s: float) -> float:
-        """Take a token, and 0; or how long until there is one, and then none is taken."""
+    def take(self, address: str, now_s: float) -> float:
+        """0 if a token was taken, else the seconds until there is one."""
         limit, client = self._limit, client_of(address)
-        lacking = max(self._full_at_s.get(client, now_s) - now_s, 0.0) * limit.per_s
-        too_many = lacking + 1 - limit.burst
-        if too_many > ROUNDING:
+        missing = max(self._full_at_s.get(client, now_s) - now_s, 0.0) * limit.per_s
+        excess = missing + 1 - limit.burst
+        if excess > ROUNDING:
             self._full_at_s.move_to_end(client)
-            return too_many / limit.per_s
-        self._full_at_s[client] = now_s + (lacking + 1) / limit.per_s
+            return round(excess, 6) / limit.per_s  # else Retry-After is 1 s too long now and then
+        self._full_at_s[client] = now_s + (missing + 1) / limit.per_s
         self._full_at_s.move_to_end(client)
         if len(self._full_at_s) > limit.clients_max:
             self._full_at_s.popitem(last=False)
@@ -52,11 +52,10 @@ class Buckets:
 
 @lru_cache(maxsize=1024)
 def client_of(address: str) -> str:
-    """Who is behind an address, as far as can be told: for IPv6, its network."""
+    """The key of an address's bucket: for IPv6, its network."""
     if ":" not in address:
         return address
-    whole = IPv6Address(address)
-    if whole.ipv4_mapped:
-        return str(whole.ipv4_mapped)
-    network = int(whole) >> (128 - NETWORK_BITS)
-    return f"{network:016x}"
+    ipv6 = IPv6Address(address)
+    if ipv6.ipv4_mapped:
+        return str(ipv6.ipv4_mapped)
+    return f"{int(ipv6) >> (128 - NETWORK_BITS):016x}"

@@ -1,7 +1,7 @@
-"""The bytes of one connection as requests, each whole and within its bounds, or one refusal and no more.
+"""Parses the bytes of one connection into whole requests within the limits. It ends with the first refusal.
 
-llhttp (in httptools) reads strictly: bare LF or CR, folded headers, control characters, two lengths, bad
-chunks are errors there. What it lets through and others could read in another way is refused by heads.py.
+llhttp (in httptools) is strict: a bare LF or CR, folded headers, control characters, two lengths and bad
+chunks are errors. What it accepts and another implementation could read differently is refused by heads.py.
 """
 
 import re
@@ -9,45 +9,30 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple, NoReturn, Protocol
 
-from httptools import (
-    HttpParserCallbackError,
-    HttpParserError,
-    HttpParserInvalidURLError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-)
+import httptools
 
-from campus.http import refusals
-from campus.http.heads import (
-    CODING,
-    add_target,
-    environ_key,
-    expects,
-    require_framing,
-    require_host,
-    says_close,
-)
+from campus.http import heads, refusals
 from campus.http.limits import Limits
 from campus.http.problems import Refused, Response
 from campus.http.wsgi import Environ, add_body
 
-# A message takes more bytes than it has: a head its blanks and line ends, a chunk of one byte at least five.
+# Framing takes bytes too: blanks and line ends in a head, at least five bytes for a chunk of one.
 WIRE_BYTES_PER_HEADER = 4
 WIRE_BYTES_PER_BODY_BYTE = 16
-# llhttp takes it for HTTP, and does not tell. Where it is no request line, it is in no valid request of ours.
+# llhttp accepts these as HTTP and does not report it. No request served here has them elsewhere.
 NOT_HTTP = re.compile(rb" (?:RTSP|ICE)/[0-9]\.[0-9]\r\n")
 NOT_HTTP_BYTES = len(b" RTSP/1.0\r")
 
 
-class Owed(Enum):
-    """By the client, to us."""
+class ReadState(Enum):
+    """The part of a request that is to be received next."""
 
     HEAD = "head"
     BODY = "body"
-    NOTHING = "nothing"
+    IDLE = "idle"  # between two requests
 
 
-HEAD, BODY, NOTHING = Owed  # to name a member by its class takes five times as long
+HEAD, BODY, IDLE = ReadState  # ReadState.HEAD takes five times as long to look up
 
 
 class Request(NamedTuple):
@@ -57,44 +42,18 @@ class Request(NamedTuple):
 
 
 class BodyBudget(Protocol):
-    """How much of all bodies together may be in memory."""
+    """The memory that all request bodies share."""
 
     def take_body_bytes(self, count: int) -> bool: ...
     def give_back_body_bytes(self, count: int) -> None: ...
 
 
-class _Stop(Exception):
-    """Makes the parser stop."""
+class _StopParsing(Exception):
+    """Raised in a callback to stop the parser."""
 
 
 class RequestReader:
-    """Feed it; whole requests are appended to `requests`, and their bytes stay taken from the budget."""
-
-    __slots__ = (
-        "_bad_url",
-        "_body",
-        "_body_bytes",
-        "_body_bytes_max",
-        "_budget",
-        "_environ",
-        "_goes_on",
-        "_header_bytes",
-        "_header_count",
-        "_keep_alive",
-        "_limits",
-        "_parser",
-        "_requests",
-        "_tail",
-        "_template",
-        "_upgrades",
-        "_url",
-        "_why",
-        "_wire_bytes",
-        "ended",
-        "expects",
-        "message",
-        "owed",
-    )
+    """Appends whole requests to `requests`; the budget keeps their body bytes until they are handled."""
 
     def __init__(
         self, limits: Limits, budget: BodyBudget, template: Environ, requests: deque[Request]
@@ -104,52 +63,52 @@ class RequestReader:
         self._template = template
         self._requests = requests
         self._parser = self._new_parser()
-        self.owed = NOTHING
-        self.message = 0  # which one on this connection
-        self.expects = False  # to be told that it may go on and send the body
-        self.ended = False  # by a last request: what follows it is not read
-        self._why: Response | None = None  # the parser was stopped
-        self._tail = b""  # of a head that has not come whole
-        self._wire_bytes = 0  # of this message, without the first piece it came in
-        self._upgrades = False  # asks this head
-        self._goes_on = False  # with another parser, behind such a head
+        self.state = IDLE
+        self.message = 0  # the number of the current request on this connection
+        self.expects_continue = False  # the client waits for 100 Continue before it sends the body
+        self.ended = False  # after the connection's last request; nothing more is parsed
+        self._refusal: Response | None = None  # why the parser was stopped
+        self._tail = b""  # the end of a head that is not complete
+        self._wire_bytes = 0  # of this message, without the first piece
+        self._is_upgrade = False  # this head asks for an upgrade
+        self._is_second_parser = False  # a new parser reads the body behind such a head
         self._keep_alive = True
         self._environ = template
         self._url = b""
-        self._bad_url = False  # was refused by the parser, which then tells nothing of what it read of it
+        self._has_bad_url = False  # the parser refused the URL, and reported no part of it
         self._header_count = self._header_bytes = 0
         self._body: bytes | bytearray = b""
         self._body_bytes = self._body_bytes_max = 0
 
     def feed(self, data: bytes) -> Response | None:
-        """Read what came; the answer if it is refused, and then nothing more can be read."""
+        """Parse what was received. Returns the refusal, if any; nothing more can be parsed after it."""
         text = self._tail + data if self._tail else data
-        if b"RTSP/" in text or b" ICE/" in text:  # rare, and told faster than by an expression
-            other = NOT_HTTP.search(text)
-            if other:
-                before = data[: other.end() - len(self._tail)]
+        if b"RTSP/" in text or b" ICE/" in text:  # rare, and faster than the expression alone
+            match = NOT_HTTP.search(text)
+            if match:
+                before = data[: match.end() - len(self._tail)]
                 return self._parse(before) or (None if self.ended else refusals.BAD_VERSION)
         refusal = self._parse(data)
-        self._tail = text[-NOT_HTTP_BYTES:] if self.owed is HEAD else b""
+        self._tail = text[-NOT_HTTP_BYTES:] if self.state is HEAD else b""
         return refusal
 
     def _parse(self, data: bytes) -> Response | None:
         if self.ended:
             return None
-        if self.owed is NOTHING:
-            self.owed = HEAD
+        if self.state is IDLE:
+            self.state = HEAD
         message, rest = self.message, None
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade as asked:
-            rest = data[asked.args[0] :]
-        except HttpParserCallbackError:
-            # Not by the error's context: that is another if we are called while one is handled.
-            if self._why is None and not self.ended:
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError:
+            # Not the exception's __context__: it is another one if this runs inside an `except` block.
+            if self._refusal is None and not self.ended:
                 raise
-            return self._why
-        except HttpParserError as error:
-            self._bad_url = isinstance(error, HttpParserInvalidURLError)
+            return self._refusal
+        except httptools.HttpParserError as error:
+            self._has_bad_url = isinstance(error, httptools.HttpParserInvalidURLError)
             return None if self.ended else refusals.MALFORMED
         if rest is not None:
             self._decline_upgrade()
@@ -159,69 +118,69 @@ class RequestReader:
         return None
 
     def close(self) -> None:
-        """Give back what a half-read body took; the parser, which knows us, must not keep us alive."""
-        if self.owed is BODY:
+        """Give back the bytes of an incomplete body, and break the reference cycle with the parser."""
+        if self.state is BODY:
             self._budget.give_back_body_bytes(self._body_bytes)
-        self.owed, self.ended = NOTHING, True
+        self.state, self.ended = IDLE, True
         self._parser = None
         self._environ = self._template
         self._body = b""
 
     @property
     def is_head(self) -> bool:
-        """Whether what is refused asks for no body, as far as its head has come."""
-        if self.owed is BODY:
+        """Whether the refused request has the method HEAD, as far as its head was received."""
+        if self.state is BODY:
             return bool(self._environ["REQUEST_METHOD"] == "HEAD")
-        # Before a URL there may be no method yet: the parser then has that of the request before.
-        has_method = self._bad_url or bool(self._url)
+        # Before the URL the parser may still have the previous request's method.
+        has_method = self._has_bad_url or bool(self._url)
         return has_method and self._parser is not None and self._parser.get_method() == b"HEAD"
 
-    def _new_parser(self) -> HttpRequestParser:
-        parser = HttpRequestParser(self)
-        # Which message is the last is said by its head and known here; llhttp also minds its trailers.
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # The head decides here whether a message is the last one; llhttp would also consider its trailers.
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
     def _decline_upgrade(self) -> None:
-        """Go on as if nobody had asked, as HTTP has it; Java's client asks with every first request.
+        """Go on as if the client had not asked (RFC 9110, 7.8). Java's client asks in its first request.
 
-        The parser stops behind the head, and cannot be told to read the body: another one can.
+        The parser stops behind the head and cannot be made to read the body, so a second parser does.
         """
-        chunked, length = self._environ.get(CODING), self._environ.get("CONTENT_LENGTH", "0")
+        chunked, length = self._environ.get(heads.TRANSFER_ENCODING), self._environ.get("CONTENT_LENGTH", "0")
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
         self._parser = self._new_parser()
-        self._goes_on, self._upgrades = True, False
+        self._is_second_parser, self._is_upgrade = True, False
         self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))
 
     def _count(self, received: int) -> Response | None:
-        """The parser keeps an unfinished header or trailer without telling of it: this bounds them."""
-        if self.owed is NOTHING:
+        """Bounds an unfinished header or trailer, which the parser buffers without a callback."""
+        if self.state is IDLE:
             self._wire_bytes = 0
             return None
         self._wire_bytes += received
         limits = self._limits
         most = 2 * limits.head_bytes_max + WIRE_BYTES_PER_HEADER * (limits.headers_max + 8)  # URL and headers
-        if self.owed is BODY:
+        if self.state is BODY:
             most += WIRE_BYTES_PER_BODY_BYTE * self._body_bytes_max
         if self._wire_bytes <= most:
             return None
-        return refusals.BODY_TOO_LARGE if self.owed is BODY else refusals.HEAD_TOO_LARGE
+        return refusals.BODY_TOO_LARGE if self.state is BODY else refusals.HEAD_TOO_LARGE
 
-    def _stop(self, why: Response) -> NoReturn:
-        self._why = why
-        raise _Stop
+    def _stop(self, refusal: Response) -> NoReturn:
+        self._refusal = refusal
+        raise _StopParsing
 
-    # What the parser finds. To raise here makes it stop.
+    # The parser's callbacks. An exception stops the parser.
 
     def on_message_begin(self) -> None:
         if self.ended:
-            raise _Stop
-        if self._goes_on:
+            raise _StopParsing
+        if self._is_second_parser:
             return
         self._environ = self._template.copy()
         self._url = b""
         self._header_count = self._header_bytes = self._wire_bytes = 0
-        self.owed = HEAD
+        self.state = HEAD
         self.message += 1
 
     def on_url(self, url: bytes) -> None:
@@ -235,41 +194,41 @@ class RequestReader:
         limits = self._limits
         if self._header_count > limits.headers_max or self._header_bytes > limits.head_bytes_max:
             self._stop(refusals.HEAD_TOO_LARGE)
-        if self.owed is BODY:  # a trailer, which may not pass for a header
+        if self.state is BODY:  # a trailer: never merged into the headers (RFC 9110, 6.5.1)
             return
-        key = environ_key(name)
+        key = heads.environ_key(name)
         if key is not None:
             environ = self._environ
             text = value.decode("latin-1").rstrip(" \t")
             environ[key] = f"{environ[key]},{text}" if key in environ else text
 
     def on_headers_complete(self) -> None:
-        if self._goes_on:
+        if self._is_second_parser:
             return
         try:
             self._check_head()
         except Refused as refused:
             self._stop(refused.response)
-        self.owed = BODY
+        self.state = BODY
 
     def _check_head(self) -> None:
-        parser, environ = self._parser, self._environ
+        parser, environ, limits = self._parser, self._environ, self._limits
         version = parser.get_http_version()
         method = environ["REQUEST_METHOD"] = parser.get_method().decode("latin-1")
         if version != "1.1":
             if version != "1.0":
                 raise Refused(refusals.BAD_VERSION)
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        require_host(environ.get("HTTP_HOST"), version)
-        add_target(environ, self._url, method)
-        self._body_bytes_max = self._limits.body_bytes_max_of(environ["PATH_INFO"])
-        require_framing(environ, method, version, self._body_bytes_max)
+        heads.require_host(environ.get("HTTP_HOST"), version)
+        heads.add_target(environ, self._url, method)
+        self._body_bytes_max = limits.larger_bodies.get(environ["PATH_INFO"], limits.body_bytes_max)
+        heads.require_framing(environ, method, version, self._body_bytes_max)
         if "HTTP_EXPECT" in environ:
-            self.expects = expects(environ["HTTP_EXPECT"], version)
-        self._upgrades = parser.should_upgrade()
+            self.expects_continue = heads.expects_continue(environ["HTTP_EXPECT"], version)
+        self._is_upgrade = parser.should_upgrade()
         self._keep_alive = parser.should_keep_alive()
-        if "HTTP_CONNECTION" in environ and says_close(environ["HTTP_CONNECTION"]):
-            self._keep_alive = False  # llhttp minds only the last option
+        if "HTTP_CONNECTION" in environ and heads.has_close(environ["HTTP_CONNECTION"]):
+            self._keep_alive = False  # llhttp looks at the last option only
 
     def on_body(self, piece: bytes) -> None:
         if self._body_bytes + len(piece) > self._body_bytes_max:
@@ -285,12 +244,12 @@ class RequestReader:
             self._body += piece
 
     def on_message_complete(self) -> None:
-        if self._upgrades:
+        if self._is_upgrade:
             return
         environ = self._environ
         add_body(environ, self._body)
         self._requests.append(Request(environ, self._body_bytes, self._keep_alive))
         self.ended = not self._keep_alive
-        self.owed = NOTHING
-        self.expects = self._goes_on = False
+        self.state = IDLE
+        self.expects_continue = self._is_second_parser = False
         self._environ, self._url, self._body, self._body_bytes = self._template, b"", b"", 0

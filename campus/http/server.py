@@ -1,5 +1,7 @@
-"""Serves a WSGI app in the thread that calls `run`, until an event is set; then every request that was
-taken is answered, and the rest refused. No signal handlers, and no lines in the log but for our own faults.
+"""Runs a WSGI app in the thread that calls `run`, until an event is set.
+
+At a stop, requests already received are answered and all others refused. The server installs no signal
+handlers and logs nothing but its own faults.
 """
 
 import asyncio
@@ -10,63 +12,62 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from campus.addresses import Address
 from campus.errors import CampusError
-from campus.http.accepting import Acceptor
+from campus.http.acceptor import Acceptor
 from campus.http.limits import Limits
 from campus.http.protocol import Connection
-from campus.http.service import Service
+from campus.http.state import ServerState
 from campus.http.wsgi import WsgiApp
 
 try:
     from uvloop import new_event_loop
-except ImportError:  # there is none for Windows
+except ImportError:  # not available on Windows
     from asyncio import new_event_loop
 
 BACKLOG = 2048
-TICK_S = 0.1  # how exactly a client's time is measured, and how soon a stop is seen
-FLUSH_S = 1.0  # after the last answer was made, until it must be out
+TICK_S = 0.1  # the precision of timeouts, and how soon a stop is noticed
+FLUSH_S = 1.0  # at a stop, for sending the last responses
 
-LIKELY = {
+LIKELY_CAUSES = {
     errno.EADDRINUSE: "Probably another program, or another CampusKafka, listens there.",
     errno.EACCES: "Probably the port is below 1024, which needs special rights.",
     errno.EADDRNOTAVAIL: "Probably no interface of this machine has that address.",
 }
-NO_SUCH_NAME = "Probably the name is misspelt."
 
 
 class CannotListen(CampusError):
-    """Its exit code is that of a wrong config: to try again cannot help, another address can."""
+    """Exits like a wrong config: a retry would not help, but another address would."""
 
     exit_code = 2
 
     def __init__(self, address: Address, error: OSError, next_step: str) -> None:
         self.address = address
-        unknown = isinstance(error, socket.gaierror)
-        likely = NO_SUCH_NAME if unknown else LIKELY.get(error.errno or 0, "")
+        is_unknown = isinstance(error, socket.gaierror)
+        likely = "Probably the name is misspelt." if is_unknown else LIKELY_CAUSES.get(error.errno or 0, "")
         fact = f"cannot listen on {address} ({error.strerror or error})."
         super().__init__(" ".join(filter(None, (fact, likely, next_step))))
 
 
 def listen(address: Address, *, next_step: str) -> socket.socket:
-    """A socket that listens there; port 0 takes any that is free. Raises CannotListen."""
+    """A listening socket; port 0 picks a free port. Raises CannotListen."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
+        family, kind, protocol, _, socket_address = socket.getaddrinfo(
             address.host,
             address.port,
             type=socket.SOCK_STREAM,
-            # Asked for by name: asyncio sets TCP_NODELAY only where the socket knows that it is TCP.
+            # Explicit: asyncio sets TCP_NODELAY only on sockets whose protocol is TCP by name.
             proto=socket.IPPROTO_TCP,
             flags=socket.AI_PASSIVE,
         )[0]
         listener = socket.socket(family, kind, protocol)
         try:
-            if os.name == "posix":  # elsewhere it would let two programs have the port
+            if os.name == "posix":  # on Windows it would let two programs share the port
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(where)
-            listener.listen(BACKLOG)  # here, not later: bind alone does not notice a taken port
+            listener.bind(socket_address)
+            listener.listen(BACKLOG)  # here, because bind alone does not report a port in use
         except OSError:
             listener.close()
             raise
@@ -76,15 +77,15 @@ def listen(address: Address, *, next_step: str) -> socket.socket:
 
 
 class HttpServer:
-    def __init__(self, app: WsgiApp, limits: Limits, *, each_tick: Callable[[], None] = lambda: None) -> None:
-        """`each_tick` is called in the event loop ten times a second; what it raises ends the server."""
+    def __init__(self, app: WsgiApp, limits: Limits, *, on_tick: Callable[[], None] = lambda: None) -> None:
+        """`on_tick` is called in the event loop ten times a second; an exception from it ends the server."""
         self._app = app
         self._limits = limits
-        self._each_tick = each_tick
+        self._on_tick = on_tick
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, listener: socket.socket, stop: Event) -> None:
-        """Serve until `stop`; the listener is closed then. Once only."""
+        """Serve until `stop`, then close the listener. Can be called once."""
         self._loop = new_event_loop()
         try:
             self._loop.run_until_complete(self._serve(listener, stop))
@@ -92,60 +93,53 @@ class HttpServer:
             self._loop.close()
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
-        """Call it in the event loop, from any thread; after the end, when nobody waits any more, not."""
-        assert self._loop is not None, "nothing can wait for an answer before the server runs"
+        """Call it in the event loop, from any thread. Does nothing after the server has ended."""
+        assert self._loop is not None, "call_soon was called before run"
         try:
             self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
             if not self._loop.is_closed():
                 raise
 
-    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
-        """Call it after a while, unless the handle is cancelled before. In the event loop only."""
-        return asyncio.get_running_loop().call_later(delay_s, callback, *args)
-
     async def _serve(self, listener: socket.socket, stop: Event) -> None:
-        loop = asyncio.get_running_loop()
-        service = Service(self._app, self._limits, loop.time)
-        endpoint = await _open(listener, partial(Connection, service))
+        state = ServerState(self._app, self._limits, asyncio.get_running_loop().time)
+        acceptor = await _accept_from(listener, partial(Connection, state))
         try:
-            while not stop.is_set():  # a thread's event, which nothing can await; and the tick is due anyway
-                service.tick()
-                self._each_tick()
+            while not stop.is_set():  # a threading.Event cannot be awaited; the tick polls it
+                state.tick()
+                self._on_tick()
                 await asyncio.sleep(TICK_S)
         finally:
-            endpoint.close()
-            await self._drain(service)
+            acceptor.close()
+            await self._drain(state)
 
-    async def _drain(self, service: Service) -> None:
-        """Within `drain_s` answer what was taken; then give up what still waits; then break off."""
-        service.draining = True
-        for connection in list(service.connections):
+    async def _drain(self, state: ServerState) -> None:
+        """Answer requests already received within `drain_s`, then use fallback responses, then abort."""
+        state.draining = True
+        for connection in list(state.connections):
             connection.drain()
-        await _until_nobody_is_there(service, self._limits.drain_s)
-        service.over = True
-        for connection in list(service.connections):
-            connection.give_up()
-        await _until_nobody_is_there(service, FLUSH_S)
-        for connection in list(service.connections):
+        await _until_all_closed(state, self._limits.drain_s)
+        state.refusing = True
+        for connection in list(state.connections):
+            connection.fall_back()
+        await _until_all_closed(state, FLUSH_S)
+        for connection in list(state.connections):
             connection.abort()
-        await _until_nobody_is_there(service, FLUSH_S)
+        await _until_all_closed(state, FLUSH_S)
 
 
-class Endpoint(Protocol):
-    def close(self) -> None: ...
-
-
-async def _open(listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> Endpoint:
+async def _accept_from(
+    listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
+) -> Acceptor | asyncio.AbstractServer:
     try:
         return Acceptor(listener, make_protocol)
-    except NotImplementedError:  # by the loop of Windows
+    except NotImplementedError:  # Windows' event loop has no add_reader
         return await asyncio.get_running_loop().create_server(make_protocol, sock=listener)
 
 
-async def _until_nobody_is_there(service: Service, timeout_s: float) -> None:
-    until_s = service.now_s() + timeout_s
-    while service.connections and service.now_s() < until_s:
+async def _until_all_closed(state: ServerState, timeout_s: float) -> None:
+    deadline_s = state.now_s() + timeout_s
+    while state.connections and state.now_s() < deadline_s:
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(service.nobody_is_there.wait(), TICK_S)
-        service.tick()
+            await asyncio.wait_for(state.all_closed.wait(), TICK_S)
+        state.tick()

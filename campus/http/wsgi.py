@@ -1,4 +1,4 @@
-"""A WSGI app, called inline: it may only compute. What it would wait for is a `Deferred` (deferred.py)."""
+"""Calls a WSGI app inline in the event loop, so the app must never block: it returns a `Deferred` instead."""
 
 import io
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("http")
 
 
 def environ_of_connection(server: tuple[str, int], client: tuple[str, int]) -> Environ:
-    """What PEP 3333 wants, and is the same for every request on a connection: copied for each."""
+    """The part of PEP 3333's environ that all requests of a connection share; it is copied for each."""
     return {
         "REQUEST_METHOD": "",
         "SCRIPT_NAME": "",
@@ -44,7 +44,7 @@ def add_body(environ: Environ, body: bytes | bytearray) -> None:
 
 
 class AppCaller:
-    """Calls for one event loop, one at a time: so `start_response` needs no object of its own each time."""
+    """Used in one event loop, so calls never overlap and `start_response` needs no object per request."""
 
     def __init__(self, app: WsgiApp) -> None:
         self._app = app
@@ -59,7 +59,7 @@ class AppCaller:
             if close := getattr(chunks, "close", None):
                 close()
             assert self._status, "the app returned without calling start_response"
-        except Exception:  # noqa: BLE001 - of the app: logged, and answered
+        except Exception:  # noqa: BLE001 - a fault of the app: logged, and answered with 500
             log_failure(environ)
             return INTERNAL_ERROR, None
         return Response(self._status, self._headers, body), environ.get(DEFERRED)

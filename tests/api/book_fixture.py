@@ -1,4 +1,4 @@
-"""An order book that knows what a producer has taken, decided by real ledgers, with no broker between."""
+"""An order book fed by real ledgers with the orders that a producer took, without a broker."""
 
 from campus.book.order_book import OrderBook
 from campus.book.order_window import OrderWindow, PlacedRecord
@@ -13,7 +13,7 @@ from tests.builders import APPENDED_AT_MS, PARTITIONS, ARecord, an_opening, enco
 
 
 class BookFixture:
-    """Decides what it is told to; the book hears of it as the role would tell it."""
+    """Decides events on demand, and feeds the book as the book role would."""
 
     def __init__(self, *, orders_max: int = 1000, **stock: int) -> None:
         self.book = OrderBook(orders_max=orders_max)
@@ -25,7 +25,7 @@ class BookFixture:
             self.takes(encode(an_opening(item, quantity)), item_partition(item, PARTITIONS))
 
     def decides(self, commit: FakeCommit) -> list[Entry]:
-        """Everything that was handed over since it last did."""
+        """Decide everything submitted since the last call."""
         new, self._decided = commit.taken[self._decided :], len(commit.taken)
         return [self.takes(value, tp.partition) for tp, (_, value, _) in new]
 

@@ -1,7 +1,7 @@
-"""Holds every answer that a test sees against the API's own description.
+"""Checks every response that a test gets against the API's own description.
 
-An answer must be one that the description knows for its method and path: the status, the headers that it
-promises, the type of its body, and the body by its schema, in which nothing may stand that is not described.
+For its method and path, the description must have the status, the headers that it promises, the media type
+and the body, in which no undescribed member is allowed.
 """
 
 import copy
@@ -22,7 +22,7 @@ URI = "urn:campuskafka"
 
 
 def check(method: str, target: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Raises AssertionError. `headers`: their names in lower case."""
+    """Raises AssertionError if the response is not as described. `headers`: names in lower case."""
     path = path_of(target)
     responses = _responses(method, path)
     what = f"{method} {target} → {status} {body[:300]!r}"
@@ -46,32 +46,33 @@ def check(method: str, target: str, status: int, headers: Mapping[str, str], bod
 
 
 def path_of(target: str) -> str | None:
-    """The path of the description that a request's target is on."""
+    """The described path that a request's target matches, if any."""
     path = urlsplit(target).path if not target.startswith("//") else target.partition("?")[0]
     return next((known for known, pattern in _patterns() if pattern.fullmatch(path)), None)
 
 
 def _responses(method: str, path: str | None) -> dict[str, tuple[str, Any]]:
-    """By status: where it stands in the document, and what."""
+    """By status: the response's pointer in the document, and the response."""
     operation = DOCUMENT_OBJECT["paths"].get(path, {}).get(method.lower())
     if operation is not None:
         at = f"#/paths/{_escaped(str(path))}/{method.lower()}/responses"
-        return {status: (f"{at}/{status}", told) for status, told in operation["responses"].items()}
-    # What the server refuses, it refuses on any path.
+        return {status: (f"{at}/{status}", response) for status, response in operation["responses"].items()}
+    # The server refuses these on any path.
     never = "405" if path is None else "404"
     shared = {
-        key.removeprefix("Status"): told for key, told in DOCUMENT_OBJECT["components"]["responses"].items()
+        key.removeprefix("Status"): response
+        for key, response in DOCUMENT_OBJECT["components"]["responses"].items()
     }
     return {
-        status: (f"#/components/responses/Status{status}", told)
-        for status, told in shared.items()
+        status: (f"#/components/responses/Status{status}", response)
+        for status, response in shared.items()
         if status != never
     }
 
 
 @cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """The exact ones first."""
+    """Paths without parameters first."""
     paths = sorted(DOCUMENT_OBJECT["paths"], key=lambda path: ("{" in path, -len(path)))
     return [(path, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))) for path in paths]
 
@@ -85,7 +86,7 @@ def _validator(pointer: str) -> Draft202012Validator:
 
 @cache
 def _strict() -> Any:
-    """The document with its objects closed: a client may meet more one day, but we want to know of it."""
+    """The document with additional properties forbidden, so that the tests notice undescribed members."""
     strict = copy.deepcopy(DOCUMENT_OBJECT)
     for schema in strict["components"]["schemas"].values():
         schema["additionalProperties"] = False

@@ -1,7 +1,7 @@
-"""Servers under test, each in a thread of its own on a port that was free, and clients on bare sockets.
+"""Servers under test, each in its own thread on a free port, and clients on plain sockets.
 
-`a_producer` runs the role with a commit that does what the test says, and holds its every answer against the
-API's own description (contract.py); `a_server` serves any WSGI app.
+`a_producer` runs the role with a commit that the test controls, and checks every response against the API's
+description (contract.py). `a_server` serves any WSGI app.
 """
 
 import json
@@ -27,7 +27,7 @@ from campus.supervision.registry import Registry
 from roles.producer import Producer, Settings
 from tests.api import contract
 
-SOON_S = 5.0  # no test waits that long unless it fails
+SOON_S = 5.0  # only a failing test waits so long
 
 AN_ORDER = {"user_id": "ana", "item": "pizza", "quantity": 2}
 TOKEN = "the-token-of-these-tests"
@@ -51,7 +51,7 @@ class Answer:
 
 
 class Client:
-    """One connection, on which requests are written as bytes and answers are read one by one.
+    """One connection: sends requests as bytes and reads responses one by one.
 
     Not http.client: it reads ahead, and loses what it read when the next answer is asked for.
     """
@@ -75,9 +75,9 @@ class Client:
         raise AssertionError("nobody minds")
 
     def send_until_answered(self, data: bytes) -> Answer:
-        """Again and again, a little at a time."""
+        """Send it repeatedly until there is a response."""
         deadline = time.monotonic() + SOON_S
-        with suppress(ConnectionError):  # closed on what was still on its way
+        with suppress(ConnectionError):  # closed while data was on its way
             while not select.select([self.socket], [], [], 0.02)[0]:
                 assert time.monotonic() < deadline, "nobody minds"
                 self.socket.sendall(data)
@@ -98,7 +98,7 @@ class Client:
         return Answer(int(status), headers, text)
 
     def is_closed(self) -> bool:
-        """Whether the server closes it, and sends nothing before; waits for that."""
+        """Waits; whether the server closes the connection without sending anything more."""
         try:
             return self._file.read(1) == b""
         except ConnectionResetError:
@@ -116,8 +116,8 @@ class Client:
         self.socket.close()
 
 
-class HeldClient(Client):
-    """One whose answers have to be as the API's description says."""
+class CheckedClient(Client):
+    """Checks every response against the API's description."""
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
@@ -129,13 +129,13 @@ class HeldClient(Client):
 
     def answer(self, method: str = "POST") -> Answer:
         answer = super().answer(method)
-        if answer.status != 100:  # which is no answer yet
+        if answer.status != 100:  # which is not the final response
             asked, target = self._take_request()
             contract.check(asked, target, answer.status, answer.headers, answer.text)
         return answer
 
     def _take_request(self) -> tuple[str, str]:
-        """The next of those that were sent; of what is no whole request nobody can say what it asks."""
+        """Method and target of the next request that was sent; "?" if it is not a complete request."""
         head, end, rest = bytes(self._sent).partition(b"\r\n\r\n")
         line = re.fullmatch(rb"([A-Z]+) (\S+) HTTP/1.1", head.split(b"\r\n")[0])
         if not end or not line:
@@ -162,11 +162,11 @@ def a_request(
 
 @dataclass
 class FakeCommit:
-    """A group commit that holds what it takes until it is told what has become of it."""
+    """A group commit that the test controls: it keeps records until it acknowledges or fails them."""
 
     report: Any = None
-    at_once: bool = True  # acknowledge each order as it comes
-    is_there: bool = False  # to one who asks
+    at_once: bool = True  # acknowledge each record when it is submitted
+    is_there: bool = False  # when asked whether the broker answers
     refuses: Exception | None = None
     taken: list[tuple[Any, Any]] = field(default_factory=list)
     tokens: list[Any] = field(default_factory=list)
@@ -202,7 +202,7 @@ class FakeCommit:
 
 
 class Running:
-    """Something whose `run` has a thread, until the block ends."""
+    """Runs a function in a thread until `stop` is set."""
 
     def __init__(self, run, *args) -> None:
         self.stop = threading.Event()
@@ -248,7 +248,7 @@ class Running:
 
 
 class RunningProducer(Running):
-    makes_client = HeldClient
+    makes_client = CheckedClient
 
     def __init__(self, commit: FakeCommit, config: Config, settings: Settings, book: Any = None) -> None:
         self.commit = commit

@@ -1,4 +1,4 @@
-"""The API on a real Kafka: what it answers becomes true, once, whatever is repeated and whoever dies."""
+"""The API on a real Kafka: accepted requests take effect exactly once, despite retries and kills."""
 
 import http.client
 import json
@@ -37,13 +37,13 @@ class Answer:
 
 
 def ask(endpoint: Address, method: str, path: str, body: Any = None, **more: str) -> Answer:
-    """Held against the API's description. Header names with "_" for "-"."""
+    """The response is checked against the API's description. Header names have "_" for "-"."""
     headers = {**JSON, **{name.replace("_", "-"): value for name, value in more.items()}}
     with closing(http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=PATIENCE_S)) as connection:
         connection.request(method, path, b"" if body is None else json.dumps(body), headers)
         response = connection.getresponse()
-        told = {name.lower(): value for name, value in response.getheaders()}
-        answer = Answer(response.status, told, response.read())
+        body = {name.lower(): value for name, value in response.getheaders()}
+        answer = Answer(response.status, body, response.read())
     contract.check(method, path, answer.status, answer.headers, answer.text)
     return answer
 
@@ -53,16 +53,16 @@ def an_order(item: str = "pizza", quantity: int = 1, user_id: str = "ana") -> di
 
 
 def when(endpoint: Address, path: str, is_so: Callable[[Any], bool]) -> Any:
-    """What is told there, once it is so."""
-    told: list[Any] = []
+    """The body of GET once it fulfils the condition."""
+    body: list[Any] = []
 
     def look() -> bool:
         answer = ask(endpoint, "GET", path)
-        told[:] = [answer.json]
+        body[:] = [answer.json]
         return answer.status == http.client.OK and is_so(answer.json)
 
     soon(look)
-    return told[0]
+    return body[0]
 
 
 def level_of(endpoint: Address, item: str) -> Any:
@@ -71,7 +71,7 @@ def level_of(endpoint: Address, item: str) -> Any:
 
 @pytest.fixture(scope="module")
 def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    """One that runs, for the tests that only ask it; each has an item of its own."""
+    """One campus for the tests that do not stop it; each test uses another item."""
     folder: Path = tmp_path_factory.mktemp("api")
     settings = {"broker.mode": "external", "roles.inventory.stock": STOCK}
     campus = Campus(folder, settings, bootstrap_servers=kafka.bootstrap_servers, prefix="api-")
@@ -89,20 +89,20 @@ def test_an_order_can_be_read_as_soon_as_it_is_accepted_and_is_decided_a_moment_
     assert placed.status == http.client.ACCEPTED
     at_once = ask(running.endpoint, "GET", placed.headers["location"])
     assert at_once.status == http.client.OK
-    told = when(running.endpoint, placed.headers["location"], lambda order: order["status"] != "accepted")
-    assert (told["status"], told["quantity"], told["remaining"]) == ("reserved", 2, 98)
-    assert None not in (told["accepted_at"], told["decided_at"], told["offset"], told["journal_offset"])
+    body = when(running.endpoint, placed.headers["location"], lambda order: order["status"] != "accepted")
+    assert (body["status"], body["quantity"], body["remaining"]) == ("reserved", 2, 98)
+    assert None not in (body["accepted_at"], body["decided_at"], body["offset"], body["journal_offset"])
     latest = ask(running.endpoint, "GET", "/orders?item=pizza").json["orders"]
-    assert [order["order_id"] for order in latest] == [told["order_id"]]
+    assert [order["order_id"] for order in latest] == [body["order_id"]]
 
 
-def test_who_prefers_to_wait_is_told_the_outcome(running: Campus) -> None:
+def test_prefer_wait_gets_the_outcome(running: Campus) -> None:
     for quantity, status in ((1, "reserved"), (1000, "failed")):
         answer = ask(running.endpoint, "POST", "/order", an_order("burger", quantity), Prefer="wait=30")
         assert (answer.status, answer.json["status"]) == (http.client.OK, status)
 
 
-def test_the_orders_of_a_batch_are_decided_each_by_itself(running: Campus) -> None:
+def test_the_orders_of_a_batch_are_decided_separately(running: Campus) -> None:
     batch = [an_order("noodles", 60), an_order("noodles", 0), an_order("noodles", 60)]
     answer = ask(running.endpoint, "POST", "/orders", batch)
     assert answer.status == http.client.MULTI_STATUS
@@ -121,18 +121,18 @@ def test_a_cancelled_order_gives_back_what_it_reserved_once(running: Campus) -> 
     answers = [ask(running.endpoint, "POST", f"/orders/{order['order_id']}/cancel") for _ in range(3)]
     assert {answer.status for answer in answers} == {http.client.ACCEPTED}
     assert len({answer.text for answer in answers}) == 1
-    told = when(
+    body = when(
         running.endpoint, f"/orders/{order['order_id']}", lambda order: order["status"] == "cancelled"
     )
-    assert told["cancelled_at"] is not None
-    # Decided after all three wishes, in the same partition.
+    assert body["cancelled_at"] is not None
+    # Decided after all three cancellations, in the same partition.
     last = ask(running.endpoint, "POST", "/order", an_order("salad", 1), Prefer="wait=30").json
     assert last["remaining"] == 99
     level = level_of(running.endpoint, "salad")
     assert (level["remaining"], level["reserved"]) == (99, 1)
 
 
-def test_stock_that_arrives_is_counted_once_for_one_key(running: Campus) -> None:
+def test_a_restock_is_counted_once_for_one_key(running: Campus) -> None:
     token = (running.config.broker.data_dir / "token").read_text().strip()
     more = {"Authorization": f"Bearer {token}", "Idempotency_Key": "delivery-7"}
     answers = [ask(running.endpoint, "POST", "/stock/sandwich", {"quantity": 20}, **more) for _ in range(3)]
@@ -145,11 +145,11 @@ def test_stock_that_arrives_is_counted_once_for_one_key(running: Campus) -> None
     )
 
 
-# Once
+# Exactly once.
 
 
 def keyed_orders(count: int) -> dict[str, dict[str, Any]]:
-    """By key."""
+    """Orders by their key."""
     return {f"key-{n}": an_order("pizza", 1, f"user-{n}") for n in range(count)}
 
 
@@ -163,12 +163,12 @@ def send_and_never_read(endpoint: Address, key: str, order: dict[str, Any]) -> s
     return connection
 
 
-def test_who_orders_again_after_the_process_died_has_not_ordered_twice(campus: MakeCampus) -> None:
+def test_a_keyed_retry_after_a_kill_places_no_second_order(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--all")
     orders = keyed_orders(40)
     ids = {key: keyed_order_id(key, **order) for key, order in orders.items()}
-    # Half of them are in the log, and their clients do not know; of the others nobody knows anything.
+    # Half of the orders are in the log, without a response; of the others it is not known.
     keys = list(orders)
     sent = [send_and_never_read(here.endpoint, key, orders[key]) for key in keys[:20]]
     soon(lambda: {ids[key] for key in keys[:20]} <= set(order_ids(here.config)))
@@ -186,7 +186,7 @@ def test_who_orders_again_after_the_process_died_has_not_ordered_twice(campus: M
     assert (totals.reserved, totals.orders) == (40, 40)
 
 
-def test_two_processes_that_are_asked_at_once_take_one_order(campus: MakeCampus) -> None:
+def test_two_processes_asked_at_once_decide_one_order(campus: MakeCampus) -> None:
     here, there = campus(), campus()
     here.start_up("--all")
     there.start_up("--role", "producer")
@@ -205,13 +205,13 @@ def test_two_processes_that_are_asked_at_once_take_one_order(campus: MakeCampus)
         )
     assert {answer.status for answer in answers} == {http.client.ACCEPTED}
     assert len({answer.text for answer in answers}) == 40
-    assert len(order_ids(here.config)) > 40  # written more than once, since they could not know
+    assert len(order_ids(here.config)) > 40  # duplicates, since each process wrote its own
     ids = {answer.json["order_id"] for answer in answers}
     totals = audited(here.config, accepted=ids).summed_totals()
     assert (totals.reserved, totals.orders) == (40, 40)
 
 
-def test_a_key_that_was_used_is_refused_for_another_order_by_a_process_that_has_read_the_log(
+def test_a_restarted_process_refuses_a_known_key_for_another_order(
     campus: MakeCampus,
 ) -> None:
     here = campus()

@@ -1,4 +1,4 @@
-"""POST /orders: each order of a batch is placed or refused by itself, and told in its place."""
+"""POST /orders: each order of a batch is placed or refused on its own, with a result in its place."""
 
 import json
 import uuid
@@ -22,18 +22,18 @@ def lines(*texts, end="\n"):
 
 
 @pytest.fixture(scope="module")
-def one_for_all():
+def producer_for_all():
     with a_producer(book=BookFixture(pizza=100).book) as running:
         yield running
 
 
 @pytest.fixture
-def served(one_for_all):
-    one_for_all.commit.taken.clear()
-    return one_for_all
+def served(producer_for_all):
+    producer_for_all.commit.taken.clear()
+    return producer_for_all
 
 
-def test_a_batch_whose_orders_are_all_accepted_is_202_with_an_id_for_each(served):
+def test_a_batch_of_accepted_orders_is_202_with_an_id_for_each(served):
     answer = served.ask(a_batch([AN_ORDER, AN_ORDER | {"item": "salad"}, AN_ORDER]))
     assert answer.status == 202
     assert answer.json["accepted"] == 3
@@ -46,12 +46,12 @@ def test_a_batch_whose_orders_are_all_accepted_is_202_with_an_id_for_each(served
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
-def test_lines_of_json_are_a_batch_too(served, end):
+def test_ndjson_is_a_batch_too(served, end):
     answer = served.ask(lines(json.dumps(AN_ORDER), json.dumps(AN_ORDER), "", end=end))
     assert (answer.status, answer.json["accepted"]) == (202, 2)
 
 
-def test_one_bad_order_does_not_lose_the_others(served):
+def test_an_invalid_order_does_not_affect_the_others(served):
     bad = [{"user_id": "ana"}, 7, AN_ORDER | {"quantity": 0}]
     answer = served.ask(a_batch([AN_ORDER, *bad, AN_ORDER]))
     assert (answer.status, answer.json["accepted"]) == (207, 2)
@@ -66,19 +66,19 @@ def test_one_bad_order_does_not_lose_the_others(served):
     assert len(served.commit.taken) == 2
 
 
-def test_a_line_that_cannot_be_read_is_that_lines_fault_alone(served):
+def test_a_malformed_line_does_not_affect_the_others(served):
     answer = served.ask(lines(json.dumps(AN_ORDER), "{", '{"a":NaN}', json.dumps(AN_ORDER)))
     assert answer.status == 207
     assert [result["status"] for result in answer.json["results"]] == [202, 400, 400, 202]
 
 
-def test_a_batch_of_nothing_but_bad_orders_is_207_without_waiting_for_anybody():
+def test_a_batch_of_invalid_orders_is_207_at_once():
     with a_producer(commit=FakeCommit(at_once=False)) as served:
         answer = served.ask(a_batch([{}, {}]))
         assert (answer.status, answer.json["accepted"]) == (207, 0)
 
 
-def test_an_element_that_is_no_json_to_an_order_does_not_lose_the_others(served):
+def test_a_malformed_array_element_does_not_affect_the_others(served):
     order = json.dumps(AN_ORDER)
     odd = ['{"a":NaN}', order.replace("ana", "\\ud800"), order.replace("2", "9" * 5000)]
     answer = served.ask(a_batch(f" [ {order} , {', '.join(odd)},{order}]\r\n"))
@@ -89,7 +89,7 @@ def test_an_element_that_is_no_json_to_an_order_does_not_lose_the_others(served)
 @pytest.mark.parametrize(
     "body", ["[", "", "[1,]", b"[\xff]", "[NaN", "[NaN,]", "[NaN] 1", "NaN", "[NaN 1]", "\ufeff[1]"]
 )
-def test_an_array_that_cannot_be_read_is_400(served, body):
+def test_a_malformed_array_is_400(served, body):
     answer = served.ask(a_batch(body))
     assert (answer.status, answer.json["type"]) == (400, "/problems/malformed-json")
 
@@ -103,7 +103,7 @@ class Counting(json.JSONDecoder):
 
 
 @pytest.mark.parametrize(("element", "looked_at"), [("0", 0), ("NaN", 1001)])
-def test_of_far_too_many_elements_only_so_many_are_looked_at(served, monkeypatch, element, looked_at):
+def test_an_overlong_array_is_not_split_completely(served, monkeypatch, element, looked_at):
     counting = Counting()
     monkeypatch.setattr(bodies, "_lenient", counting)
     answer = served.ask(a_batch(f"[{','.join([element] * 100_000)}]"))
@@ -112,13 +112,13 @@ def test_of_far_too_many_elements_only_so_many_are_looked_at(served, monkeypatch
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", "7", json.dumps(AN_ORDER), "[" * 30_000 + "]" * 30_000])
-def test_what_is_no_array_of_orders_is_422(served, body):
+def test_a_body_that_is_not_an_array_of_orders_is_422(served, body):
     answer = served.ask(a_batch(body))
     assert (answer.status, answer.json["type"]) == (422, "/problems/invalid-batch")
     assert [error["pointer"] for error in answer.json["errors"]] == ["#"]
 
 
-def test_the_largest_batch_is_taken_and_one_more_is_422():
+def test_the_largest_batch_is_accepted_and_one_order_more_is_422():
     with a_producer(batch_orders_max=1000) as served:
         assert served.ask(a_batch([AN_ORDER] * 1000)).json["accepted"] == 1000
         answer = served.ask(a_batch([AN_ORDER] * 1001))
@@ -135,7 +135,7 @@ def test_a_batch_may_be_larger_than_one_order_may():
         assert served.order(json.dumps(AN_ORDER) + " " * 1024).status == 413
 
 
-def test_nothing_is_told_before_every_order_is_settled():
+def test_the_response_waits_until_every_order_is_acknowledged_or_failed():
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit) as served:
         client = served.client().send(a_batch([AN_ORDER] * 3))
@@ -163,7 +163,7 @@ def test_an_order_that_is_not_acknowledged_is_503_in_its_place_with_its_id():
         assert results[1]["order_id"] == results[1]["problem"]["order_id"]
 
 
-def test_a_stop_that_waits_too_long_tells_what_is_known_of_each_order():
+def test_a_stop_answers_a_batch_with_the_results_so_far():
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit, config=a_config(shutdown_s=0.5)) as served:
         client = served.client().send(a_batch([AN_ORDER] * 2))
@@ -175,7 +175,7 @@ def test_a_stop_that_waits_too_long_tells_what_is_known_of_each_order():
         assert [result["status"] for result in answer.json["results"]] == [202, 503]
         assert all(result["order_id"] for result in answer.json["results"])
         served.ends()
-        commit.report(commit.tokens[1:], [])  # when nobody waits any more
+        commit.report(commit.tokens[1:], [])  # too late, which must not matter
 
 
 class RoomFor(FakeCommit):
@@ -189,7 +189,7 @@ class RoomFor(FakeCommit):
         super().submit(tp, record, token)
 
 
-def test_the_cap_on_what_waits_counts_each_order():
+def test_backpressure_counts_each_order_of_a_batch():
     with a_producer(commit=RoomFor(2, Backpressure(2, 1000))) as served:
         answer = served.ask(a_batch([AN_ORDER] * 4))
         assert answer.status == 207
@@ -202,11 +202,11 @@ def test_the_cap_on_what_waits_counts_each_order():
 @pytest.mark.parametrize(
     ("headers", "advice"),
     [
-        ((), "It has no Idempotency-Key: look for it by its id"),
-        (("Idempotency-Key: batch-1",), "Send the same batch again, whole, with the same Idempotency-Key"),
+        ((), "Without an Idempotency-Key, look it up by its id first"),
+        (("Idempotency-Key: batch-1",), "Send the whole batch again with the same Idempotency-Key"),
     ],
 )
-def test_who_is_not_told_in_time_is_told_what_does_not_order_twice(headers, advice):
+def test_an_unacknowledged_order_advises_a_retry_that_does_not_order_twice(headers, advice):
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit) as served:
         client = served.client().send(a_batch([AN_ORDER], *headers))
@@ -218,7 +218,7 @@ def test_who_is_not_told_in_time_is_told_what_does_not_order_twice(headers, advi
         assert advice in result["problem"]["detail"]
 
 
-def test_a_commit_that_ends_amid_a_batch_loses_nothing_of_what_it_took():
+def test_a_commit_that_closes_amid_a_batch_keeps_the_orders_it_took():
     with a_producer(commit=RoomFor(1, GroupCommitClosed())) as served:
         answer = served.ask(a_batch([AN_ORDER] * 2))
         assert [result["status"] for result in answer.json["results"]] == [202, 503]
@@ -230,7 +230,7 @@ def test_with_ack_none_a_batch_is_answered_at_once():
         assert served.ask(a_batch([AN_ORDER] * 2)).json["accepted"] == 2
 
 
-def test_a_batch_sent_again_with_its_key_is_the_same_orders(served):
+def test_a_repeated_batch_with_the_same_key_is_the_same_orders(served):
     batch = a_batch([AN_ORDER, AN_ORDER], "Idempotency-Key: batch-1")
     first, again = served.ask(batch), served.ask(batch)
     assert first.text == again.text
@@ -238,7 +238,7 @@ def test_a_batch_sent_again_with_its_key_is_the_same_orders(served):
     assert len(served.commit.taken) == 2
 
 
-def test_no_batch_meets_the_key_of_another_batch_or_order(served):
+def test_keys_of_batches_and_single_orders_never_collide(served):
     eleven = a_batch([AN_ORDER] * 12, "Idempotency-Key: k-1")
     one = a_batch([AN_ORDER] * 2, "Idempotency-Key: k-11")
     alone = a_request(headers=(JSON, "Idempotency-Key: k-110"))
@@ -246,14 +246,14 @@ def test_no_batch_meets_the_key_of_another_batch_or_order(served):
     assert len({*ids, served.ask(alone).json["order_id"]}) == 15
 
 
-def test_another_order_in_a_batch_under_the_same_key_is_422_in_its_place(served):
+def test_a_changed_order_in_a_repeated_batch_is_422_in_its_place(served):
     served.ask(a_batch([AN_ORDER, AN_ORDER], "Idempotency-Key: b-2"))
     answer = served.ask(a_batch([AN_ORDER, AN_ORDER | {"quantity": 3}], "Idempotency-Key: b-2"))
     assert [result["status"] for result in answer.json["results"]] == [202, 422]
     assert answer.json["results"][1]["problem"]["type"] == "/problems/idempotency-key-reused"
 
 
-def test_another_content_type_is_415_and_says_which_are_right(served):
+def test_another_content_type_is_415_with_both_media_types(served):
     answer = served.ask(a_request("[]", path="/orders", headers=("Content-Type: text/csv",)))
     assert answer.status == 415
     assert answer.headers["accept-post"] == "application/json, application/x-ndjson"

@@ -1,4 +1,4 @@
-"""What POST /order promises, with a commit that does as it is told instead of a broker."""
+"""POST /order and the producer role, with a commit that the test controls instead of a broker."""
 
 import json
 import logging
@@ -25,46 +25,46 @@ LATE = AckTimeout(
 
 
 @pytest.fixture(scope="module")
-def one_for_all():
+def producer_for_all():
     with a_producer() as running:
         yield running
 
 
 @pytest.fixture
-def served(one_for_all):
-    one_for_all.commit.taken.clear()
-    return one_for_all
+def served(producer_for_all):
+    producer_for_all.commit.taken.clear()
+    return producer_for_all
 
 
 # Placing an order.
 
 
-def test_an_order_is_accepted_with_its_id_and_what_was_ordered(served):
+def test_an_accepted_order_is_202_with_its_id_and_fields(served):
     answer = served.order()
     assert answer.status == 202
     assert answer.headers["content-type"] == "application/json"
-    told = answer.json
-    order_id = told.pop("order_id")
+    body = answer.json
+    order_id = body.pop("order_id")
     assert uuid.UUID(order_id).version == 7
     assert answer.headers["location"] == f"/orders/{order_id}"
-    assert told == {"status": "accepted", "user_id": "ana", "item": "pizza", "quantity": 2}
+    assert body == {"status": "accepted", "user_id": "ana", "item": "pizza", "quantity": 2}
 
 
-def test_the_record_is_an_order_placed_keyed_by_its_item_in_the_items_partition():
+def test_the_record_is_an_order_placed_event_keyed_by_its_item():
     with a_producer(config=a_config(prefix="t-")) as served:
-        told = served.order({"user_id": "bo", "item": "crème brûlée", "quantity": 1}).json
+        body = served.order({"user_id": "bo", "item": "crème brûlée", "quantity": 1}).json
         [(tp, (key, value, headers))] = served.commit.taken
     assert tp == ("t-order-events", item_partition("crème brûlée", 4))
     assert key == "crème brûlée".encode()
     assert not headers
     placed_at = json.loads(value)["placed_at"]
     assert decode_input(value) == OrderPlaced(
-        order_id=told["order_id"], user_id="bo", item="crème brûlée", quantity=1, placed_at=placed_at
+        order_id=body["order_id"], user_id="bo", item="crème brûlée", quantity=1, placed_at=placed_at
     )
     assert 0 <= time.time() * 1000 - ms_of(placed_at) < SOON_S * 1000
 
 
-def test_an_item_that_nobody_sells_is_accepted_since_stock_is_not_known_here(served):
+def test_an_unknown_item_is_accepted_because_inventory_decides(served):
     assert served.order(AN_ORDER | {"item": "unobtainium"}).status == 202
 
 
@@ -75,17 +75,17 @@ def test_two_equal_orders_are_two_orders(served):
 # The acknowledgement.
 
 
-def test_nothing_is_answered_before_the_broker_has_the_order():
+def test_the_response_waits_for_the_brokers_acknowledgement():
     with a_producer(commit=FakeCommit(at_once=False)) as served:
         waiting = served.client().send(a_request())
         soon(lambda: served.commit.taken)
-        assert served.order(path="/elsewhere").status == 404  # others are served meanwhile
+        assert served.order(path="/elsewhere").status == 404  # other connections are served meanwhile
         assert waiting.has_nothing()
         served.commit.acknowledge()
         assert waiting.answer().status == 202
 
 
-def test_a_round_answers_all_its_orders_with_one_wake_up_of_the_loop(monkeypatch):
+def test_an_acknowledged_batch_wakes_the_event_loop_once(monkeypatch):
     wake_ups = []
     call_soon = HttpServer.call_soon
     monkeypatch.setattr(
@@ -99,7 +99,7 @@ def test_a_round_answers_all_its_orders_with_one_wake_up_of_the_loop(monkeypatch
     assert len(wake_ups) == 1
 
 
-def test_with_ack_none_an_order_is_answered_though_nobody_acknowledges():
+def test_with_ack_none_an_order_is_202_without_an_acknowledgement():
     with a_producer(commit=FakeCommit(at_once=False), ack="none") as served:
         assert served.order().status == 202
         assert len(served.commit.taken) == 1
@@ -117,22 +117,22 @@ def test_an_order_that_is_not_acknowledged_is_503_and_may_still_come():
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json["type"] == "/problems/not-acknowledged"
     assert answer.json["order_id"] == json.loads(value)["order_id"]
-    assert "may still carry it out" in answer.json["detail"]
-    assert "look for it by its id before you send it again" in answer.json["detail"]
-    assert "order-events" not in answer.text.decode()  # nothing of the inside
+    assert "may still be carried out" in answer.json["detail"]
+    assert "look it up by its id first" in answer.json["detail"]
+    assert "order-events" not in answer.text.decode()  # no internals
 
 
-def test_a_commit_that_says_nothing_at_all_is_503_in_time(monkeypatch):
+def test_a_commit_that_never_reports_is_503_at_the_timeout(monkeypatch):
     monkeypatch.setattr(producer, "BACKSTOP_S", 0.1)
     with a_producer(commit=FakeCommit(at_once=False), ack_timeout_s=0.1) as served:
         answer = served.order()
         assert answer.status == 503
         assert answer.json["order_id"]
-        served.commit.acknowledge()  # too late, and nobody's loss
+        served.commit.acknowledge()  # too late, which must not matter
         assert served.client().send(a_request(path="/elsewhere")).answer().status == 404
 
 
-def test_too_much_waiting_is_503_at_once_and_nothing_was_placed():
+def test_backpressure_is_503_at_once_and_nothing_is_placed():
     with a_producer(commit=FakeCommit(refuses=Backpressure(20_000, 9_000_000))) as served:
         answer = served.order()
         assert answer.status == 503
@@ -143,7 +143,7 @@ def test_too_much_waiting_is_503_at_once_and_nothing_was_placed():
         assert served.order().status == 202
 
 
-def test_a_client_that_leaves_while_its_order_waits_harms_nobody():
+def test_a_client_that_disconnects_while_its_order_waits_does_not_affect_others():
     with a_producer(commit=FakeCommit(at_once=False)) as served:
         leaving = served.client().send(a_request())
         soon(lambda: served.commit.taken)
@@ -154,7 +154,7 @@ def test_a_client_that_leaves_while_its_order_waits_harms_nobody():
         assert staying.answer().status == 202
 
 
-def test_orders_on_one_connection_are_answered_in_their_order():
+def test_orders_on_one_connection_are_answered_in_order():
     with a_producer() as served:
         client = served.client().send(a_request() + a_request(b"{") + a_request())
         assert [client.answer().status for _ in range(3)] == [202, 400, 202]
@@ -164,19 +164,19 @@ def test_orders_on_one_connection_are_answered_in_their_order():
     ("after_it", "refused"),
     [(b"nonsense\r\n\r\n", 400), (b"POST /ord", 408), (a_request(headers=("Content-Length: 99",)), 408)],
 )
-def test_a_refusal_never_passes_the_answer_of_an_order_before_it(after_it, refused):
+def test_a_refusal_is_sent_after_the_response_to_an_earlier_order(after_it, refused):
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit, head_timeout_s=0.1, body_timeout_s=0.1) as served:
         client = served.client().send(a_request() + after_it)
         soon(lambda: served.commit.taken)
-        assert served.client().is_closed()  # the time of silence is over, and so is that of the refused
+        assert served.client().is_closed()  # the head timeout is over, also for the refused request
         assert client.has_nothing()
         served.commit.acknowledge()
         assert [client.answer().status for _ in range(2)] == [202, refused]
         assert client.is_closed()
 
 
-# What is wrong with an order is said by name.
+# Invalid orders.
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_refusal_never_passes_the_answer_of_an_order_before_it(after_it, refus
         ('{"x": ' + "[" * 30_000 + "]" * 30_000 + "}", ["#"]),
     ],
 )
-def test_a_wrong_order_is_422_and_names_every_wrong_field(served, body, pointers):
+def test_an_invalid_order_is_422_and_names_every_wrong_field(served, body, pointers):
     answer = served.order(body)
     assert answer.status == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -216,18 +216,18 @@ def test_a_wrong_order_is_422_and_names_every_wrong_field(served, body, pointers
     assert served.commit.taken == []
 
 
-def test_a_misspelt_field_is_told_what_was_probably_meant(served):
+def test_a_misspelt_field_gets_a_suggestion(served):
     errors = served.order({"user_id": "ana", "item": "pizza", "qty": 2}).json["errors"]
     assert errors == [
         {
             "pointer": "#/quantity",
             "detail": "quantity is missing; it must be a whole number from 1 to 1000000",
         },
-        {"pointer": "#/qty", "detail": "qty is not a field here: did you mean quantity?"},
+        {"pointer": "#/qty", "detail": "qty is not a known field: did you mean quantity?"},
     ]
 
 
-def test_thousands_of_unknown_fields_are_told_in_a_few_lines(served):
+def test_of_thousands_of_unknown_fields_only_a_few_are_reported(served):
     answer = served.order({f"f{n}": 1 for n in range(5000)})
     assert answer.status == 422
     assert len(answer.json["errors"]) <= 8
@@ -237,7 +237,7 @@ def test_thousands_of_unknown_fields_are_told_in_a_few_lines(served):
 @pytest.mark.parametrize(
     "body", ["", "{", "nonsense", '{"user_id":"ana"} x', b"\xff\xfe", b'{"user_id":"\xff"}', '{"a":NaN}']
 )
-def test_what_is_no_json_is_400(served, body):
+def test_malformed_json_is_400(served, body):
     answer = served.order(body)
     assert answer.status == 400
     assert answer.json["type"] == "/problems/malformed-json"
@@ -254,7 +254,7 @@ def test_what_is_no_json_is_400(served, body):
         ("Content-Type: application/json", "Content-Encoding: gzip"),
     ],
 )
-def test_another_content_type_is_415_and_says_which_is_right(served, headers):
+def test_another_content_type_is_415_with_accept_post(served, headers):
     answer = served.order(headers=headers)
     assert answer.status == 415
     assert answer.headers["accept"] == answer.headers["accept-post"] == "application/json"
@@ -264,11 +264,11 @@ def test_another_content_type_is_415_and_says_which_is_right(served, headers):
     "content_type",
     ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"'],
 )
-def test_json_may_be_named_in_other_ways(served, content_type):
+def test_the_json_media_type_may_have_a_charset_and_any_case(served, content_type):
     assert served.order(headers=(f"Content-Type: {content_type}",)).status == 202
 
 
-def test_another_path_is_404_and_another_method_405_which_says_what_is_allowed(served):
+def test_an_unknown_path_is_404_and_an_unknown_method_405_with_allow(served):
     assert served.order(path="/ordres").json["type"] == "/problems/no-such-path"
     for method in ("GET", "PUT", "DELETE", "PATCH"):
         answer = served.ask(a_request(b"", method=method), method)
@@ -276,7 +276,7 @@ def test_another_path_is_404_and_another_method_405_which_says_what_is_allowed(s
         assert answer.json["type"] == "/problems/method-not-allowed"
 
 
-def test_no_error_is_ever_a_page_for_a_browser(served):
+def test_every_error_is_a_problem_without_markup(served):
     wrong = [
         a_request(b"{"),
         a_request(b"", method="GET"),
@@ -292,7 +292,7 @@ def test_no_error_is_ever_a_page_for_a_browser(served):
         assert b"<" not in answer.text
 
 
-def test_a_fault_of_our_own_is_a_problem_for_the_client_and_a_line_in_our_log(caplog, capfd):
+def test_an_internal_error_is_500_for_the_client_and_logged(caplog, capfd):
     with a_producer(commit=FakeCommit(refuses=ValueError("secret"))) as served:
         answer = served.order()
         assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
@@ -310,7 +310,7 @@ def test_head_gets_the_headers_alone(served):
 
 
 @pytest.mark.parametrize("request_", [a_request(), a_request(b"{"), b"nonsense\r\n\r\n"])
-def test_no_answer_is_kept_guessed_at_or_signed(served, request_):
+def test_responses_are_no_store_and_nosniff_and_have_no_server_header(served, request_):
     headers = served.ask(request_).headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
@@ -325,7 +325,7 @@ def lines_of(caplog):
     return [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "producer"]
 
 
-def test_it_says_where_it_listens_in_its_log_and_in_its_health(caplog):
+def test_the_role_logs_and_reports_where_it_listens(caplog):
     caplog.set_level(logging.INFO)
     with a_producer() as served:
         where = f"orders: POST http://127.0.0.1:{served.port}/order"
@@ -334,7 +334,7 @@ def test_it_says_where_it_listens_in_its_log_and_in_its_health(caplog):
         assert served.role.health().ready
 
 
-def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(caplog, monkeypatch):
+def test_an_outage_is_logged_once_at_its_beginning_and_once_at_its_end(caplog, monkeypatch):
     monkeypatch.setattr(failures, "CALM_S", 0.0)
     with a_producer(commit=FakeCommit(at_once=False)) as served:
         caplog.set_level(logging.INFO)
@@ -354,13 +354,13 @@ def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(caplog, monke
     assert ends.startswith("orders go through again; 15 failed, in ")
 
 
-def test_its_health_beats_while_nobody_orders():
+def test_the_heartbeat_is_renewed_without_orders():
     with a_producer() as served:
         at_s = served.role.health().heartbeat_at_s
         soon(lambda: served.role.health().heartbeat_at_s > at_s)
 
 
-def test_a_commit_that_has_ended_is_a_crash_so_that_everything_is_made_anew():
+def test_a_closed_commit_crashes_the_role_so_that_it_is_rebuilt():
     closed = GroupCommitClosed()
     with a_producer(commit=FakeCommit(refuses=closed)) as served:
         assert served.order().json["type"] == "/problems/starting-anew"
@@ -369,7 +369,7 @@ def test_a_commit_that_has_ended_is_a_crash_so_that_everything_is_made_anew():
         assert served.commit.closed
 
 
-def test_with_ack_none_the_orders_that_were_lost_are_counted_at_the_end(caplog):
+def test_with_ack_none_lost_orders_are_counted_at_the_end(caplog):
     with a_producer(commit=FakeCommit(at_once=False), ack="none") as served:
         assert [served.order().status for _ in range(3)] == [202] * 3
         served.commit.fail(LATE)

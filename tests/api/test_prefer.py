@@ -1,10 +1,10 @@
-"""Prefer: wait on POST /order: the outcome if it comes in time, and never less than a 202."""
+"""`Prefer: wait` on POST /order: the outcome if it comes in time, and at least a 202."""
 
 import socket
 
 import pytest
 
-from campus.http.server import HttpServer
+from campus.api.orders import OrderHandler
 from campus.kafka.producer.group_commit import AckTimeout
 from tests.api.book_fixture import BookFixture
 from tests.api.serving import AN_ORDER, FakeCommit, a_config, a_producer, a_request, soon
@@ -17,44 +17,47 @@ def waiting_order(prefer="wait=5", body=AN_ORDER, *more):
 
 
 @pytest.fixture
-def kitchen():
+def book_fixture():
     return BookFixture(pizza=100)
 
 
-def has_wishes(book, count=1):
+def has_waiters(book, count=1):
     return lambda: book._waiters_count == count
 
 
-def test_who_waits_is_told_the_outcome(kitchen):
-    with a_producer(book=kitchen.book) as served:
+def test_prefer_wait_gets_the_outcome(book_fixture):
+    with a_producer(book=book_fixture.book) as served:
         client = served.client().send(waiting_order())
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         answer = client.answer()
         assert answer.status == 200
         assert answer.headers["preference-applied"] == "wait=5"
-        told = answer.json
-        assert (told["status"], told["remaining"], told["seq"]) == ("reserved", 98, 2)
-        assert served.get(f"/orders/{told['order_id']}").json == told
+        body = answer.json
+        assert (body["status"], body["remaining"], body["seq"]) == ("reserved", 98, 2)
+        assert served.get(f"/orders/{body['order_id']}").json == body
 
 
-def test_an_outcome_that_is_bad_news_is_200_too(kitchen):
-    with a_producer(book=kitchen.book) as served:
+def test_a_failed_order_is_200_too(book_fixture):
+    with a_producer(book=book_fixture.book) as served:
         client = served.client().send(waiting_order(body=AN_ORDER | {"quantity": 101}))
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         answer = client.answer()
         assert (answer.status, answer.json["reason"]) == (200, "insufficient_stock")
 
 
-def test_waiting_begins_when_the_broker_has_the_order(kitchen, monkeypatch):
+def test_waiting_begins_when_the_broker_has_acknowledged_the_order(book_fixture, monkeypatch):
     began = []
-    call_later = HttpServer.call_later
-    monkeypatch.setattr(
-        HttpServer, "call_later", lambda self, *args: (began.append(args[0]), call_later(self, *args))[1]
-    )
+    wait_for_outcome = OrderHandler._wait_for_outcome
+
+    def recorded(self, order_id, wait_s, *args):
+        began.append(wait_s)
+        wait_for_outcome(self, order_id, wait_s, *args)
+
+    monkeypatch.setattr(OrderHandler, "_wait_for_outcome", recorded)
     commit = FakeCommit(at_once=False)
-    with a_producer(commit=commit, book=kitchen.book) as served:
+    with a_producer(commit=commit, book=book_fixture.book) as served:
         served.client().send(waiting_order("wait=7"))
         soon(lambda: commit.tokens)
         assert served.get("/health").status == 200
@@ -63,53 +66,53 @@ def test_waiting_begins_when_the_broker_has_the_order(kitchen, monkeypatch):
         soon(lambda: began == [7])
 
 
-def test_when_the_time_is_over_it_is_the_202_that_it_would_have_been(kitchen):
-    with a_producer(book=kitchen.book) as served:
+def test_after_the_wait_the_response_is_202(book_fixture):
+    with a_producer(book=book_fixture.book) as served:
         answer = served.ask(waiting_order("wait=1"))
         assert (answer.status, answer.json["status"]) == (202, "accepted")
         assert "preference-applied" not in answer.headers
-        assert has_wishes(kitchen.book, 0)()
-        kitchen.decides(served.commit)  # when nobody waits any more
+        assert has_waiters(book_fixture.book, 0)()
+        book_fixture.decides(served.commit)  # too late, which must not matter
         assert served.get("/health").status == 200
 
 
-def test_a_wait_is_no_longer_than_is_allowed_here(kitchen):
-    with a_producer(book=kitchen.book, wait_max_s=1) as served:
+def test_a_wait_is_limited_by_wait_max_s(book_fixture):
+    with a_producer(book=book_fixture.book, wait_max_s=1) as served:
         client = served.client().send(waiting_order("wait=999999999"))
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         assert client.answer().headers["preference-applied"] == "wait=1"
 
 
-def test_one_more_than_may_wait_is_answered_at_once(kitchen):
-    with a_producer(book=kitchen.book, waits_max=1) as served:
+def test_beyond_waits_max_the_response_is_202_at_once(book_fixture):
+    with a_producer(book=book_fixture.book, waits_max=1) as served:
         first = served.client().send(waiting_order())
-        soon(has_wishes(kitchen.book))
+        soon(has_waiters(book_fixture.book))
         assert served.ask(waiting_order()).status == 202
         assert first.has_nothing()
-        kitchen.decides(served.commit)
+        book_fixture.decides(served.commit)
         assert first.answer().status == 200
         second = served.client().send(waiting_order())
-        soon(has_wishes(kitchen.book))  # there is room again
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))  # its wait was free again
+        book_fixture.decides(served.commit)
         assert second.answer().status == 200
 
 
-def test_who_has_left_waits_no_more_and_leaves_room(kitchen):
-    with a_producer(book=kitchen.book, waits_max=1) as served:
+def test_a_disconnected_client_frees_its_wait(book_fixture):
+    with a_producer(book=book_fixture.book, waits_max=1) as served:
         gone = served.client().send(waiting_order("wait=30"))
-        soon(has_wishes(kitchen.book))
+        soon(has_waiters(book_fixture.book))
         gone.close()
-        soon(has_wishes(kitchen.book, 0))
+        soon(has_waiters(book_fixture.book, 0))
         stays = served.client().send(waiting_order("wait=30"))
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         assert stays.answer().status == 200
 
 
-def test_who_has_said_his_last_word_is_told_what_is_true_by_then(kitchen):
+def test_a_half_closed_client_gets_202_without_waiting(book_fixture):
     commit = FakeCommit(at_once=False)
-    with a_producer(commit=commit, book=kitchen.book, waits_max=1) as served:
+    with a_producer(commit=commit, book=book_fixture.book, waits_max=1) as served:
         client = served.client().send(waiting_order("wait=30"))
         soon(lambda: commit.tokens)
         client.socket.shutdown(socket.SHUT_WR)
@@ -123,46 +126,46 @@ def test_who_has_said_his_last_word_is_told_what_is_true_by_then(kitchen):
             commit.acknowledge()
             assert both.answer().status == 202
         assert both.is_closed()
-        assert has_wishes(kitchen.book, 0)()
+        assert has_waiters(book_fixture.book, 0)()
 
 
-def test_an_order_that_does_not_land_is_503_however_long_its_client_would_wait(kitchen):
+def test_an_order_that_is_not_acknowledged_is_503_despite_the_wait(book_fixture):
     commit = FakeCommit(at_once=False)
-    with a_producer(commit=commit, book=kitchen.book) as served:
+    with a_producer(commit=commit, book=book_fixture.book) as served:
         client = served.client().send(waiting_order())
         soon(lambda: commit.tokens)
         commit.fail(AckTimeout("within 10 s", None))
         assert client.answer().json["type"] == "/problems/not-acknowledged"
 
 
-def test_a_stop_answers_who_waits_with_202(kitchen):
-    with a_producer(book=kitchen.book, config=a_config(shutdown_s=0.5)) as served:
+def test_a_stop_answers_waiting_clients_with_202(book_fixture):
+    with a_producer(book=book_fixture.book, config=a_config(shutdown_s=0.5)) as served:
         client = served.client().send(waiting_order("wait=30"))
-        soon(has_wishes(kitchen.book))
+        soon(has_waiters(book_fixture.book))
         served.stop.set()
         assert client.answer().status == 202
         served.ends()
     assert served.error is None
 
 
-def test_where_no_book_is_kept_the_order_is_202_at_once():
+def test_without_an_order_book_the_response_is_202_at_once():
     with a_producer() as served:
         assert served.ask(waiting_order()).status == 202
 
 
-def test_with_ack_none_who_waits_is_told_the_outcome_all_the_same(kitchen):
-    with a_producer(book=kitchen.book, ack="none") as served:
+def test_with_ack_none_prefer_wait_still_gets_the_outcome(book_fixture):
+    with a_producer(book=book_fixture.book, ack="none") as served:
         client = served.client().send(waiting_order())
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         assert client.answer().status == 200
 
 
 @pytest.mark.parametrize(
     "prefer", ["", "wait", "wait=", "wait=soon", "wait=-1", "wait=0", "wait=1.5", "=", '"']
 )
-def test_what_is_no_wait_is_passed_over(kitchen, prefer):
-    with a_producer(book=kitchen.book) as served:
+def test_an_unreadable_wait_is_ignored(book_fixture, prefer):
+    with a_producer(book=book_fixture.book) as served:
         assert served.ask(waiting_order(prefer)).status == 202
 
 
@@ -175,21 +178,21 @@ def test_what_is_no_wait_is_passed_over(kitchen, prefer):
         'note="wait=9, x", wait=5',
     ],
 )
-def test_a_wait_may_be_written_in_other_ways(kitchen, prefer):
-    with a_producer(book=kitchen.book) as served:
+def test_a_wait_may_have_quotes_parameters_and_neighbours(book_fixture, prefer):
+    with a_producer(book=book_fixture.book) as served:
         client = served.client().send(waiting_order(prefer))
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         assert client.answer().headers["preference-applied"] == "wait=5"
 
 
-def test_an_order_sent_again_waits_for_the_outcome_of_the_first(kitchen):
+def test_a_repeated_order_waits_for_the_outcome_of_the_first(book_fixture):
     key = "Idempotency-Key: k-1"
-    with a_producer(book=kitchen.book) as served:
+    with a_producer(book=book_fixture.book) as served:
         assert served.order(headers=(JSON, key)).status == 202
         client = served.client().send(waiting_order("wait=5", AN_ORDER, key))
-        soon(has_wishes(kitchen.book))
-        kitchen.decides(served.commit)
+        soon(has_waiters(book_fixture.book))
+        book_fixture.decides(served.commit)
         first = client.answer()
         again = served.ask(waiting_order("wait=5", AN_ORDER, key))
         assert (first.status, again.status) == (200, 200)

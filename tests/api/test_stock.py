@@ -1,4 +1,4 @@
-"""Restocking, for whoever has the token; and cancelling, for whoever knows the order's id."""
+"""Restocking, which needs the token, and cancelling, which needs the order's id."""
 
 import json
 import logging
@@ -27,59 +27,59 @@ def cancelling(order_id, body=b"", headers=()):
 
 
 @pytest.fixture
-def kitchen():
+def book_fixture():
     return BookFixture(pizza=100)
 
 
 @pytest.fixture
-def served(kitchen):
-    with a_producer(book=kitchen.book) as running:
+def served(book_fixture):
+    with a_producer(book=book_fixture.book) as running:
         yield running
 
 
 # Restocking.
 
 
-def test_stock_that_arrives_is_an_event_keyed_by_its_item(served, kitchen):
+def test_a_restock_is_an_event_keyed_by_its_item(served, book_fixture):
     answer = served.ask(restocking("cr%C3%A8me%2Fbr%C3%BBl%C3%A9e"))
     assert answer.status == 202
-    told = answer.json
-    assert (told["item"], told["quantity"], told["status"]) == ("crème/brûlée", 5, "accepted")
+    body = answer.json
+    assert (body["item"], body["quantity"], body["status"]) == ("crème/brûlée", 5, "accepted")
     [(tp, (key, value, _))] = served.commit.taken
     assert tp == ("order-events", item_partition("crème/brûlée", PARTITIONS))
     assert key == "crème/brûlée".encode()
     assert decode_input(value) == StockAdded(
-        event_id=told["event_id"], item="crème/brûlée", quantity=5, reason="restock"
+        event_id=body["event_id"], item="crème/brûlée", quantity=5, reason="restock"
     )
-    kitchen.decides(served.commit)
+    book_fixture.decides(served.commit)
     levels = {level["item"]: level["remaining"] for level in served.get("/stock").json["stock"]}
     assert levels == {"crème/brûlée": 5, "pizza": 100}
 
 
-def test_a_restock_sent_again_with_its_key_is_one_restock(served, kitchen):
+def test_a_repeated_restock_with_the_same_key_counts_once(served, book_fixture):
     keyed = restocking(headers=(JSON, BEARER, "Idempotency-Key: monday"))
     first, again = served.ask(keyed), served.ask(keyed)
     assert first.text == again.text
     assert uuid.UUID(first.json["event_id"]).version == 8
-    kitchen.decides(served.commit)
+    book_fixture.decides(served.commit)
     assert served.get("/stock").json["stock"][0]["remaining"] == 105
 
 
-def test_the_key_of_a_restock_that_the_book_knows_is_for_no_other(served, kitchen):
+def test_a_known_restock_key_with_another_body_is_422(served, book_fixture):
     headers = (JSON, BEARER, "Idempotency-Key: monday")
     first = served.ask(restocking(headers=headers))
-    kitchen.decides(served.commit)
+    book_fixture.decides(served.commit)
     other = served.ask(restocking(quantity=4, headers=headers))
     assert (other.status, other.json["type"]) == (422, "/problems/idempotency-key-reused")
     again = served.ask(restocking(headers=headers))
     assert again.text == first.text
     assert len(served.commit.taken) == 1
     order = a_request(AN_ORDER, headers=(JSON, "Idempotency-Key: monday"))
-    assert served.ask(order).status == 202  # an order's key is another
+    assert served.ask(order).status == 202  # keys of orders and of restocks are separate
 
 
 @pytest.mark.parametrize("headers", [(), ("Authorization: Basic abc",), ("Authorization: Bearer",)])
-def test_without_a_token_it_is_401_and_says_how_to_show_one(served, headers):
+def test_a_restock_without_a_token_is_401_with_a_challenge(served, headers):
     answer = served.ask(restocking(headers=(JSON, *headers)))
     assert (answer.status, answer.json["type"]) == (401, "/problems/token-missing")
     assert answer.headers["www-authenticate"].startswith("Bearer ")
@@ -87,19 +87,19 @@ def test_without_a_token_it_is_401_and_says_how_to_show_one(served, headers):
 
 
 @pytest.mark.parametrize("token", ["wrong", TOKEN + "x", TOKEN[:-1], "é", TOKEN.upper()])
-def test_with_a_wrong_token_it_is_401_and_nothing_is_said_of_the_body(served, token):
+def test_a_wrong_token_is_401_before_the_body_is_checked(served, token):
     answer = served.ask(restocking(quantity=0, headers=(JSON, f"Authorization: Bearer {token}")))
     assert (answer.status, answer.json["type"]) == (401, "/problems/token-wrong")
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     assert served.commit.taken == []
 
 
-def test_the_scheme_may_be_written_in_any_case(served):
+def test_the_authentication_scheme_is_case_insensitive(served):
     assert served.ask(restocking(headers=(JSON, f"authorization: bearer {TOKEN}"))).status == 202
 
 
 @pytest.mark.parametrize("body", [{"quantity": 0}, {"quantity": 1_000_001}, {}, {"quantity": 1, "item": "x"}])
-def test_a_wrong_restock_is_422(served, body):
+def test_an_invalid_restock_is_422(served, body):
     answer = served.ask(restocking(body=json.dumps(body)))
     assert (answer.status, answer.json["type"]) == (422, "/problems/invalid-restock")
 
@@ -121,12 +121,12 @@ def test_a_restock_that_is_not_acknowledged_is_503_with_its_id():
         assert answer.json["event_id"]
 
 
-def test_too_much_waiting_refuses_a_restock_too():
+def test_a_restock_is_503_when_too_many_events_wait():
     with a_producer(commit=FakeCommit(refuses=Backpressure(1, 1))) as served:
         assert served.ask(restocking()).json["type"] == "/problems/too-many-waiting"
 
 
-def test_with_ack_none_a_restock_is_answered_at_once_and_its_loss_harms_nobody():
+def test_with_ack_none_a_restock_is_202_at_once_even_if_it_fails_later():
     commit = FakeCommit(at_once=False)
     with a_producer(commit=commit, ack="none") as served:
         assert served.ask(restocking()).status == 202
@@ -134,7 +134,7 @@ def test_with_ack_none_a_restock_is_answered_at_once_and_its_loss_harms_nobody()
         assert served.get("/docs").status == 200
 
 
-def test_a_token_that_nobody_set_stands_in_the_data_folder_and_nowhere_else(tmp_path, caplog):
+def test_a_generated_token_is_in_the_data_folder_and_not_in_the_log(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     with a_producer(token=None, config=a_config(data_dir=tmp_path / "data")) as served:
         token = (tmp_path / "data" / "token").read_text().strip()
@@ -146,7 +146,7 @@ def test_a_token_that_nobody_set_stands_in_the_data_folder_and_nowhere_else(tmp_
 # Cancelling.
 
 
-def test_a_cancellation_is_an_event_keyed_by_the_item_of_its_order(served, kitchen):
+def test_a_cancellation_is_an_event_keyed_by_the_item_of_its_order(served, book_fixture):
     order_id = served.order().json["order_id"]
     answer = served.ask(cancelling(order_id))
     assert answer.status == 202
@@ -154,41 +154,41 @@ def test_a_cancellation_is_an_event_keyed_by_the_item_of_its_order(served, kitch
     tp, (key, value, _) = served.commit.taken[-1]
     assert (tp.partition, key) == (item_partition("pizza", PARTITIONS), b"pizza")
     assert decode_input(value) == OrderCancelled(order_id=order_id, item="pizza")
-    kitchen.decides(served.commit)
+    book_fixture.decides(served.commit)
     assert served.get(f"/orders/{order_id}").json["status"] == "cancelled"
     assert served.get("/stock").json["stock"][0]["remaining"] == 100
 
 
-def test_to_cancel_again_is_the_same_answer_and_not_written_once_it_is_done(served, kitchen):
+def test_a_repeated_cancellation_gets_the_same_response_and_is_not_written_again(served, book_fixture):
     order_id = served.order().json["order_id"]
     first = served.ask(cancelling(order_id))
-    kitchen.decides(served.commit)
+    book_fixture.decides(served.commit)
     written = len(served.commit.taken)
     assert served.ask(cancelling(order_id)).text == first.text
     assert len(served.commit.taken) == written
 
 
-def test_an_order_that_failed_cannot_be_cancelled(served, kitchen):
+def test_an_order_that_failed_cannot_be_cancelled(served, book_fixture):
     order_id = served.order(AN_ORDER | {"quantity": 101}).json["order_id"]
-    kitchen.decides(served.commit)
+    book_fixture.decides(served.commit)
     answer = served.ask(cancelling(order_id))
     assert (answer.status, answer.json["type"]) == (409, "/problems/not-cancellable")
 
 
-def test_an_order_that_is_not_known_cannot_be_cancelled(served):
+def test_an_unknown_order_cannot_be_cancelled(served):
     answer = served.ask(cancelling("nobody"))
     assert (answer.status, answer.json["type"]) == (404, "/problems/unknown-order")
     assert served.commit.taken == []
 
 
-def test_the_order_of_a_foreign_producer_can_be_cancelled_by_its_quoted_id(served, kitchen):
-    kitchen.takes(encode(an_order("a/b ä")), item_partition("pizza", PARTITIONS))
+def test_an_order_id_with_special_characters_can_be_cancelled_percent_encoded(served, book_fixture):
+    book_fixture.takes(encode(an_order("a/b ä")), item_partition("pizza", PARTITIONS))
     answer = served.ask(cancelling("a%2Fb%20%C3%A4"))
     assert (answer.status, answer.json["order_id"]) == (202, "a/b ä")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" { } "])
-def test_a_cancellation_has_no_body_or_an_empty_one(served, body):
+def test_a_cancellation_has_no_body_or_an_empty_object(served, body):
     order_id = served.order().json["order_id"]
     assert served.ask(cancelling(order_id, body, (JSON,))).status == 202
 
@@ -202,15 +202,15 @@ def test_a_cancellation_has_no_body_or_an_empty_one(served, body):
         (b"[]", (JSON,), 422),
     ],
 )
-def test_anything_else_in_a_cancellation_is_refused(served, body, headers, status):
+def test_any_other_body_of_a_cancellation_is_refused(served, body, headers, status):
     order_id = served.order().json["order_id"]
     assert served.ask(cancelling(order_id, body, headers)).status == status
     assert len(served.commit.taken) == 1
 
 
-def test_a_cancellation_that_is_not_acknowledged_is_503(kitchen):
+def test_a_cancellation_that_is_not_acknowledged_is_503(book_fixture):
     commit = FakeCommit()
-    with a_producer(commit=commit, book=kitchen.book) as served:
+    with a_producer(commit=commit, book=book_fixture.book) as served:
         order_id = served.order().json["order_id"]
         commit.at_once = False
         client = served.client().send(cancelling(order_id))
@@ -220,6 +220,6 @@ def test_a_cancellation_that_is_not_acknowledged_is_503(kitchen):
         assert (answer.status, answer.json["order_id"]) == (503, order_id)
 
 
-def test_without_a_book_nobody_knows_the_item_and_it_is_503():
+def test_a_cancellation_without_an_order_book_is_503():
     with a_producer() as served:
         assert served.ask(cancelling("x")).json["type"] == "/problems/no-order-book"

@@ -1,4 +1,4 @@
-"""The token of those who may restock: one for a folder, whoever comes first, and for its owner's eyes."""
+"""The token for restocking: one per folder, readable by its owner only."""
 
 import stat
 import threading
@@ -15,7 +15,7 @@ def files_in(folder):
     return [path.name for path in folder.iterdir()]
 
 
-def test_a_token_is_made_once_and_stays(tmp_path):
+def test_a_token_is_generated_once_and_kept(tmp_path):
     first = kept_token(tmp_path / "data")
     assert len(first.reveal()) >= 32
     assert kept_token(tmp_path / "data") == first
@@ -31,7 +31,7 @@ def test_two_folders_have_two_tokens(tmp_path):
     assert kept_token(tmp_path / "a") != kept_token(tmp_path / "b")
 
 
-def test_those_who_start_at_the_same_time_have_the_same_token(tmp_path):
+def test_processes_that_start_at_the_same_time_get_the_same_token(tmp_path):
     together = threading.Barrier(16)
     found = []
 
@@ -49,19 +49,19 @@ def test_those_who_start_at_the_same_time_have_the_same_token(tmp_path):
     assert files_in(tmp_path) == [FILE]
 
 
-def test_who_comes_second_between_looking_and_making_takes_the_first_ones(tmp_path, monkeypatch):
-    make = token._make
+def test_a_slower_process_uses_the_token_of_the_faster_one(tmp_path, monkeypatch):
+    make = token._generate
 
     def somebody_is_faster(path):
         path.write_text("somebody-elses-token\n")
         make(path)
 
-    monkeypatch.setattr(token, "_make", somebody_is_faster)
+    monkeypatch.setattr(token, "_generate", somebody_is_faster)
     assert kept_token(tmp_path).reveal() == "somebody-elses-token"
     assert files_in(tmp_path) == [FILE]
 
 
-def test_one_that_a_person_wrote_is_taken_without_its_line_end(tmp_path):
+def test_a_token_written_by_hand_is_read_without_its_line_end(tmp_path):
     (tmp_path / FILE).write_text("a-token-of-my-own-choice\r\n")
     assert kept_token(tmp_path).reveal() == "a-token-of-my-own-choice"
 
@@ -69,7 +69,7 @@ def test_one_that_a_person_wrote_is_taken_without_its_line_end(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "short", "with a space in the middle", "x" * 257, "ünïcödé-is-not-ascii"]
 )
-def test_what_is_no_token_is_an_error_that_does_not_tell_it(tmp_path, text):
+def test_an_invalid_token_is_an_error_that_does_not_repeat_it(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(NoToken, match=r"roles\.producer\.token") as caught:
         kept_token(tmp_path)
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_next_step(tmp_path
         kept_token(tmp_path / "file" / "data")
 
 
-def test_a_token_is_never_shown(tmp_path):
+def test_the_repr_of_a_token_does_not_show_it(tmp_path):
     assert kept_token(tmp_path).reveal() not in repr(kept_token(tmp_path))
 
 
@@ -91,7 +91,7 @@ def test_a_token_is_never_shown(tmp_path):
     ("text", "complaints"),
     [("a-token-that-is-long-enough", 0), ("short", 1), ("with a space in the middle", 1)],
 )
-def test_a_token_in_the_config_is_held_to_the_same_rule(text, complaints):
+def test_a_token_in_the_config_is_validated_alike(text, complaints):
     found = list(Settings(token=Secret(text)).complaints())
     assert len(found) == complaints
     assert all(complaint.keys == ("token",) and text not in complaint.says for complaint in found)

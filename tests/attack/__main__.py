@@ -1,10 +1,10 @@
-"""The long attacks: `python -m tests.attack --requests 100000`, `--schema-cases 20000`, `--flood all`.
+"""The long attack runs: `python -m tests.attack --requests 100000`, `--schema-cases 20000`, `--flood all`.
 
---requests N       so many connections, each with a hostile request, on the producer alone
---real             the same on a campus on a real Kafka: its log is audited at the end
---only N           the one attack of that index again, and what it was answered
---schema-cases N   about so many cases of Schemathesis
---flood NAME       half, away, cap, stop or all; --for S how long each lasts, --csv FILE for the curve of away
+--requests N       N connections, each with a hostile request, against the producer alone
+--real             the same against all roles on a real Kafka; the log is audited at the end
+--only N           repeat only the attack with that index
+--schema-cases N   about N cases of Schemathesis
+--flood NAME       half, away, cap, stop or all; --for S seconds each, --csv FILE for the curve of away
 """
 
 import argparse
@@ -17,11 +17,11 @@ from pathlib import Path
 from tests.attack.campaign import Campaign, Target
 from tests.attack.endpoint import Endpoint
 from tests.attack.flooding import FLOODS, flood
-from tests.attack.real_endpoint import RealDoor
+from tests.attack.real_endpoint import RealEndpoint
 from tests.attack.schema import examine
 
-DRAWN_OPERATIONS = 13  # of the description: those that have something to draw, and share the cases out
-SCHEMA_CASE_S = 1.0  # of patience
+DRAWN_OPERATIONS = 13  # those with something to generate; they share the cases
+SCHEMA_CASE_S = 1.0  # timeout per case
 
 
 def main() -> int:
@@ -65,14 +65,14 @@ def _examine(folder: Path, seed: int, cases: int) -> int:
         found = examine(endpoint.port, folder, seed=seed, cases_of_each=each, within_s=cases * SCHEMA_CASE_S)
     finally:
         endpoint.close()
-    _log(found.says, f"{found.cases:,} cases of {found.operations} operations, {found.failures} failures")
+    _log(found.output, f"{found.cases:,} cases of {found.operations} operations, {found.failures} failures")
     return found.failures
 
 
 @contextmanager
 def _opened(folder: Path, *, real: bool) -> Iterator[Target]:
     folder.mkdir()
-    endpoint = RealDoor(folder) if real else Endpoint(folder)
+    endpoint = RealEndpoint(folder) if real else Endpoint(folder)
     try:
         yield endpoint
     finally:

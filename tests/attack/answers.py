@@ -1,7 +1,6 @@
-"""What a server sent on one connection, read as exactly as RFC 9112 frames it: no byte more, no byte less.
+"""Reads the responses that a server sent on one connection, framed strictly by RFC 9112.
 
-Raises BadAnswer for what a client would have to guess at. Whether an answer is the right one is judged
-elsewhere (judge.py).
+Raises BadAnswer if a client would have to guess. Whether a response is the right one is decided in judge.py.
 """
 
 import json
@@ -14,7 +13,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) [\x20-\x7e]*")
 FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?([\x20-\x7e]*)")
 MAY_STAND_TWICE = {"set-cookie", "www-authenticate", "vary", "link"}
 WITHOUT_A_BODY = (204, 304)
-# Said before all of a head was there: then nobody knew that it would be HEAD, and the connection ends.
+# Sent perhaps before the whole head was received, so before the server knew that the method is HEAD.
 BEFORE_THE_METHOD = (400, 408, 414, 431, 503)
 
 
@@ -46,11 +45,11 @@ class Answer:
 class Answers:
     final: tuple[Answer, ...]
     interim: int
-    is_cut_off: bool  # in the middle of an answer: only a reset connection may be
+    is_cut_off: bool  # in the middle of a response; allowed only if the connection was reset
 
 
 def read_answers(received: bytes, methods: Sequence[bytes]) -> Answers:
-    """`methods` of the requests, in order: the answer to HEAD has no body."""
+    """`methods`: those of the requests, in order, because the response to HEAD has no body."""
     final: list[Answer] = []
     interim = 0
     while received:
@@ -64,7 +63,7 @@ def read_answers(received: bytes, methods: Sequence[bytes]) -> Answers:
             continue
         final.append(answer)
         if answer.closes and received:
-            raise BadAnswer(f"bytes behind an answer that closes: {received[:200]!r}")
+            raise BadAnswer(f"bytes after a response with connection: close: {received[:200]!r}")
     return Answers(tuple(final), interim, is_cut_off=False)
 
 
@@ -78,7 +77,7 @@ def _one(received: bytes, method: bytes) -> tuple[Answer, bytes]:
         raise BadAnswer(f"no status line: {status_line[:200]!r}")
     status, headers = int(match[1]), _headers(lines)
     if "transfer-encoding" in headers:
-        raise BadAnswer("an answer of known length came in chunks")
+        raise BadAnswer("a response of known length is chunked")
     if status < 200 or status in WITHOUT_A_BODY:
         if "content-length" in headers:
             raise BadAnswer(f"{status} with a Content-Length")
@@ -101,6 +100,6 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
             raise BadAnswer(f"no header: {line!r}")
         name = match[1].decode().lower()
         if name in headers and name not in MAY_STAND_TWICE:
-            raise BadAnswer(f"{name} stands twice")
+            raise BadAnswer(f"{name} is repeated")
         headers[name] = match[2].decode()
     return headers

@@ -4,27 +4,27 @@ import gzip
 import json
 import zlib
 
-from tests.attack import words
-from tests.attack.pen import Pen, ViolationKind
+from tests.attack import payloads
+from tests.attack.builder import RequestBuilder
 
 
-def bad_body(pen: Pen) -> bytes:
-    return _closed(pen, pen.post(_with_user(pen, pen.random.choice(words.BODIES))))
+def bad_body(builder: RequestBuilder) -> bytes:
+    return _closed(builder, builder.post(_with_user(builder, builder.random.choice(payloads.BODIES))))
 
 
-def odd_value(pen: Pen) -> bytes:
-    order = pen.fields_of_order()
-    name = pen.random.choice((*order, "more", ""))
-    order[name] = pen.random.choice(words.VALUES)
-    if not pen.random.randrange(4):
-        del order[pen.random.choice(tuple(order))]
-    text = json.dumps(order, ensure_ascii=pen.random.random() < 0.5)
-    return _closed(pen, pen.post(text.encode("utf-8", "surrogatepass")))
+def odd_value(builder: RequestBuilder) -> bytes:
+    order = builder.fields_of_order()
+    name = builder.random.choice((*order, "more", ""))
+    order[name] = builder.random.choice(payloads.VALUES)
+    if not builder.random.randrange(4):
+        del order[builder.random.choice(tuple(order))]
+    text = json.dumps(order, ensure_ascii=builder.random.random() < 0.5)
+    return _closed(builder, builder.post(text.encode("utf-8", "surrogatepass")))
 
 
-def deep_or_wide(pen: Pen) -> bytes:
-    opening, closing = pen.random.choice(((b"[", b"]"), (b'{"a":', b"}"), (b'[{"user_id":', b"}]")))
-    depth = pen.random.choice((10, 500, 1100, 8000))
+def deep_or_wide(builder: RequestBuilder) -> bytes:
+    opening, closing = builder.random.choice(((b"[", b"]"), (b'{"a":', b"}"), (b'[{"user_id":', b"}]")))
+    depth = builder.random.choice((10, 500, 1100, 8000))
     nested = opening * depth + b"1" + closing * depth
     bodies = (
         nested,
@@ -36,105 +36,117 @@ def deep_or_wide(pen: Pen) -> bytes:
         b'"' + b"\\u0041" * 9000 + b'"',
         b" " * 65_000 + b"{}",
     )
-    body = pen.random.choice(bodies)
-    return _closed(pen, pen.post(body, path=pen.word(("/order", "/orders"))))
+    body = builder.random.choice(bodies)
+    return _closed(builder, builder.post(body, path=builder.pick(("/order", "/orders"))))
 
 
-def too_large(pen: Pen) -> bytes:
+def too_large(builder: RequestBuilder) -> bytes:
     return _closed(
-        pen, pen.post(b'{"user_id":"' + b"x" * pen.random.choice((65_536, 200_000, 3_000_000)) + b'"}')
+        builder,
+        builder.post(b'{"user_id":"' + b"x" * builder.random.choice((65_536, 200_000, 3_000_000)) + b'"}'),
     )
 
 
-def in_another_charset(pen: Pen) -> bytes:
-    text = json.dumps({**pen.fields_of_order(), "item": "crêpe"}, ensure_ascii=False)
-    charset = pen.word(("utf-16", "utf-16-le", "utf-32", "latin-1", "utf-7", "cp037", "utf-8-sig"))
-    return _closed(pen, pen.post(text.encode(charset)))
+def in_another_charset(builder: RequestBuilder) -> bytes:
+    text = json.dumps({**builder.fields_of_order(), "item": "crêpe"}, ensure_ascii=False)
+    charset = builder.pick(("utf-16", "utf-16-le", "utf-32", "latin-1", "utf-7", "cp037", "utf-8-sig"))
+    return _closed(builder, builder.post(text.encode(charset)))
 
 
-def compressed(pen: Pen) -> bytes:
-    text = json.dumps(pen.fields_of_order()).encode()
-    bomb = gzip.compress(b" " * 5_000_000) if not pen.random.randrange(5) else gzip.compress(text)
-    body = pen.random.choice((bomb, zlib.compress(text), text))
-    return _closed(pen, pen.post(body, ("Content-Encoding", pen.word(words.ENCODINGS))))
+def compressed(builder: RequestBuilder) -> bytes:
+    text = json.dumps(builder.fields_of_order()).encode()
+    bomb = (
+        gzip.compress(b" " * 5_000_000, mtime=0)
+        if not builder.random.randrange(5)
+        else gzip.compress(text, mtime=0)
+    )
+    body = builder.random.choice((bomb, zlib.compress(text), text))
+    return _closed(builder, builder.post(body, ("Content-Encoding", builder.pick(payloads.ENCODINGS))))
 
 
-def odd_type(pen: Pen) -> bytes:
-    body = json.dumps(pen.fields_of_order()).encode()
-    fields = [("Content-Type", pen.word(words.TYPES)) for _ in range(pen.random.choice((0, 1, 1, 2)))]
-    return _closed(pen, pen.post(body, *fields, typed=False))
-
-
-def odd_header(pen: Pen) -> bytes:
-    odd = {
-        "Idempotency-Key": words.KEYS,
-        "Prefer": words.PREFERENCES,
-        "Accept": words.ACCEPTS,
-        "Authorization": words.AUTHORIZATIONS,
-    }
-    name = pen.word(tuple(odd))
+def odd_type(builder: RequestBuilder) -> bytes:
+    body = json.dumps(builder.fields_of_order()).encode()
     fields = [
-        (name, pen.word(odd[name]).encode().decode("latin-1")) for _ in range(pen.random.choice((1, 1, 1, 2)))
+        ("Content-Type", builder.pick(payloads.TYPES)) for _ in range(builder.random.choice((0, 1, 1, 2)))
     ]
-    path = pen.word(("/order", "/order", "/orders", "/stock/pizza", "/orders/x/cancel"))
-    return _closed(pen, pen.order(*fields, path=path))
+    return _closed(builder, builder.post(body, *fields, typed=False))
 
 
-def same_key(pen: Pen) -> bytes:
-    """The same key for the same order, and for another."""
-    key = ("Idempotency-Key", f'"k{pen.random.randrange(10**9)}"')
-    body = json.dumps(pen.fields_of_order()).encode()
-    return _closed(pen, pen.post(body, key), pen.post(body, key), pen.order(key), pen.post(body, key))
+def odd_header(builder: RequestBuilder) -> bytes:
+    odd = {
+        "Idempotency-Key": payloads.KEYS,
+        "Prefer": payloads.PREFERENCES,
+        "Accept": payloads.ACCEPTS,
+        "Authorization": payloads.AUTHORIZATIONS,
+    }
+    name = builder.pick(tuple(odd))
+    fields = [
+        (name, builder.pick(odd[name]).encode().decode("latin-1"))
+        for _ in range(builder.random.choice((1, 1, 1, 2)))
+    ]
+    path = builder.pick(("/order", "/order", "/orders", "/stock/pizza", "/orders/x/cancel"))
+    return _closed(builder, builder.order(*fields, path=path))
 
 
-def odd_query(pen: Pen) -> bytes:
-    path = f"{pen.word(words.PATHS)}?{pen.word(words.QUERIES)}".encode().decode("latin-1")
-    return _closed(pen, pen.get(path, method=pen.word(("GET", "GET", "HEAD", "POST"))))
+def same_key(builder: RequestBuilder) -> bytes:
+    """The same key for the same order and for another one."""
+    key = ("Idempotency-Key", f'"k{builder.random.randrange(10**9)}"')
+    body = json.dumps(builder.fields_of_order()).encode()
+    return _closed(
+        builder, builder.post(body, key), builder.post(body, key), builder.order(key), builder.post(body, key)
+    )
 
 
-def odd_path(pen: Pen) -> bytes:
+def odd_query(builder: RequestBuilder) -> bytes:
+    path = f"{builder.pick(payloads.PATHS)}?{builder.pick(payloads.QUERIES)}".encode().decode("latin-1")
+    return _closed(builder, builder.get(path, method=builder.pick(("GET", "GET", "HEAD", "POST"))))
+
+
+def odd_path(builder: RequestBuilder) -> bytes:
     path = (
-        pen.word(words.PATTERNS)
-        .format(pen.word(words.SEGMENTS))
+        builder.pick(payloads.PATTERNS)
+        .format(builder.pick(payloads.SEGMENTS))
         .encode()
         .decode("latin-1")
         .replace(" ", "%20")
     )
-    method = pen.word(("GET", "HEAD", "POST", "OPTIONS", "DELETE", "PUT"))
+    method = builder.pick(("GET", "HEAD", "POST", "OPTIONS", "DELETE", "PUT"))
     body = (
         b""
         if method in ("GET", "HEAD", "OPTIONS")
-        else pen.random.choice((b"", b"{}", b'{"quantity":1}', b"null"))
+        else builder.random.choice((b"", b"{}", b'{"quantity":1}', b"null"))
     )
-    return _closed(pen, pen.post(body, method=method, path=path))
+    return _closed(builder, builder.post(body, method=method, path=path))
 
 
-def batch(pen: Pen) -> bytes:
-    """Good and bad orders together: one bad one must not lose, and not let through, another."""
-    orders: list[object] = [pen.fields_of_order() for _ in range(pen.random.choice((1, 3, 50)))]
-    for _ in range(pen.random.randrange(4)):
-        orders.insert(pen.random.randrange(len(orders)), pen.random.choice(words.VALUES))
-    if not pen.random.randrange(6):
+def batch(builder: RequestBuilder) -> bytes:
+    """Good and bad orders together: a bad one must neither lose nor admit another."""
+    orders: list[object] = [builder.fields_of_order() for _ in range(builder.random.choice((1, 3, 50)))]
+    for _ in range(builder.random.randrange(4)):
+        orders.insert(builder.random.randrange(len(orders)), builder.random.choice(payloads.VALUES))
+    if not builder.random.randrange(6):
         orders = orders[:1] * 1001
     lines = [json.dumps(order) for order in orders]
-    if pen.random.random() < 0.5:
-        body = ("[" + ",".join(lines) + pen.word(("]", "]", "]", "", ",]", "]x"))).encode()
-        return _closed(pen, pen.post(body, path="/orders"))
-    body = pen.word(("\n", "\n", "\r\n", "\n\n", "\r", "\x1e")).join(lines).encode() + pen.random.choice(
-        (b"", b"\n", b"\xff", b"{")
+    if builder.random.random() < 0.5:
+        body = ("[" + ",".join(lines) + builder.pick(("]", "]", "]", "", ",]", "]x"))).encode()
+        return _closed(builder, builder.post(body, path="/orders"))
+    body = builder.pick(("\n", "\n", "\r\n", "\n\n", "\r", "\x1e")).join(
+        lines
+    ).encode() + builder.random.choice((b"", b"\n", b"\xff", b"{"))
+    return _closed(
+        builder, builder.post(body, ("Content-Type", "application/x-ndjson"), path="/orders", typed=False)
     )
-    return _closed(pen, pen.post(body, ("Content-Type", "application/x-ndjson"), path="/orders", typed=False))
 
 
-def _with_user(pen: Pen, template: bytes) -> bytes:
-    return template.replace(b"USER", json.dumps(pen.fields_of_order()["user_id"]).encode())
+def _with_user(builder: RequestBuilder, template: bytes) -> bytes:
+    return template.replace(b"USER", json.dumps(builder.fields_of_order()["user_id"]).encode())
 
 
-def _closed(pen: Pen, *requests: bytes) -> bytes:
-    return b"".join(requests) + pen.goodbye()
+def _closed(builder: RequestBuilder, *requests: bytes) -> bytes:
+    return b"".join(requests) + builder.goodbye()
 
 
-KINDS: tuple[ViolationKind, ...] = (
+KINDS: tuple[Kind, ...] = (
     bad_body, odd_value, deep_or_wide, too_large, in_another_charset, compressed, odd_type, odd_header,
     odd_header, same_key, odd_query, odd_path, batch,
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """The producer alone, in a process of its own, with a file as its log: `python -m tests.attack.endpoint LOG`
 
-So its descriptors and memory are nobody else's, and what it prints is all that it prints. An order is
-written to the file before it is acknowledged, in rounds by another thread, as a broker would. It prints its
-port, and serves until its standard input ends.
+So its descriptors, memory and output belong to it alone. As with a broker, an order is acknowledged by
+another thread, after it was written to the file. The process prints its port and serves until its standard
+input ends.
 """
 
 import json
@@ -22,10 +22,10 @@ from tests.attack.strict import OrderFields
 from tests.support.processes import soon
 
 ROOT = Path(__file__).parents[2]
-TIMES_OUT_S = 3.0  # heads and bodies that do not come
+TIMES_OUT_S = 3.0  # for heads and bodies
 
-WAIT_MAX_S = 1  # for an outcome: nobody decides anything here
-ORDERS_KEPT = 1000  # so that the book is full before the footprint is first taken
+WAIT_MAX_S = 1  # for an outcome, which never comes here
+ORDERS_KEPT = 1000  # few, so that the book is full before the footprint is first measured
 
 
 class FileCommit:
@@ -48,15 +48,15 @@ class FileCommit:
 
     def _commit(self, report: Any) -> None:
         with self._path.open("ab") as file:
-            while one := self._taken.get():
-                record, token = one
+            while entry := self._taken.get():
+                record, token = entry
                 file.write(record + b"\n")
                 file.flush()
                 report([token], [])
 
 
 class Endpoint:
-    """The process, from outside."""
+    """The process, controlled from outside."""
 
     def __init__(self, folder: Path) -> None:
         self._log, self._output = folder / "log.ndjson", folder / "output.txt"
@@ -93,7 +93,7 @@ class Endpoint:
         }
 
     def close(self) -> int:
-        """Its exit code."""
+        """Returns its exit code."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):

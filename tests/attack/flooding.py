@@ -1,4 +1,4 @@
-"""The floods by name, each on a Kafka of its own, as long as they are told: for people who watch."""
+"""Runs the experiments of floods.py by name, each on its own Kafka, and yields lines to print."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,15 +20,15 @@ from tests.support.processes import Campus
 FLOODS = ("half", "away", "cap", "stop")
 HALVES = 200
 CONNECTIONS = 256
-WAITING_MAX = 128  # fewer than there are connections, so that both kinds of refusal are seen
+WAITING_MAX = 128  # less than CONNECTIONS, so that both kinds of refusal occur
 
 numbers = count()
 
 
 def flood(name: str, folder: Path, *, lasts_s: float, curve: Path | None) -> Iterator[str]:
-    """What was measured, line by line. Raises AssertionError for what must not be."""
+    """The measurements, line by line. Raises AssertionError if a promise is broken."""
     yield f"── {name} " + "─" * 60
-    with _town(folder / name) as (make, kafka):
+    with _kafka_for(folder / name) as (make, kafka):
         if name == "half":
             before, during = half_sent(make, kafka, lasts_s=lasts_s, halves=HALVES)
             yield from (HEADING, before.line(), during.line())
@@ -47,8 +47,8 @@ def flood(name: str, folder: Path, *, lasts_s: float, curve: Path | None) -> Ite
 
 
 @contextmanager
-def _town(folder: Path) -> Iterator[tuple[MakeCampus, OneKafka]]:
-    """A Kafka, and a way to make a campus on it; both are ended afterwards."""
+def _kafka_for(folder: Path) -> Iterator[tuple[MakeCampus, OneKafka]]:
+    """A Kafka, and a function that makes a campus on it; both are stopped afterwards."""
     folder.mkdir()
     kafka = OneKafka(folder / "kafka")
     kafka.start()

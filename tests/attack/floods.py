@@ -1,8 +1,8 @@
-"""What must not overrun a campus: half requests, a broker that is away, more than it can take, a stop.
+"""Overload experiments: incomplete requests, a broker that hangs, more orders than the cap, a stop.
 
-Each experiment has a campus of processes of its own on a real Kafka, puts it under load, and asserts what
-must hold: every 202 is in the log, every refusal is one that is meant, and others do not suffer. What it
-measured it returns, to be printed. How long it lasts and how many take part is said by the caller.
+Each starts its own campus processes on a real Kafka, puts them under load, and asserts that every 202 is in
+the log, every refusal is an intended one, and other clients do not suffer. It returns its measurements. The
+caller chooses duration and size.
 """
 
 import csv
@@ -19,14 +19,14 @@ from threading import Event, Thread
 from typing import NamedTuple
 
 from campus.addresses import Address
-from tests.attack.load import Load, Told
+from tests.attack.load import Load, LoadResponse
 from tests.attack.monitor import footprint, pid_of
 from tests.support.kafka import OneKafka
 from tests.support.ledgers import audited, order_ids
 from tests.support.processes import Campus, soon
 
 SAMPLE_S = 0.5
-BACK_S = 2.0  # to accept again after the broker's return
+BACK_S = 2.0  # until orders are accepted after the broker's return
 BOOK_ORDERS = 20_000  # more than are placed after the broker's return, before they are looked up; 16 MB
 RSS_MORE_MB = 32.0
 REFUSAL_S = 0.5  # of the median refusal under a flood, whose clients run on the same two cores
@@ -47,7 +47,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Away:
-    """What became of the load while the broker was away. The curve's times count from when it went."""
+    """The load while the broker hung. The curve's times count from when it stopped answering."""
 
     curve: list[Sample]
     resumed_s: float
@@ -74,11 +74,11 @@ class Away:
 def broker_away(
     make: MakeCampus, kafka: OneKafka, *, away_s: float, connections: int, settings: dict
 ) -> Away:
-    """The broker hangs (SIGSTOP) under full load for so long, and goes on."""
-    here = make(settings, on=kafka)
-    pid = _started(here)
-    load = Load(here.endpoint, connections=connections)
-    soon(lambda: len(load.told) > WARM_ORDERS)
+    """The broker hangs (SIGSTOP) under full load for `away_s`, and continues."""
+    campus = make(settings, on=kafka)
+    pid = _start(campus)
+    load = Load(campus.endpoint, connections=connections)
+    soon(lambda: len(load.responses) > WARM_ORDERS)
     curve: list[Sample] = []
     rss_before_mb = footprint(pid).rss_mb
     with _sampled(load, pid, curve):
@@ -95,9 +95,9 @@ def broker_away(
     load.close(within_s=ANSWERED_S)
     resumed_s = next(one.at_s for one in _since(load, back_s) if one.status == 202) - back_s
     _refused_as_meant(load.refused)
-    findings = audited(here.config, accepted=load.accepted)
+    findings = audited(campus.config, accepted=load.accepted)
     assert findings.verdict == "clean"
-    _can_be_looked_up(here, [one.order_id for one in load.refused if one.kind == "not-acknowledged"])
+    _can_be_looked_up(campus, [one.order_id for one in load.refused if one.kind == "not-acknowledged"])
     return Away(
         [one._replace(t_s=one.t_s - gone_s) for one in curve],
         resumed_s,
@@ -128,12 +128,14 @@ HEADING = f"{'good requests':<34}{'n':>8}{'p50 ms':>10}{'p99 ms':>10}{'longest':
 def half_sent(
     make: MakeCampus, kafka: OneKafka, *, lasts_s: float, halves: int
 ) -> tuple[Latencies, Latencies]:
-    """Latencies of a good customer, without and with so many half requests that are held open."""
-    here = make({}, on=kafka)
-    _started(here)
-    before = Latencies("nobody else", list(_latencies(here.endpoint, lasts_s)))
-    with _held_open(here.endpoint, halves) as opened:
-        during = Latencies(f"{halves} half requests held open", list(_latencies(here.endpoint, lasts_s)))
+    """Latencies of a well-behaved client, without and with incomplete requests held open."""
+    campus = make({}, on=kafka)
+    _start(campus)
+    before = Latencies("nobody else", list(_latencies(campus.endpoint, lasts_s)))
+    with _held_open(campus.endpoint, halves) as opened:
+        during = Latencies(
+            f"{halves} incomplete requests held open", list(_latencies(campus.endpoint, lasts_s))
+        )
         assert len(opened) >= halves
     return before, during
 
@@ -141,44 +143,44 @@ def half_sent(
 def above_the_cap(
     make: MakeCampus, kafka: OneKafka, *, lasts_s: float, connections: int
 ) -> tuple[Latencies, Latencies, dict]:
-    """More wait than may: the latencies of those who are accepted, and of those who are refused."""
-    here = make({"roles.producer.waiting_orders_max": connections // 8}, on=kafka)
-    _started(here)
-    load = Load(here.endpoint, connections=connections)
+    """More connections than waiting_orders_max: latencies of accepted and of refused orders."""
+    campus = make({"roles.producer.waiting_orders_max": connections // 8}, on=kafka)
+    _start(campus)
+    load = Load(campus.endpoint, connections=connections)
     Event().wait(lasts_s)
     load.close(within_s=ANSWERED_S)
     _refused_as_meant(load.refused)
-    audited(here.config, accepted=load.accepted)
-    accepted = Latencies("accepted", [one.took_s for one in load.told if one.status == 202])
+    audited(campus.config, accepted=load.accepted)
+    accepted = Latencies("accepted", [one.took_s for one in load.responses if one.status == 202])
     refused = Latencies("refused: 503, Retry-After", [one.took_s for one in load.refused])
     return accepted, refused, _by_kind(load.refused)
 
 
 def stopped_under_load(make: MakeCampus, kafka: OneKafka, *, connections: int) -> tuple[int, int]:
-    """How many were accepted, and how many not acknowledged: nothing else is in the log."""
-    here = make({}, on=kafka)
-    program = here.start_up("--all")
-    load = Load(here.endpoint, connections=connections)
-    soon(lambda: len(load.told) > WARM_ORDERS)
+    """Returns how many orders were accepted and how many not acknowledged; the log has no others."""
+    campus = make({}, on=kafka)
+    program = campus.start_up("--all")
+    load = Load(campus.endpoint, connections=connections)
+    soon(lambda: len(load.responses) > WARM_ORDERS)
     program.send(signal.SIGTERM)
     code = program.ends()
     load.close(within_s=ANSWERED_S)
     assert code == 0, program.output
     accepted = load.accepted
     perhaps = {one.order_id for one in load.refused if one.kind == "not-acknowledged"}
-    placed = order_ids(here.config)
+    placed = order_ids(campus.config)
     assert set(accepted) <= set(placed), "202 and not in the log"
-    assert set(placed) <= set(accepted) | perhaps, "in the log, and nobody was told"
+    assert set(placed) <= set(accepted) | perhaps, "in the log, but never answered"
     assert len(set(placed)) == len(placed)
     return len(accepted), len(perhaps)
 
 
-def _started(here: Campus) -> int:
-    """The producer has a process of its own, so that its memory is nobody else's."""
-    decides = here.start("--role", "inventory", "--role", "analytics")
-    here.start_up("--role", "producer", "--role", "book", "--set", f"roles.book.orders_max={BOOK_ORDERS}")
+def _start(campus: Campus) -> int:
+    """Start all roles; the producer in its own process, to measure its memory. Returns its pid."""
+    decides = campus.start("--role", "inventory", "--role", "analytics")
+    campus.start_up("--role", "producer", "--role", "book", "--set", f"roles.book.orders_max={BOOK_ORDERS}")
     decides.says("CampusKafka is up")
-    return pid_of(str(here.file), "producer")
+    return pid_of(str(campus.file), "producer")
 
 
 @contextmanager
@@ -186,10 +188,10 @@ def _sampled(load: Load, pid: int, curve: list[Sample]) -> Iterator[None]:
     over = Event()
 
     def sample() -> None:
-        seen, last_s = len(load.told), time.monotonic()
+        seen, last_s = len(load.responses), time.monotonic()
         while not over.wait(SAMPLE_S):
-            now_s, count = time.monotonic(), len(load.told)
-            accepted = sum(one.status == 202 for one in load.told[seen:count])
+            now_s, count = time.monotonic(), len(load.responses)
+            accepted = sum(one.status == 202 for one in load.responses[seen:count])
             spent_s = now_s - last_s
             refused = count - seen - accepted
             curve.append(Sample(now_s, accepted / spent_s, refused / spent_s, footprint(pid).rss_mb))
@@ -231,7 +233,7 @@ HALVES = (
 
 @contextmanager
 def _held_open(endpoint: Address, count: int) -> Iterator[list[socket.socket]]:
-    """So many half requests at any time: whoever is turned out for being slow comes back with another."""
+    """Keep `count` incomplete requests open: a connection that the server closes is replaced."""
     over, opened = Event(), []
 
     def hold(number: int) -> socket.socket:
@@ -268,29 +270,29 @@ def _held_open(endpoint: Address, count: int) -> Iterator[list[socket.socket]]:
             thread.join()
 
 
-def _since(load: Load, at_s: float) -> Sequence[Told]:
-    """Those that were asked after it, newest last."""
-    return [one for one in load.told[-20_000:] if one.at_s >= at_s]
+def _since(load: Load, at_s: float) -> Sequence[LoadResponse]:
+    """The responses to requests after this time, newest last."""
+    return [one for one in load.responses[-20_000:] if one.at_s >= at_s]
 
 
-def _by_kind(refused: Sequence[Told]) -> dict[str, int]:
+def _by_kind(refused: Sequence[LoadResponse]) -> dict[str, int]:
     kinds: dict[str, int] = {}
     for one in refused:
         kinds[one.kind] = kinds.get(one.kind, 0) + 1
     return kinds
 
 
-def _refused_as_meant(refused: Sequence[Told]) -> None:
+def _refused_as_meant(refused: Sequence[LoadResponse]) -> None:
     for one in refused:
         assert one.status == 503 and one.kind in MEANT and one.retry_after, one
         assert bool(one.order_id) == (one.kind == "not-acknowledged"), one
 
 
-def _can_be_looked_up(here: Campus, ids: Sequence[str]) -> None:
-    """Of those that were not acknowledged: what the door says of them is what is in the log."""
-    placed = set(order_ids(here.config))
+def _can_be_looked_up(campus: Campus, ids: Sequence[str]) -> None:
+    """GET finds an order that was not acknowledged if and only if it is in the log."""
+    placed = set(order_ids(campus.config))
     for order_id in ids[-LOOKED_UP_MAX:]:
-        soon(lambda order_id=order_id: (_status(here.endpoint, order_id) == 200) == (order_id in placed))
+        soon(lambda order_id=order_id: (_status(campus.endpoint, order_id) == 200) == (order_id in placed))
 
 
 def _status(endpoint: Address, order_id: str) -> int:

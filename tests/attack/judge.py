@@ -1,8 +1,8 @@
-"""What a server may do with what it was sent. A verdict is a list of faults, each in one line; none is good.
+"""Decides whether a server behaved correctly; a verdict lists its faults, one line each.
 
-Every request that the strict reader finds is paired with its answer. The server may refuse more than that
-reader does, if it says so and closes. It may not answer more requests than there are, place an order that
-stands in none of them, turn a good order away, or say 202 to one that is not in the log as it was sent.
+Each request that the strict reader finds is paired with its response. The server may refuse more than that
+reader, if it responds so and closes. It must not answer more requests than there are, place an order that is
+in none of them, refuse a good order, or answer 202 to an order that is not in the log as it was sent.
 """
 
 import re
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from tests.api import contract
 from tests.attack.answers import Answer, BadAnswer, read_answers
-from tests.attack.pen import CANARY, HIDDEN, Attack, ExitResult
+from tests.attack.builder import CANARY, HIDDEN, AfterSend, Attack
 from tests.attack.strict import OrderFields, Reading, Request, Tail
 
 SUCCESSES = {200, 202, 204, 207, 303}
 REFUSALS = {400, 401, 404, 405, 406, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 503}
-NOT_FOR_US = {501, 505}  # RFC 9110's own answers to what no server of ours will ever do
+NOT_FOR_US = {501, 505}  # RFC 9110's status codes for methods and versions that are not supported
 INTENDED_503 = {"not-acknowledged", "starting-anew", "stopping", "too-many-connections", "too-many-waiting",
                 "too-many-bodies"}  # fmt: skip
 NEEDS = {
@@ -37,7 +37,7 @@ INTERNALS = re.compile(
     r"|kafka-python|Exception|\bNone\b|object at 0x|<class"
 )
 PLAIN_FIELDS = {b"host", b"content-type", b"content-length", b"connection"}
-# As the pen writes it, to the byte.
+# Exactly as the builder writes it.
 GOOD_ORDER = re.compile(rb'\{"user_id": "[a-z0-9-]{1,40}", "item": "[a-z]{1,40}", "quantity": [1-3]\}')
 
 
@@ -52,17 +52,17 @@ class Conversation:
 @dataclass
 class Verdict:
     faults: list[str] = field(default_factory=list)
-    accepted: dict[str, OrderFields] = field(default_factory=dict)  # by order id: each must be in the log
-    allowed: list[OrderFields] = field(default_factory=list)  # all that may be in the log because of it
+    accepted: dict[str, OrderFields] = field(default_factory=dict)  # by order id; each must be in the log
+    allowed: list[OrderFields] = field(default_factory=list)  # orders that may be in the log because of it
     statuses: list[int] = field(default_factory=list)
 
 
-def judged(conversation: Conversation) -> Verdict:
+def judge(conversation: Conversation) -> Verdict:
     attack = conversation.attack
     reading = attack.reading
     verdict = Verdict(allowed=[order for request in reading.requests for order in request.orders()])
-    if attack.ending not in (ExitResult.READ, ExitResult.HALF_CLOSE):
-        return verdict  # whatever it was answered, nobody stayed to read
+    if attack.after_send not in (AfterSend.READ, AfterSend.HALF_CLOSE):
+        return verdict  # the client did not read the responses
     if not conversation.was_closed:
         verdict.faults.append("a hang: neither closed nor answered to the end")
     try:
@@ -76,20 +76,20 @@ def judged(conversation: Conversation) -> Verdict:
     if answers.interim > sum(b"100" in b"".join(one.values(b"expect")) for one in reading.requests) + (
         reading.tail is not Tail.NOTHING
     ):
-        verdict.faults.append("told to go on without having asked")
+        verdict.faults.append("100 Continue without Expect")
     if len(answers.final) > reading.answers_most:
         verdict.faults.append(f"{len(answers.final)} answers to {reading.answers_most} requests")
     for answer in answers.final:
         verdict.faults += faults_of_answer(answer)
     verdict.faults += _faults_of_pairs(reading, list(answers.final))
     if not conversation.was_reset:
-        verdict.faults += _unanswered(reading, list(answers.final), attack.ending)
+        verdict.faults += _unanswered(reading, list(answers.final), attack.after_send)
     verdict.accepted = dict(_accepted(reading, answers.final))
     return verdict
 
 
 def faults_of_answer(answer: Answer) -> Iterator[str]:
-    """What is wrong with an answer, whatever was asked."""
+    """Faults of a response that do not depend on the request."""
     status = answer.status
     if status not in SUCCESSES | REFUSALS | NOT_FOR_US:
         yield f"status {status}"
@@ -98,7 +98,7 @@ def faults_of_answer(answer: Answer) -> Iterator[str]:
     if status < 500 and "date" not in answer.headers:
         yield f"{status} without a Date"
     if "server" in answer.headers:
-        yield f"tells what serves: {answer.headers['server']}"
+        yield f"Server header: {answer.headers['server']}"
     if (name := NEEDS.get(status)) and name not in answer.headers:
         yield f"{status} without {name}"
     for name, part in SECURITY.items():
@@ -113,8 +113,12 @@ def _faults_of_problem(answer: Answer) -> Iterator[str]:
         yield f"{answer.status} as {answer.headers.get('content-type')}"
         return
     try:
-        told = answer.json
-        kind, status, detail = told["type"], told["status"], told["title"] + told.get("detail", "")
+        content = answer.json
+        kind, status, detail = (
+            content["type"],
+            content["status"],
+            content["title"] + content.get("detail", ""),
+        )
     except (ValueError, KeyError, TypeError) as error:
         yield f"no problem: {error!r}: {answer.body[:200]!r}"
         return
@@ -157,7 +161,7 @@ def _not_described(request: Request, answer: Answer) -> Iterator[str]:
 
 
 def _may_be_refused(answer: Answer) -> bool:
-    """For what came before it on the connection, or for the load."""
+    """Because of an earlier request on the connection, or of the load."""
     return answer.status == 503 or (answer.status in (408, 429) and answer.closes)
 
 
@@ -174,17 +178,17 @@ def _is_plainly_good(request: Request) -> bool:
     return GOOD_ORDER.fullmatch(request.body) is not None
 
 
-def _unanswered(reading: Reading, answers: list[Answer], ending: ExitResult) -> Iterator[str]:
+def _unanswered(reading: Reading, answers: list[Answer], after_send: AfterSend) -> Iterator[str]:
     missing = len(reading.requests) - len(answers)
     if missing > 0 and not (answers and answers[-1].closes):
-        half = " after the client closed its half" if ending is ExitResult.HALF_CLOSE else ""
+        half = " after the client closed its half" if after_send is AfterSend.HALF_CLOSE else ""
         yield f"{missing} of {len(reading.requests)} requests were never answered{half}"
-    # Half a head may be met with silence when the client has said its last word, whatever is wrong with it: a
-    # server may look at a head when it is whole.
-    may_be_silent = ending is ExitResult.HALF_CLOSE and reading.head_is_open
-    is_told = missing != 0 or (answers and answers[-1].closes)
-    if reading.tail is Tail.MALFORMED and not is_told and not may_be_silent:
-        yield f"no word about what is malformed ({reading.why})"
+    # If the client half-closes within a head, the server may stay silent: it may check a head only when it is
+    # complete.
+    may_be_silent = after_send is AfterSend.HALF_CLOSE and reading.head_is_open
+    has_response = missing != 0 or (answers and answers[-1].closes)
+    if reading.tail is Tail.MALFORMED and not has_response and not may_be_silent:
+        yield f"no response to what is malformed ({reading.why})"
 
 
 def _accepted(reading: Reading, answers: tuple[Answer, ...]) -> Iterator[tuple[str, OrderFields]]:
@@ -206,8 +210,8 @@ def _accepted_of_batch(answer: Answer) -> Iterator[tuple[str, OrderFields]]:
             yield one["order_id"], OrderFields(*(one[name] for name in OrderFields._fields))
 
 
-def faults_of_log(log: Mapping[str, OrderFields], verdicts: "Books") -> Iterator[str]:
-    """At the end, of everything: what is in the log against what was sent and what was said."""
+def faults_of_log(log: Mapping[str, OrderFields], verdicts: "Tally") -> Iterator[str]:
+    """Compares the whole log with what was sent and what was answered."""
     for order_id, order in verdicts.accepted.items():
         if order_id not in log:
             yield f"202 and not in the log: {order_id} {order}"
@@ -215,17 +219,17 @@ def faults_of_log(log: Mapping[str, OrderFields], verdicts: "Books") -> Iterator
             yield f"in the log as {log[order_id]}, but sent as {order}"
     for order in log.values():
         if order not in verdicts.allowed:
-            yield f"in the log, though no request holds it: {order}"
+            yield f"in the log, but in no request: {order}"
 
 
 @dataclass
-class Books:
-    """The verdicts of many conversations, summed up."""
+class Tally:
+    """The orders of many verdicts."""
 
     accepted: dict[str, OrderFields] = field(default_factory=dict)
     allowed: set[OrderFields] = field(default_factory=set)
 
-    def enter(self, verdict: Verdict) -> None:
+    def record(self, verdict: Verdict) -> None:
         self.accepted.update(verdict.accepted)
         self.allowed.update(order for order in verdict.allowed if _is_hashable(order))
 
@@ -235,7 +239,7 @@ def _is_hashable(order: OrderFields) -> bool:
 
 
 def faults_of_output(lines: list[str]) -> Iterator[str]:
-    """Of what the process printed."""
+    """Faults in the output of the process."""
     for line in lines:
         if CANARY in line or HIDDEN in line:
             yield f"text of a client in the log: {line[:300]!r}"

@@ -1,4 +1,4 @@
-"""A process watched from outside: its descriptors, threads and memory. Linux, by /proc."""
+"""Measures a process from outside: its descriptors, threads and memory, from Linux' /proc."""
 
 import os
 from contextlib import suppress
@@ -28,7 +28,7 @@ def footprint(pid: int) -> Footprint:
 
 
 def pid_of(*words: str) -> int:
-    """The process with all of these among its arguments."""
+    """The pid of the process that has all of these arguments. Raises LookupError if there is none."""
     wanted = {word.encode() for word in words}
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():

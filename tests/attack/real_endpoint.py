@@ -1,4 +1,4 @@
-"""The same door as door.py's, but of a campus on a real Kafka: its log is the topic, and it is audited."""
+"""As endpoint.py, but a whole campus on a real Kafka: its log is the topic, and it is audited."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ STOCK = dict.fromkeys(("pizza", "burger", "salad", "sandwich"), 1_000_000)
 AUDITED_S = 600.0
 
 
-class RealDoor:
+class RealEndpoint:
     def __init__(self, folder: Path) -> None:
         self._kafka = OneKafka(folder / "kafka")
         self._kafka.start()
@@ -28,9 +28,8 @@ class RealDoor:
             "roles.producer.wait_max_s": WAIT_MAX_S,
             "roles.producer.token": TOKEN,
         }
-        campus_folder = (
-            folder / "campus"
-        )  # apart from Kafka's: whatever works in there must be gone at the end
+        # Not Kafka's folder: every process with files in the campus folder must have ended at the end.
+        campus_folder = folder / "campus"
         campus_folder.mkdir()
         self._campus = Campus(campus_folder, settings, bootstrap_servers=self._kafka.bootstrap_servers)
         self._decides = self._campus.start("--role", "inventory", "--role", "analytics")
@@ -48,7 +47,7 @@ class RealDoor:
         return self._program.output.split("\n")
 
     def log(self) -> dict[str, OrderFields]:
-        """Decided and audited."""
+        """The orders in the topic, after all are decided and audited."""
         config = self._campus.config
         audited(config, within_s=AUDITED_S)
         topics = config.topics

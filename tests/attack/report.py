@@ -1,4 +1,4 @@
-"""What a campaign found: how much was sent and answered, what it cost the server, and its faults."""
+"""The result of a campaign: what was sent and answered, the server's footprint, and its faults."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ KIND_CHARS_MAX = 90
 @dataclass
 class Report:
     attacks: Counter[str] = field(default_factory=Counter)
-    requests: int = 0  # that a strict reader finds, and what is malformed
+    requests: int = 0  # found by the strict reader, and malformed ones
     statuses: Counter[int] = field(default_factory=Counter)
     resets: int = 0
     good_s: list[float] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Report:
 
 
 class Faults:
-    """Counted by what they say, each with its shortest example: a server has few faults, each many times."""
+    """Counted by their text without numbers, each kind with its shortest example."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class Faults:
     def __len__(self) -> int:
         return self._counts.total()
 
-    def note(self, fault: str, example: str = "") -> None:
+    def add(self, fault: str, example: str = "") -> None:
         kind = re.sub(r"\d{2,}|0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]+", "N", fault)[:KIND_CHARS_MAX]
         self._counts[kind] += 1
         text = f"{fault}\n  {example}"

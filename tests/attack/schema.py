@@ -1,6 +1,6 @@
-"""Schemathesis against the API's own description: every check that it has, on good data and on bad.
+"""Runs Schemathesis against the API's own description: all its checks, with valid and invalid data.
 
-What it draws follows from the seed. A 503 is a failure here, documented or not: nothing overloads the server.
+The cases follow from the seed. Any 503 is a failure, documented or not, because nothing overloads the server.
 """
 
 import json
@@ -18,12 +18,12 @@ CONFIG = f"""
 bearer = "{TOKEN}"
 
 [checks.negative_data_rejection]
-# A batch with a bad order in it is no bad request: the others are placed.
+# A batch with an invalid order is 207, not 4xx: the other orders are placed.
 expected-statuses = [207, 400, 401, 404, 405, 406, 411, 413, 415, 422, 431]
 
 [[operations]]
 include-method = "OPTIONS"
-# It asks what a path takes, whatever stands at the places of its parameters.
+# OPTIONS accepts any text as a path parameter.
 checks.negative_data_rejection.enabled = false
 """
 PHASES = "examples,coverage,fuzzing,stateful"
@@ -34,13 +34,13 @@ class Findings:
     cases: int
     operations: int
     failures: int
-    says: str  # all that it printed
+    output: str
 
 
 def examine(
     port: int, folder: Path, *, seed: int, cases_of_each: int, phases: str = PHASES, within_s: float
 ) -> Findings:
-    """`cases_of_each` operation that it draws; the cases of its coverage phase are always all of them."""
+    """`cases_of_each`: generated cases per operation; the coverage phase always runs all of its cases."""
     config, report = folder / "schemathesis.toml", folder / "schemathesis.json"
     config.write_text(CONFIG)
     command = [
@@ -48,7 +48,7 @@ def examine(
         *("run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "all", "--phases", phases),
         *("--seed", str(seed), "--max-examples", str(cases_of_each), "--continue-on-failure"),
         *("--report-json-path", str(report)),
-        # Its example database would make a run depend on the ones before it.
+        # With an example database a run would depend on earlier runs.
         *("--generation-database", ":memory:"),
     ]
     ran = subprocess.run(
@@ -60,7 +60,7 @@ def examine(
         timeout=within_s,
     )
     assert report.exists(), ran.stdout + ran.stderr
-    told = json.loads(report.read_text())
-    assert told["complete"] and not told["errors"], ran.stdout
-    cases = told["test_cases"]
-    return Findings(cases["generated"], told["operations"]["tested"], cases["unique_failures"], ran.stdout)
+    content = json.loads(report.read_text())
+    assert content["complete"] and not content["errors"], ran.stdout
+    cases = content["test_cases"]
+    return Findings(cases["generated"], content["operations"]["tested"], cases["unique_failures"], ran.stdout)

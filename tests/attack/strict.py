@@ -1,9 +1,8 @@
-"""What a client's bytes mean to a strict reader of RFC 9112: the reference that a server is held against.
+"""A strict reader of RFC 9112: the reference for what a client's bytes mean.
 
-It reads no further than framing is beyond doubt. A server may refuse more than this reader does, but may
-never find a request where this one finds none: such a request was smuggled. Where the RFC lets a recipient
-repair or refuse, this one refuses; what cannot move the border of a message (odd characters in a URL or in
-a value) it lets pass.
+It reads only as far as the framing is unambiguous. A server may refuse more than this reader, but must never
+find a request where this one finds none: such a request was smuggled. Where the RFC allows to repair or to
+refuse, this reader refuses. Odd characters that cannot move the border of a message are accepted.
 """
 
 import json
@@ -14,7 +13,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-# Several spaces around the target move no border, and RFC 9112 3 lets them pass.
+# Several spaces around the target are allowed (RFC 9112, 3) and do not change the framing.
 REQUEST_LINE = re.compile(rb"(%s) +([\x21-\x7e]+) +HTTP/(1\.[01])" % TOKEN)
 FIELD_LINE = re.compile(rb"(%s):[ \t]*([^\x00\r\n]*?)[ \t]*" % TOKEN)
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)([ \t]*;[^\x00\r\n]*)?")
@@ -23,7 +22,7 @@ END_OF_LINE = b"\r\n"
 
 
 class Tail(Enum):
-    """What stands behind the last whole request."""
+    """What follows the last complete request."""
 
     NOTHING = "nothing"
     INCOMPLETE = "incomplete"
@@ -55,13 +54,13 @@ class Request:
 
     @property
     def ends_the_connection(self) -> bool:
-        if self.version == b"1.0":  # which knows no chunks: RFC 9112 6.1
+        if self.version == b"1.0":  # without chunked coding (RFC 9112, 6.1)
             return b"keep-alive" not in self.tokens_of_connection or bool(self.values(b"transfer-encoding"))
         return b"close" in self.tokens_of_connection
 
     @property
     def path(self) -> bytes:
-        """Of the origin form and of the absolute form, as it stands."""
+        """The path of an origin-form or absolute-form target, not decoded."""
         target = self.target
         if match := re.match(rb"(?i)https?://[^/?#]*", target):
             target = target[match.end() :] or b"/"
@@ -69,14 +68,14 @@ class Request:
 
     @property
     def has_one_good_host(self) -> bool:
-        """What RFC 9112 3.2 demands, on pain of 400."""
+        """Otherwise RFC 9112, 3.2 demands a 400."""
         hosts = self.values(b"host")
         if self.version == b"1.0" and not hosts:
             return True
         return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
 
     def orders(self) -> Iterator[OrderFields]:
-        """All that its body could be taken for, leniently: what it does not hold may not be placed."""
+        """All orders that its body could mean, read leniently; no other order may be placed."""
         if self.method != b"POST":
             return
         for text in (self.body, *self.body.splitlines()):
@@ -93,9 +92,9 @@ class Request:
 class Reading:
     requests: tuple[Request, ...]
     tail: Tail
-    why: str = ""  # of a malformed tail
-    begins_with_head: bool = False  # the tail: if it is a request, it asks for no body
-    head_is_open: bool = False  # of a malformed tail: more of its head might have come
+    why: str = ""  # if the tail is malformed
+    begins_with_head: bool = False  # the tail: its response has no body
+    head_is_open: bool = False  # the malformed tail has no complete head
 
     @property
     def methods(self) -> list[bytes]:
@@ -148,7 +147,7 @@ class _Reader:
         return self._at == len(self._data)
 
     def skip_empty_lines(self) -> None:
-        """Before a request, where RFC 9112 2.2 lets them pass; also those of a CR or LF alone."""
+        """Allowed before a request (RFC 9112, 2.2); a CR or LF alone is skipped too."""
         while self._data[self._at : self._at + 1] in (b"\r", b"\n"):
             self._at += 1
 
@@ -210,10 +209,10 @@ class _Reader:
         return tuple(fields)
 
     def _line(self) -> bytes:
-        """Up to CR LF. A CR or LF by itself, or a NUL, is in no line."""
+        """Up to CR LF. Raises Malformed if there is a CR or LF alone or a NUL in it."""
         end = self._data.find(END_OF_LINE, self._at)
         line = self._data[self._at : end if end >= 0 else len(self._data)]
-        # A CR that is the very last byte may yet become the end of the line.
+        # A CR at the very end may be the first byte of the line end.
         if b"\n" in line or b"\0" in line or b"\r" in (line if end >= 0 else line[:-1]):
             raise Malformed("bare CR, LF or NUL")
         if end < 0:

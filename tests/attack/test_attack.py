@@ -1,4 +1,4 @@
-"""The short attack; the long one is `python -m tests.attack --requests 100000`."""
+"""A short campaign; the long one is `python -m tests.attack --requests 100000`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ SEED = 2026
 ATTACKS = 500
 
 
-def test_under_attack_it_stays_strict_quick_and_clean(tmp_path: Path) -> None:
+def test_a_short_campaign_finds_no_fault(tmp_path: Path) -> None:
     endpoint = Endpoint(tmp_path)
     try:
         report = Campaign(endpoint).run(SEED, range(ATTACKS))

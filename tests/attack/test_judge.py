@@ -1,11 +1,11 @@
-"""The judge must see a fault when there is one: servers that misbehave, as bytes."""
+"""The judge detects misbehaving servers, given as bytes."""
 
 import json
 
 import pytest
 
-from tests.attack.judge import Books, Conversation, faults_of_log, faults_of_output, judged
-from tests.attack.pen import CANARY, Attack, ExitResult
+from tests.attack.builder import CANARY, AfterSend, Attack
+from tests.attack.judge import Conversation, Tally, faults_of_log, faults_of_output, judge
 from tests.attack.strict import OrderFields, Tail, read_requests
 
 ORDER = OrderFields("u1-1", "pizza", 1)
@@ -39,35 +39,35 @@ def an_answer(
 def a_problem(
     status: int, name: str = "malformed-request", *, detail: str = "No", headers: str = ""
 ) -> bytes:
-    told = {"type": f"/problems/{name}", "title": "No", "status": status, "detail": detail}
-    return an_answer(status, json.dumps(told).encode(), kind="application/problem+json", headers=headers)
+    content = {"type": f"/problems/{name}", "title": "No", "status": status, "detail": detail}
+    return an_answer(status, json.dumps(content).encode(), kind="application/problem+json", headers=headers)
 
 
 def faults(
     sent: bytes,
     received: bytes,
     *,
-    ending: ExitResult = ExitResult.READ,
+    after_send: AfterSend = AfterSend.READ,
     was_closed: bool = True,
     was_reset: bool = False,
 ) -> list[str]:
-    attack = Attack("by hand", 0, 1, (sent,), ending, read_requests(sent))
-    return judged(Conversation(attack, received, was_reset, was_closed)).faults
+    attack = Attack("by hand", 0, 1, (sent,), after_send, read_requests(sent))
+    return judge(Conversation(attack, received, was_reset, was_closed)).faults
 
 
-def test_a_good_order_that_is_accepted_is_no_fault():
+def test_an_accepted_good_order_is_not_a_fault():
     assert faults(LAST, an_answer()) == []
     assert faults(POST + LAST, an_answer(closes=False) + an_answer()) == []
 
 
-def test_what_is_malformed_and_refused_is_no_fault():
+def test_a_refused_malformed_request_is_not_a_fault():
     assert faults(b"nonsense\r\n\r\n", a_problem(400)) == []
 
 
-def test_silence_about_what_is_malformed_is_no_fault_only_if_the_client_ends_within_its_head():
-    assert faults(b"GET /\r\nP", b"", ending=ExitResult.HALF_CLOSE) == []
-    assert any("no word" in one for one in faults(b"GET /\r\nP", b"", ending=ExitResult.READ))
-    assert any("no word" in one for one in faults(b"GET /\r\n\r\n", b"", ending=ExitResult.HALF_CLOSE))
+def test_silence_about_a_malformed_request_is_allowed_only_if_its_head_is_incomplete():
+    assert faults(b"GET /\r\nP", b"", after_send=AfterSend.HALF_CLOSE) == []
+    assert any("no response" in one for one in faults(b"GET /\r\nP", b"", after_send=AfterSend.READ))
+    assert any("no response" in one for one in faults(b"GET /\r\n\r\n", b"", after_send=AfterSend.HALF_CLOSE))
 
 
 BOTH_LENGTHS = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
@@ -77,14 +77,14 @@ BOTH_LENGTHS = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0
     ("sent", "received", "fault"),
     [
         (LAST, b"", "never answered"),
-        (LAST, an_answer(length=5), "bytes behind an answer that closes"),
+        (LAST, an_answer(length=5), "bytes after a response with connection: close"),
         (LAST, an_answer(length=500), "cut off"),
-        (LAST, an_answer() + an_answer(), "bytes behind an answer that closes"),
+        (LAST, an_answer() + an_answer(), "bytes after a response with connection: close"),
         (LAST, an_answer(closes=False), "asked to close"),
         (LAST, an_answer(closes=False) + an_answer(), "2 answers to 1 requests"),
         (BOTH_LENGTHS, an_answer(), "202 to what is malformed (both lengths)"),
         (BOTH_LENGTHS + LAST, an_answer(closes=False) + an_answer(), "2 answers to 1 requests"),
-        (b"nonsense\r\n\r\n", b"", "no word about what is malformed"),
+        (b"nonsense\r\n\r\n", b"", "no response to what is malformed"),
         (LAST, a_problem(500, "internal-error"), "status 500"),
         (LAST, a_problem(503, "out-of-luck", headers="retry-after: 2\r\n"), "an unintended 503"),
         (LAST, a_problem(503, "stopping"), "503 without retry-after"),
@@ -92,17 +92,17 @@ BOTH_LENGTHS = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0
         (LAST, a_problem(422, detail='File "server.py", line 3'), "internals"),
         (LAST, an_answer(422), "422 as application/json"),
         (LAST, an_answer(headers=f"x-item: {CANARY}\r\n"), "text of the client in a header"),
-        (LAST, an_answer(headers="server: uvicorn\r\n"), "tells what serves"),
+        (LAST, an_answer(headers="server: uvicorn\r\n"), "Server header"),
         (LAST, an_answer().replace(b"nosniff", b"sniff"), "x-content-type-options"),
         (LAST, an_answer().replace(b"HTTP/1.1", b"HTTP/1.0"), "no status line"),
         (LAST, an_answer().replace(b"date: ", b"date : "), "no header"),
-        (LAST, an_answer(headers="date: now\r\n"), "date stands twice"),
-        (LAST, b"HTTP/1.1 100 Continue\r\n\r\n" + an_answer(), "told to go on"),
+        (LAST, an_answer(headers="date: now\r\n"), "date is repeated"),
+        (LAST, b"HTTP/1.1 100 Continue\r\n\r\n" + an_answer(), "100 Continue without Expect"),
         (LAST.replace(b"Host: here\r\n", b""), an_answer(), "without one good Host"),
         (LAST, an_answer(headers=""), "not as described"),
     ],
 )
-def test_a_server_that_misbehaves_is_seen(sent, received, fault):
+def test_misbehaviour_of_a_server_is_detected(sent, received, fault):
     assert any(fault in one for one in faults(sent, received)), faults(sent, received)
 
 
@@ -110,17 +110,17 @@ def test_a_connection_that_is_not_closed_in_time_is_a_hang():
     assert any("a hang" in one for one in faults(LAST, b"", was_closed=False))
 
 
-def test_an_order_that_stands_in_no_request_may_not_be_in_the_log():
+def test_an_order_that_is_in_no_request_must_not_be_in_the_log():
     hidden = OrderFields("hidden-1-1", "pizza", 1)
-    books = Books(accepted={ORDER_ID: ORDER}, allowed={ORDER})
-    assert list(faults_of_log({ORDER_ID: ORDER}, books)) == []
-    assert "no request holds it" in next(faults_of_log({ORDER_ID: ORDER, "other": hidden}, books))
-    assert "not in the log" in next(faults_of_log({}, books))
-    assert "but sent as" in next(faults_of_log({ORDER_ID: ORDER._replace(quantity=2)}, books))
+    tally = Tally(accepted={ORDER_ID: ORDER}, allowed={ORDER})
+    assert list(faults_of_log({ORDER_ID: ORDER}, tally)) == []
+    assert "in no request" in next(faults_of_log({ORDER_ID: ORDER, "other": hidden}, tally))
+    assert "not in the log" in next(faults_of_log({}, tally))
+    assert "but sent as" in next(faults_of_log({ORDER_ID: ORDER._replace(quantity=2)}, tally))
 
 
 @pytest.mark.parametrize("line", [f"who is {CANARY}", "\x1b[31m", "Traceback (most recent call last):"])
-def test_what_the_process_prints_is_held_against_it(line):
+def test_suspicious_output_of_the_process_is_a_fault(line):
     assert list(faults_of_output([line]))
     assert not list(faults_of_output(["18:51:35 producer  INFO  orders: POST http://127.0.0.1:8000/order"]))
 
@@ -147,6 +147,6 @@ def test_what_the_process_prints_is_held_against_it(line):
         (b"\r\n\r\n" + POST, 1, Tail.NOTHING),
     ],
 )
-def test_the_strict_reader_finds_what_is_beyond_doubt(sent, requests, tail):
+def test_the_strict_reader_finds_only_unambiguous_requests(sent, requests, tail):
     reading = read_requests(sent)
     assert (len(reading.requests), reading.tail) == (requests, tail)

@@ -1,6 +1,6 @@
-"""Thousands of requests of all kinds leave nothing behind: no object of ours, and no descriptor.
+"""Thousands of requests of all kinds leave no object of campus.http and no descriptor behind.
 
-In a module of its own: where no other test keeps a server or a connection.
+In a module of its own, where no other test keeps a server or a connection.
 """
 
 import gc
@@ -11,7 +11,7 @@ from campus.http.problems import Response
 from campus.http.protocol import Connection
 from campus.http.requests import Request, RequestReader
 from tests.api.serving import Client, a_request, soon
-from tests.http.test_protocol import Counter, a_service
+from tests.http.serving import CountingApp, a_service
 
 MIXED = (
     (a_request(), 1, 200),
@@ -23,14 +23,14 @@ MIXED = (
     (a_request(headers=("Transfer-Encoding: chunked",), body=b"nonsense\r\n"), 1, 400),
     (b"nonsense\r\n\r\n", 1, 400),
     (a_request(path="/" + "x" * 20_000), 1, 414),
-    (a_request()[:-5], 0, 0),  # and gone
-    (a_request(path="/held") + a_request()[:30], 1, 200),  # and gone
+    (a_request()[:-5], 0, 0),  # incomplete; then the client disconnects
+    (a_request(path="/held") + a_request()[:30], 1, 200),  # the same, behind a complete request
 )
 OURS = (Connection, RequestReader, Request, Deferred, Response)
 
 
-def test_nothing_is_left():
-    app = Counter()
+def test_thousands_of_requests_leave_no_objects_and_no_descriptors():
+    app = CountingApp()
 
     def ask_all(served, rounds):
         count = 0
@@ -52,7 +52,7 @@ def test_nothing_is_left():
         return {kind.__name__: sum(type(one) is kind for one in gc.get_objects()) for kind in OURS}
 
     with a_service(app) as served:
-        ask_all(served, 3)  # what is made once is there now
+        ask_all(served, 3)  # creates everything that is created only once
         before, descriptors = alive(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         assert ask_all(served, 110) > 20_000
         assert alive() == before

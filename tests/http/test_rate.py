@@ -1,46 +1,46 @@
-"""How often one client may ask."""
+"""The rate limit per client address."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campus.http.rate import Buckets, RateLimit
+from campus.http.rate import RateLimit, TokenBuckets
 from tests.api.serving import Client, a_request, a_server
 
 
 def buckets(per_s=2.0, burst=3, clients_max=100):
-    return Buckets(RateLimit(per_s=per_s, burst=burst, clients_max=clients_max))
+    return TokenBuckets(RateLimit(per_s=per_s, burst=burst, clients_max=clients_max))
 
 
-def test_a_burst_is_let_through_and_then_so_many_a_second():
+def test_a_burst_passes_and_then_the_rate_applies():
     some = buckets(per_s=2.0, burst=3)
-    assert [some.wait_s("a", 10.0) for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
-    assert some.wait_s("a", 10.4) == pytest.approx(0.1)
-    assert [some.wait_s("a", 10.5) for _ in range(2)] == [0, 0.5]
+    assert [some.take("a", 10.0) for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
+    assert some.take("a", 10.4) == pytest.approx(0.1)
+    assert [some.take("a", 10.5) for _ in range(2)] == [0, 0.5]
 
 
-def test_a_client_that_was_silent_has_its_burst_again_and_no_more():
+def test_a_silent_client_regains_one_burst_and_no_more():
     some = buckets(per_s=2.0, burst=3)
-    assert [some.wait_s("a", 10.0) for _ in range(4)][-1] > 0
-    assert [some.wait_s("a", 1000.0) for _ in range(4)] == [0, 0, 0, 0.5]
+    assert [some.take("a", 10.0) for _ in range(4)][-1] > 0
+    assert [some.take("a", 1000.0) for _ in range(4)] == [0, 0, 0, 0.5]
 
 
-def test_one_client_does_not_use_up_anothers_share():
+def test_clients_have_separate_buckets():
     some = buckets(burst=1)
-    assert some.wait_s("a", 1.0) == 0
-    assert some.wait_s("a", 1.0) > 0
-    assert some.wait_s("b", 1.0) == 0
+    assert some.take("a", 1.0) == 0
+    assert some.take("a", 1.0) > 0
+    assert some.take("b", 1.0) == 0
 
 
-def test_the_table_is_bounded_and_forgets_who_was_silent_longest():
+def test_the_table_is_bounded_and_drops_the_longest_silent_client():
     some = buckets(burst=1, clients_max=3)
     for client in ("a", "b", "c"):
-        assert some.wait_s(client, 1.0) == 0
-    assert some.wait_s("a", 1.0) > 0  # a speaks: b is the one that is silent longest
-    assert some.wait_s("d", 1.0) == 0
+        assert some.take(client, 1.0) == 0
+    assert some.take("a", 1.0) > 0  # now b is silent longest
+    assert some.take("d", 1.0) == 0
     assert len(some) == 3
-    assert some.wait_s("a", 1.0) > 0
-    assert some.wait_s("b", 1.0) == 0
+    assert some.take("a", 1.0) > 0
+    assert some.take("b", 1.0) == 0
 
 
 @pytest.mark.parametrize(
@@ -53,21 +53,21 @@ def test_the_table_is_bounded_and_forgets_who_was_silent_longest():
         ("192.0.2.1", "192.0.2.2", False),
     ],
 )
-def test_an_ipv6_client_is_its_network_since_it_has_every_address_in_it(one, other, same):
+def test_an_ipv6_client_is_identified_by_its_network(one, other, same):
     some = buckets(burst=1)
-    assert some.wait_s(one, 1.0) == 0
-    assert (some.wait_s(other, 1.0) > 0) is same
+    assert some.take(one, 1.0) == 0
+    assert (some.take(other, 1.0) > 0) is same
 
 
 @given(
     per_s=st.floats(0.1, 1000), burst=st.integers(1, 50), pauses_s=st.lists(st.floats(0, 10), max_size=200)
 )
-def test_in_no_span_of_time_more_gets_through_than_the_burst_and_the_rate(per_s, burst, pauses_s):
+def test_no_time_span_has_more_requests_than_burst_plus_rate(per_s, burst, pauses_s):
     some = buckets(per_s=per_s, burst=burst)
     now_s, through = 0.0, []
     for pause_s in pauses_s:
         now_s += pause_s
-        if some.wait_s("a", now_s) == 0:
+        if some.take("a", now_s) == 0:
             through.append(now_s)
     for first, begin_s in enumerate(through):
         for count, end_s in enumerate(through[first:], start=1):
@@ -75,11 +75,11 @@ def test_in_no_span_of_time_more_gets_through_than_the_burst_and_the_rate(per_s,
 
 
 @given(st.floats(0.1, 1000), st.integers(1, 50), st.floats(0, 1e6))
-def test_who_waits_as_long_as_told_gets_through(per_s, burst, now_s):
+def test_a_client_that_waits_as_told_passes(per_s, burst, now_s):
     some = buckets(per_s=per_s, burst=burst)
-    waits_s = [some.wait_s("a", now_s) for _ in range(burst + 1)]
+    waits_s = [some.take("a", now_s) for _ in range(burst + 1)]
     assert waits_s[:-1] == [0] * burst
-    assert some.wait_s("a", now_s + waits_s[-1]) == 0
+    assert some.take("a", now_s + waits_s[-1]) == 0
 
 
 def fine(environ, start_response):
@@ -91,7 +91,7 @@ def fine(environ, start_response):
 called: list[str] = []
 
 
-def test_too_many_requests_are_429_and_told_when_to_come_again_before_the_app_is_called():
+def test_too_many_requests_are_429_with_retry_after_and_do_not_reach_the_app():
     called.clear()
     with a_server(fine, rate=RateLimit(per_s=0.001, burst=2)) as served:
         client = served.client().send(a_request() * 3)
@@ -105,7 +105,7 @@ def test_too_many_requests_are_429_and_told_when_to_come_again_before_the_app_is
     assert len(called) == 2
 
 
-def test_without_a_rate_nobody_is_held_up():
+def test_without_a_rate_limit_no_request_is_refused():
     with a_server(fine) as served:
         client = Client(served.port).send(a_request() * 200)
         assert {client.answer().status for _ in range(200)} == {200}

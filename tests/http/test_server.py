@@ -1,4 +1,4 @@
-"""How the server starts, stops, and bears what goes wrong inside."""
+"""Starting and stopping the server, and faults of the app."""
 
 import logging
 import signal
@@ -35,13 +35,13 @@ def a_taken_port():
 # Starting.
 
 
-def test_port_0_takes_a_free_port_and_tells_which():
+def test_port_0_picks_a_free_port():
     with a_producer(port=0) as served:
         assert served.port > 0
         assert served.order().status == 202
 
 
-def test_a_taken_port_ends_the_role_with_one_line_and_the_exit_code_of_a_wrong_config():
+def test_a_port_in_use_ends_the_role_with_one_line_and_exit_code_2():
     taken, port = a_taken_port()
     with taken, a_producer(port=port) as served:
         served.ends()
@@ -51,7 +51,7 @@ def test_a_taken_port_ends_the_role_with_one_line_and_the_exit_code_of_a_wrong_c
         f"cannot listen on 127.0.0.1:{port} (Address already in use). Probably another program, or another "
         "CampusKafka, listens there. Set roles.producer.host and port."
     )
-    assert served.commit.report is None  # no writer was made for it
+    assert served.commit.report is None  # no writer was created
     assert not served.role.health().ready
 
 
@@ -59,23 +59,23 @@ def test_a_taken_port_ends_the_role_with_one_line_and_the_exit_code_of_a_wrong_c
     ("host", "cause"),
     [("no-such-host.invalid", "the name is misspelt"), ("192.0.2.1", "no interface of this machine")],
 )
-def test_an_address_that_is_not_ours_is_told_with_its_likely_cause(host, cause):
+def test_an_address_that_cannot_be_bound_is_an_error_with_its_likely_cause(host, cause):
     with pytest.raises(CannotListen, match=cause):
         listen(Address(host, 0), next_step="")
 
 
-def test_the_same_port_can_be_taken_again_right_after_a_stop():
+def test_the_same_port_can_be_bound_again_right_after_a_stop():
     with a_producer() as served:
         port, client = served.port, served.client()
         assert client.send(a_request()).answer().status == 202
         served.stop.set()
-        assert client.is_closed()  # by the server first, so that the port is in TIME_WAIT there
+        assert client.is_closed()  # by the server, so that the port is in TIME_WAIT
         served.ends()
     with a_producer(port=port) as again:
         assert (again.port, again.order().status) == (port, 202)
 
 
-def test_an_answer_is_sent_at_once_and_not_held_back_for_the_next(monkeypatch):
+def test_connections_have_tcp_nodelay(monkeypatch):
     no_delay = []
 
     def connection_made(protocol, transport):
@@ -90,7 +90,7 @@ def test_an_answer_is_sent_at_once_and_not_held_back_for_the_next(monkeypatch):
     assert all(no_delay) and no_delay
 
 
-def test_signals_stay_with_whoever_had_them():
+def test_signal_handlers_are_left_unchanged():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with a_producer() as served:
         assert served.order().status == 202
@@ -100,7 +100,7 @@ def test_signals_stay_with_whoever_had_them():
 # Stopping.
 
 
-def test_a_stop_answers_the_orders_that_were_taken_and_accepts_no_more():
+def test_a_stop_answers_the_orders_in_progress_and_accepts_no_more():
     with a_producer(commit=FakeCommit(at_once=False)) as served:
         waiting = [served.client().send(a_request()) for _ in range(10)]
         idle = served.client().send(a_request(b"{"))
@@ -118,7 +118,7 @@ def test_a_stop_answers_the_orders_that_were_taken_and_accepts_no_more():
     assert served.error is None
 
 
-def test_a_stop_that_waits_too_long_answers_503_and_ends():
+def test_a_stop_answers_503_when_its_drain_time_is_over():
     with a_producer(commit=FakeCommit(at_once=False), config=a_config(shutdown_s=0.3)) as served:
         waiting = served.client().send(a_request())
         soon(lambda: served.commit.tokens)
@@ -127,16 +127,16 @@ def test_a_stop_that_waits_too_long_answers_503_and_ends():
         assert (answer.status, answer.headers["connection"]) == (503, "close")
         assert answer.json["order_id"]
         served.ends()
-        served.commit.acknowledge()  # when nobody waits any more
+        served.commit.acknowledge()  # too late, which must not matter
     assert served.error is None
 
 
-def test_a_stop_refuses_what_has_only_half_arrived():
+def test_a_stop_refuses_an_incomplete_request():
     with a_producer() as served:
         client = served.client()
         assert client.send(a_request()).answer().status == 202
         client.send(HALF_A_BODY)
-        assert served.order().status == 202  # so that the half has been read, too
+        assert served.order().status == 202  # so that the incomplete request was read too
         served.stop.set()
         assert client.answer().status == 503
         assert client.is_closed()
@@ -144,7 +144,7 @@ def test_a_stop_refuses_what_has_only_half_arrived():
     assert len(served.commit.taken) == 2
 
 
-# What goes wrong inside.
+# Faults of the app.
 
 
 def failing(environ, start_response):
@@ -154,7 +154,7 @@ def failing(environ, start_response):
     return [b"fine"]
 
 
-def test_an_app_that_raises_is_500_without_a_word_of_why_and_is_logged(caplog):
+def test_an_app_that_raises_is_500_without_details_and_logged(caplog):
     with a_server(failing) as served:
         answer = served.ask(a_request(path="/bad"))
         assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
@@ -165,7 +165,7 @@ def test_an_app_that_raises_is_500_without_a_word_of_why_and_is_logged(caplog):
     assert isinstance(record.exc_info[1], ValueError)
 
 
-def test_the_libraries_underneath_write_no_lines(caplog, capfd):
+def test_asyncio_and_httptools_log_nothing(caplog, capfd):
     caplog.set_level(logging.DEBUG)
     with a_server(failing, head_timeout_s=0.1) as served:
         for request in (a_request(), b"nonsense\r\n\r\n", HALF_A_BODY[:20]):
@@ -176,7 +176,7 @@ def test_the_libraries_underneath_write_no_lines(caplog, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_client_that_pipelines_and_breaks_off_is_no_error(caplog):
+def test_a_client_that_pipelines_and_resets_is_not_an_error(caplog):
     def never(environ, start_response):
         environ[DEFERRED] = deferred = Deferred(lambda: json_response(503, "late"))
         waiting.append(deferred)
@@ -187,14 +187,16 @@ def test_a_client_that_pipelines_and_breaks_off_is_no_error(caplog):
     with a_server(never) as served:
         client = served.client().send(a_request() * 3)
         soon(lambda: waiting)
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        client.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )  # closes with a reset
         client.close()
         soon(lambda: waiting[0].done)
-    assert len(waiting) == 1  # what stood behind it was never begun
+    assert len(waiting) == 1  # the requests behind it were not handled
     assert not caplog.records
 
 
-def test_a_callback_after_the_end_is_nobodys_loss():
+def test_call_soon_after_the_end_does_nothing():
     server = HttpServer(failing, Limits())
     stop = threading.Event()
     stop.set()

@@ -1,7 +1,7 @@
-"""Bad words, by the place where they are put. Data only; framing.py and content.py say what to do with it."""
+"""Hostile values by the place where they are used. Data only; framing.py and content.py use them."""
 
 from tests.api.serving import TOKEN
-from tests.attack.pen import CANARY
+from tests.attack.builder import CANARY
 
 METHODS = (
     "post", "GET POST", "", "P\x00ST", "POST\t", "GE,T", "PRI", "TRACE", "TRACK", "CONNECT", "PUT", "PATCH",
@@ -141,7 +141,7 @@ PATHS = (
     "/favicon.ico",
 )  # fmt: skip
 
-# Templates of a body; USER stands for a user of the attack's own.
+# Templates of a body; USER is replaced by a user of the attack.
 BODIES = (
     b"", b" ", b"\n", b"null", b"true", b"1", b'"x"', b"[]", b"{}", b"[{}]", b"{", b"}", b"[", b"{]", b'{"',
     b'{"a"', b'{"a":', b"NaN", b"Infinity", b"-", b"00", b"01", b"1.", b".5", b"1e", b"'a'",
@@ -170,7 +170,7 @@ BODIES = (
 
 PATTERNS = ("/orders/{}", "/orders/{}/cancel", "/stock/{}", "/order/{}", "/problems/{}", "/{}")
 
-# Instead of a field's own.
+# Instead of a field's valid value.
 VALUES: tuple[object, ...] = (
     None, True, False, 0, -1, 1, 101, 2**31, 2**63, 2**64, -(2**63), 10**300, 1.0, 1.5, 1e308, -0.0, "", "1",
     " ", "\x00", "\n", "\u202e", "\u2028", "\x1b[31m", "\x7f", "é" * 256, "é" * 257, "x" * 256, "x" * 257,

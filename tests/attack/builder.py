@@ -1,8 +1,8 @@
-"""What attacks are written with: good requests, each with an order that is known by its user, and bad words.
+"""Builds requests for attacks: good ones, each with an order of its own, and parts of bad ones.
 
-The user of an order says which attack it belongs to, and `hidden-…` that it stands where no reader should
-look for a request (unless the attack came out harmless: the strict reader has the last word). CANARY is in
-whatever else a client makes up, and may come out nowhere: in no header, no log line.
+The user of an order identifies its attack. A user `hidden-…` marks an order in a place where no reader should
+find a request, unless the attack came out harmless: the strict reader decides. CANARY marks all other text of
+a client; it must not appear in any response header or log line.
 """
 
 import json
@@ -23,14 +23,14 @@ HOST = ("Host", "here")
 Fields: TypeAlias = Sequence[tuple[str, str]]
 
 
-class ExitResult(Enum):
-    """What the client does when it has sent everything."""
+class AfterSend(Enum):
+    """What the client does after it has sent everything."""
 
     READ = "read until the server closes"
     HALF_CLOSE = "close its side, and read until the server closes"
     LEAVE = "close"
     RESET = "reset the connection"
-    DEAF = "read nothing for a while, then reset"
+    STALL = "read nothing for a while, then reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,16 @@ class Attack:
     seed: int
     index: int
     pieces: tuple[bytes, ...]
-    ending: ExitResult
-    reading: Reading  # what a strict reader finds in it
+    after_send: AfterSend
+    reading: Reading  # the requests that a strict reader finds
 
     @property
     def sent(self) -> bytes:
         return b"".join(self.pieces)
 
 
-class Pen:
-    """Everything it writes follows from the seed and the attack's index."""
+class RequestBuilder:
+    """Everything it builds follows from the seed and the attack's index."""
 
     def __init__(self, seed: int, index: int) -> None:
         self.random = Random(f"{seed}:{index}")
@@ -65,11 +65,11 @@ class Pen:
         return self.post(json.dumps(self.fields_of_order()).encode(), *fields, method=method, path=path)
 
     def goodbye(self) -> bytes:
-        """A good order that ends the connection, so that the end of the answers can be waited for."""
+        """A good order that ends the connection, so that the client can read until it is closed."""
         return self.order(("Connection", "close"))
 
     def hidden(self, *, ends: bool = False) -> bytes:
-        """A request that whoever reads it has been deceived."""
+        """A smuggled request: a server that handles it was deceived."""
         self._orders += 1
         order = {"user_id": f"{HIDDEN}{self._index}-{self._orders}", "item": "pizza", "quantity": 1}
         return self.post(json.dumps(order).encode(), *([("Connection", "close")] if ends else []))
@@ -88,7 +88,7 @@ class Pen:
     def get(self, path: str, *fields: tuple[str, str], method: str = "GET") -> bytes:
         return request(f"{method} {path} HTTP/1.1", [HOST, *fields])
 
-    def word(self, words: Sequence[str]) -> str:
+    def pick(self, words: Sequence[str]) -> str:
         return self.random.choice(words)
 
     def pieces(self, data: bytes, at_most: int = 6) -> tuple[bytes, ...]:
@@ -96,7 +96,7 @@ class Pen:
         return tuple(data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b)
 
 
-ViolationKind: TypeAlias = Callable[[Pen], bytes]
+Kind: TypeAlias = Callable[[RequestBuilder], bytes]
 
 
 def request(line: str, fields: Fields, body: bytes = b"") -> bytes:

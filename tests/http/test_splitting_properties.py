@@ -1,4 +1,4 @@
-"""However the bytes of a connection are cut into pieces, the answers are the same, byte by byte."""
+"""However the bytes of a connection are split into pieces, the responses are the same, byte for byte."""
 
 from itertools import pairwise
 
@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from campus.http.limits import Limits
 from campus.http.protocol import Connection
-from campus.http.service import Service
+from campus.http.state import ServerState
 from tests.api.serving import a_request
-from tests.http.test_protocol import echo
+from tests.http.serving import echo
 
 CHUNKED = "Transfer-Encoding: chunked"
 MESSAGES = (
@@ -40,7 +40,7 @@ TOO_MUCH = (
 
 
 class Wire:
-    """A transport that keeps what is written."""
+    """A transport that records what is written."""
 
     def __init__(self):
         self.written = b""
@@ -59,21 +59,21 @@ class Wire:
 
 
 def answers(pieces):
-    """Without the words that a client who waits for them is told; there is none here."""
-    service = Service(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
+    """The response bytes, without 100 Continue, which depends on how the bytes are split."""
+    service = ServerState(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
     service._date = "date: now\r\n"
     connection, wire = Connection(service), Wire()
     connection.connection_made(wire)
     for piece in pieces:
         connection.data_received(piece)
     connection.connection_lost(None)
-    assert service.take_body_bytes(service.limits.bodies_bytes_max), "bytes of bodies were not given back"
+    assert service.take_body_bytes(service.limits.bodies_bytes_max), "body bytes were not given back"
     assert not service.connections
     return wire.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
 
 
-def test_who_comes_in_while_the_server_stops_is_refused_and_may_not_go_on():
-    service = Service(echo, Limits(), lambda: 0.0)
+def test_a_connection_made_while_the_server_drains_is_refused_and_closed():
+    service = ServerState(echo, Limits(), lambda: 0.0)
     service.draining = True
     connection, wire = Connection(service), Wire()
     connection.connection_made(wire)
@@ -91,13 +91,13 @@ def cut(whole, positions):
 @given(
     st.lists(st.sampled_from(MESSAGES + TOO_MUCH), max_size=5), st.lists(st.integers(0, 20_000), max_size=12)
 )
-def test_the_answers_do_not_depend_on_how_the_requests_are_cut(messages, positions):
+def test_responses_do_not_depend_on_how_the_bytes_are_split(messages, positions):
     whole = b"".join(messages)
     assert answers(cut(whole, positions)) == answers([whole] if whole else [])
 
 
 @given(st.lists(st.sampled_from(MESSAGES + TOO_MUCH), min_size=1, max_size=2))
-def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
+def test_responses_are_the_same_when_bytes_arrive_one_by_one(messages):
     whole = b"".join(messages)
     assert answers(whole[n : n + 1] for n in range(len(whole))) == answers([whole])
 
@@ -107,10 +107,10 @@ def test_nor_does_it_matter_that_they_come_byte_by_byte(messages):
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),
     st.lists(st.integers(0, 5000), max_size=4),
 )
-@example([a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")])  # between good URL and bad
-def test_bytes_that_were_changed_on_the_way_are_answered_or_refused_and_cut_as_you_like(
-    messages, changes, positions
-):
+@example(
+    [a_request(b"", method="HEAD")], [(len("HEAD /"), 0)], [len("HEAD /")]
+)  # between a good part of the URL and a bad one
+def test_corrupted_bytes_get_the_same_responses_however_they_are_split(messages, changes, positions):
     whole = bytearray(b"".join(messages))
     for at, byte in changes:
         whole[at % len(whole)] = byte
