@@ -74,7 +74,7 @@ class Analytics:
                 records_max=kafka.consumer.max_poll_records,
                 log=log.info,
             )
-            self._heartbeat.now("running", ready=True)
+            self._heartbeat.report("running", ready=True)
             run_through_outages(
                 follower,
                 stop,

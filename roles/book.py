@@ -49,7 +49,7 @@ class Book:
         ):
             keeper = Projector(book, self._config.topics, history, orders_max=orders_max)
             # Ready before the history is read: the door that opens next must not wait for it.
-            self._heartbeat.now("running", ready=True)
+            self._heartbeat.report("running", ready=True)
             run_through_outages(keeper, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
 
 

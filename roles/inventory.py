@@ -75,7 +75,7 @@ class Inventory:
                 heartbeat=self._heartbeat.renew,
                 log=log.info,
             )
-            self._heartbeat.now("running", ready=True)
+            self._heartbeat.report("running", ready=True)
             run_through_outages(owner, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
             try:
                 owner.finish()

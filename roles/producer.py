@@ -154,7 +154,7 @@ class Producer:
                 self._port = listener.getsockname()[1]
                 self._where = f"orders: POST http://{Address(host, self._port)}{ORDER_PATH}"
                 log.info(self._where)
-                self._heartbeat.now(self._where, ready=True)
+                self._heartbeat.report(self._where, ready=True)
                 self._server.run(listener, stop)
             self._failures.close()
             self._overruns.close()
@@ -219,7 +219,7 @@ class Producer:
         if not self._is_through and time.monotonic() >= self._ask_due_s:
             self._ask_due_s = time.monotonic() + ASK_EVERY_S
             self._ask()
-        self._heartbeat.now(
+        self._heartbeat.report(
             self._where if self._is_through else "orders fail: the broker does not acknowledge them"
         )
 

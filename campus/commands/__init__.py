@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from campus.broker.resolve import broker_for, for_these_clients
+from campus.broker.resolve import broker_for
 from campus.config.settings import Config
 
 
@@ -24,8 +24,7 @@ class Context:
 
 def a_broker(config: Config, log: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:
     """A Kafka for as long as the block lasts: the one that answers, else the embedded one, or NoBroker."""
-    addresses, wait_s = config.kafka.addresses, config.kafka.connect_timeout_s
-    return broker_for(for_these_clients(config), addresses, log=log, wait_s=wait_s)
+    return broker_for(config, log=log)
 
 
 def number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:

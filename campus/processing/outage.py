@@ -69,10 +69,10 @@ class Outage:
         if self._began_at is None:
             self._began_at = time.monotonic()
             self._log.warning("waiting for the broker: %s", error)
-            self._heartbeat.now("waiting for the broker")
+            self._heartbeat.report("waiting for the broker")
 
     def is_over(self) -> None:
         if self._began_at is not None:
             self._log.info("the broker is back after %.1f s", time.monotonic() - self._began_at)
             self._began_at = None
-            self._heartbeat.now("running")
+            self._heartbeat.report("running")

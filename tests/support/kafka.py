@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from campus.addresses import Address, wait_until
-from campus.broker.class_path import class_path, tools_jar
+from campus.broker.class_path import class_path
 from campus.broker.embedded import EmbeddedBroker
 from campus.broker.java import find_java
 from campus.config.settings import BrokerConfig, KafkaConfig
@@ -31,7 +31,7 @@ class OneKafka:
         self.address = free_address()
         self.bootstrap_servers = str(self.address)
         self.kafka = KafkaConfig(bootstrap_servers=self.bootstrap_servers)
-        self.said: list[str] = []
+        self.logged: list[str] = []
         self._broker: EmbeddedBroker | None = None
 
     @property
@@ -40,7 +40,7 @@ class OneKafka:
         return self._broker.pid
 
     def start(self) -> None:
-        broker = EmbeddedBroker(self.config, self.address, log=self.said.append)
+        broker = EmbeddedBroker(self.config, self.address, log=self.logged.append)
         broker.start(Event())
         self._broker = broker
 
@@ -55,8 +55,8 @@ class OneKafka:
         broker = self._broker
         assert broker is not None, "it is not running"
         os.kill(self.pid, signal.SIGKILL)
-        assert wait_until(lambda: broker.died() is not None, Event(), timeout_s=GONE_S)
-        died = broker.died()
+        assert wait_until(lambda: broker.exit_reason() is not None, Event(), timeout_s=GONE_S)
+        died = broker.exit_reason()
         self.stop()
         return str(died)
 
@@ -83,14 +83,12 @@ def is_alive(pid: int) -> bool:
 
 def kafka_tool(kafka: OneKafka, tool: str, *arguments: str) -> str:
     """What one of Kafka's own tools prints: `kafka_tool(kafka, "TopicCommand", "--list")`."""
-    stop = Event()
-    jars = class_path(kafka.config, log=print, stop=stop)
-    tools = tools_jar(kafka.config, log=print, stop=stop)
+    jars = class_path(kafka.config, log=print, stop=Event(), with_tools=True)
     command = [
         str(find_java(None).path),
         "-XX:TieredStopAtLevel=1",
         "-cp",
-        os.pathsep.join(map(str, (*jars, tools))),
+        os.pathsep.join(map(str, jars)),
         f"org.apache.kafka.tools.{tool}",
         "--bootstrap-server",
         kafka.bootstrap_servers,

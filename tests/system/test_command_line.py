@@ -32,7 +32,7 @@ class Slow:
         return self._heartbeat.health()
 
     def run(self, stop: threading.Event) -> None:
-        self._heartbeat.now("works", ready=True)
+        self._heartbeat.report("works", ready=True)
         stop.wait()
         _thread.interrupt_main()
         threading.Event().wait(0.3)  # what it would still do

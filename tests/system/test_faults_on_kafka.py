@@ -15,8 +15,9 @@ import pytest
 from campus.analytics.metrics import OrderMetrics
 from campus.inventory.ledger import StockLedger
 from campus.startup.topics import Topics
+from campus.supervision.lifecycle import Child, ExitResult, Restart, RestartPolicy
 from campus.supervision.registry import Registry
-from campus.supervision.supervisor import Child, ExitResult, Restart, RestartPolicy, Supervisor
+from campus.supervision.supervisor import Supervisor
 from roles import analytics, inventory, producer
 from tests.support.customers import ITEMS, Crowd, one_each, order
 from tests.support.kafka import OneKafka
@@ -67,7 +68,7 @@ def test_its_own_kafka_that_is_killed_is_started_again(alone: Campus) -> None:
     crowd = Crowd(alone.endpoint, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 1000)
     os.kill(int(program.says(r"is ready at .* \(process (\d+)\)")[1]), signal.SIGKILL)
-    program.says(r"WARNING  broker crashed \(Kafka was ended by signal 9 .*; again in 0\.\d s")
+    program.says(r"WARNING  broker crashed \(Kafka was ended by signal 9 .*; restarting in 0\.\d s")
     before = len(crowd.accepted)
     soon(lambda: len(crowd.accepted) > before, within_s=RESTARTED_S)
     crowd.goes_home = True
@@ -85,21 +86,21 @@ def supervised(here: Campus) -> Iterator[list[ExitResult]]:
     """The real roles in this process, so that a test can break them from within."""
     config = here.config
     children = [
-        Child("topics", partial(Topics, config), Restart.ONCE),
+        Child("topics", partial(Topics, config), Restart.ON_CRASH),
         *(
             Child(role.NAME, partial(role.build, config.roles[role.NAME], config, Registry()))
             for role in (analytics, inventory, producer)
         ),
     ]
-    words: SimpleQueue[str] = SimpleQueue()
-    supervisor = Supervisor(children, RestartPolicy(), shutdown_s=10, words=words)
-    endings: list[ExitResult] = []
-    thread = threading.Thread(target=lambda: endings.append(supervisor.run()))
+    commands: SimpleQueue[str] = SimpleQueue()
+    supervisor = Supervisor(children, RestartPolicy(), shutdown_s=10, commands=commands)
+    results: list[ExitResult] = []
+    thread = threading.Thread(target=lambda: results.append(supervisor.run()))
     thread.start()
     try:
-        yield endings
+        yield results
     finally:
-        words.put("stop")
+        commands.put("stop")
         thread.join()
 
 
@@ -128,17 +129,17 @@ def test_a_role_that_throws_is_back_within_a_second_with_nothing_lost(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(fold, "apply", throws_once(fold.apply, at_call=300))
     here = campus()
-    with supervised(here) as endings:
+    with supervised(here) as results:
         soon(lambda: "orders: POST" in caplog.text)
         crowd = Crowd(here.endpoint, one_each(1000)).wait(within_s=60)
         soon(lambda: f"{role} is back" in caplog.text)
         totals = audited(here.config, accepted=crowd.accepted).summed_totals()
         assert (totals.reserved, totals.orders) == (400, 1000)
         assert order(here.endpoint).status == 202
-    assert endings == [ExitResult(0, "stopped as asked")]
+    assert results == [ExitResult(0, "stopped as asked")]
     told = [record for record in caplog.records if "crashed" in record.message or "is back" in record.message]
     assert [record.levelname for record in told] == ["WARNING", "INFO"]
-    assert told[0].message.startswith(f"{role} crashed (ValueError: the soup is cold); again in 0.")
+    assert told[0].message.startswith(f"{role} crashed (ValueError: the soup is cold); restarting in 0.")
     crashed_s, back_s = (record.created for record in told)
     assert back_s - crashed_s < 1.0 + 2.0  # on a machine that is busy with other tests
     final = capsys.readouterr().out.partition("final report")[2]
