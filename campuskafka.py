@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         role_modules = _role_modules()
-        args = _parser(role_modules).parse_args(argv)
+        defaults = argparse.Namespace(config=CONFIG_FILE, set=[])
+        args = _parser(role_modules).parse_args(argv, defaults)
         config = load(
             args.config,
             roles={name: module.Settings for name, module in role_modules.items()},
@@ -78,7 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(role_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
+    # Allowed before and after the command. A default after it would overwrite what was given before it.
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: config.yaml next to this program"
+    )
+    set_help = "override a setting, e.g. --set roles.producer.port=9000; repeat for more"
+    options.add_argument("--set", action="append", metavar="KEY=VALUE", help=set_help)
     parser = argparse.ArgumentParser(
+        parents=[options],
         prog="campuskafka.py",
         description="A campus food-ordering system on Apache Kafka: producer → inventory → analytics.",
         epilog="Exit codes: 0 stopped as asked · 1 gave up, or a command failed · 2 wrong command line or "
@@ -96,41 +105,18 @@ def _parser(role_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"run one role; repeat for more ({', '.join(sorted(role_modules))})",
     )
-    _add_config_options(parser, config=CONFIG_FILE, overrides=[])
     parser.set_defaults(function=_run_roles)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", description="without a command, the roles run until Ctrl-C"
     )
     broker_help = "run only the embedded broker, for several processes to share"
-    broker = commands.add_parser("broker", help=broker_help, description=broker_help)
+    broker = commands.add_parser("broker", parents=[options], help=broker_help)
     broker.set_defaults(function=_run_broker)
-    _add_config_options(broker)
     for name, module in _modules_of(campus.commands).items():
-        command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+        command = commands.add_parser(name, parents=[options], help=module.HELP, description=module.__doc__)
         module.add_arguments(command)
-        _add_config_options(command)
         command.set_defaults(function=partial(_run_command, module))
     return parser
-
-
-def _add_config_options(
-    parser: argparse.ArgumentParser, config: Any = argparse.SUPPRESS, overrides: Any = argparse.SUPPRESS
-) -> None:
-    """Allowed before and after the command. A default after it would overwrite what was given before it."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=config,
-        metavar="FILE",
-        help="default: config.yaml next to this program",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=overrides,
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. --set roles.producer.port=9000; repeat for more",
-    )
 
 
 def _modules_of(package: Any) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Event
 
 import platformdirs
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from campus.addresses import wait_until
-from campus.broker.disk import disk_errors, make_folder
+from campus.broker.disk import disk_errors, make_folder, try_acquire
 from campus.broker.jars import KAFKA, TOOLS, Jar, JarMismatch, JarMissing, invalid_jars, sha256_of
 from campus.config.settings import BrokerConfig
 
@@ -47,9 +47,9 @@ def _download(folder: Path, wanted: Sequence[Jar], log: Callable[[str], None], s
     make_folder(folder, "broker.cache_dir")
     lock = FileLock(folder / "fetching.lock", thread_local=False)
     with disk_errors(folder, "broker.cache_dir"):
-        if not _try_acquire(lock):
+        if not try_acquire(lock):
             log(f"another process is downloading Apache Kafka into {folder}; waiting for it")
-            if not wait_until(lambda: _try_acquire(lock), stop, timeout_s=None):
+            if not wait_until(lambda: try_acquire(lock), stop, timeout_s=None):
                 return
     try:
         if missing := invalid_jars(folder, wanted):
@@ -58,11 +58,3 @@ def _download(folder: Path, wanted: Sequence[Jar], log: Callable[[str], None], s
             fetch(missing, folder, log=log, stop=stop)
     finally:
         lock.release()
-
-
-def _try_acquire(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True

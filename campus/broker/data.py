@@ -10,10 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from campus.addresses import Address, parse_addresses
-from campus.broker.disk import disk_errors, make_folder
+from campus.broker.disk import disk_errors, make_folder, try_acquire
 from campus.broker.errors import NoBroker
 from campus.broker.jars import KAFKA_VERSION
 from campus.broker.server_settings import LOG_DIR, NODE_ID
@@ -136,9 +136,7 @@ class DataFolderLock:
         if self._lock.is_locked:
             return True
         with disk_errors(self._root, SETTING):
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
+            if not try_acquire(self._lock):
                 return False
             try:
                 holder = {"process": os.getpid(), "address": str(address)}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from campus.broker.errors import NoBroker
 
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -47,6 +49,15 @@ def disk_errors(folder: Path, setting: str) -> Iterator[None]:
 def make_folder(folder: Path, setting: str) -> None:
     with disk_errors(folder, setting):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def try_acquire(lock: FileLock) -> bool:
+    """Whether we hold the lock now; False, without waiting, if another process holds it."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 def is_full(folder: Path) -> bool:

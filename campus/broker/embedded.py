@@ -69,8 +69,8 @@ class EmbeddedBroker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self, stop: Event) -> None:
-        """Return when Kafka answers, or early, with nothing running, when `stop` is set.
+    def start(self, stop: Event) -> bool:
+        """True when Kafka answers; False, with nothing running, if `stop` was set first.
 
         Raises NoBroker if it cannot start, BrokerDied if something ended it during its start.
         """
@@ -82,11 +82,13 @@ class EmbeddedBroker:
             jars = class_path(self._config, log=self._log, stop=stop)
             if not stop.is_set():
                 self._run(self._java_command(jars), stop)
-            if stop.is_set():
-                self.stop(timeout_s=ABORT_S)
+            if not stop.is_set():
+                return True
         except BaseException:  # Ctrl-C too
             self.stop(timeout_s=ABORT_S)
             raise
+        self.stop(timeout_s=ABORT_S)
+        return False
 
     def exit_reason(self) -> str | None:
         """None while Kafka runs; else why it ended, in one line."""

@@ -143,11 +143,7 @@ def _start(
     config: Config, home: Address, lock: DataFolderLock, log: Log, stop: Event
 ) -> EmbeddedBroker | None:
     broker = EmbeddedBroker(config.broker, home, log=log, lock=lock)
-    broker.start(stop)
-    if stop.is_set():
-        broker.stop(timeout_s=STOP_S)
-        return None
-    return broker
+    return broker if broker.start(stop) else None
 
 
 def _joined(addresses: Sequence[Address]) -> str:

@@ -1,7 +1,7 @@
 """The supervisor's rules hold for any sequence of crashes, returns, silences and stops.
 
-Each example is a small system with a script of faults, run with real threads on a clock that the test
-advances. Invariants are checked at each wait of the supervisor; the other rules afterwards, by simple counting.
+Each example is a small system with a script of faults. It runs with real threads on a clock that the test
+advances. Invariants are checked at each wait of the supervisor, the other rules afterwards by counting.
 """
 
 import math

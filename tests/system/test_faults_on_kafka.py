@@ -47,8 +47,7 @@ def test_without_a_broker_it_says_503_and_goes_on_by_itself_when_there_is_one(
     own_broker.start()
     before = len(crowd.accepted)
     soon(lambda: len(crowd.accepted) > before, within_s=BACK_S, every_s=0.01)
-    crowd.goes_home = True
-    crowd.wait(within_s=60)
+    crowd.stop(within_s=60)
     assert {answer.status for answer in crowd.refused} == {503}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in crowd.refused)
     assert crowd.unanswered == 0
@@ -71,8 +70,7 @@ def test_its_own_kafka_that_is_killed_is_started_again(alone: Campus) -> None:
     program.says(r"WARNING  broker crashed \(Kafka was ended by signal 9 .*; restarting in 0\.\d s")
     before = len(crowd.accepted)
     soon(lambda: len(crowd.accepted) > before, within_s=RESTARTED_S)
-    crowd.goes_home = True
-    crowd.wait(within_s=60)
+    crowd.stop(within_s=60)
     assert audited(alone.config, accepted=crowd.accepted).summed_totals().reserved == 400
     program.stops()
     assert alone.processes() == []

@@ -54,8 +54,7 @@ def test_the_partitions_of_a_killed_inventory_are_taken_over_in_time_with_the_st
     before = len(claimed(stays))
     dies.kill()
     soon(lambda: len(claimed(stays)) == before + 2, within_s=TAKEN_OVER_S)
-    crowd.goes_home = True
-    crowd.wait(within_s=60)
+    crowd.stop(within_s=60)
     assert (crowd.unanswered, crowd.refused) == (0, [])  # the door never noticed
     assert audited(here.config, accepted=crowd.accepted).summed_totals().reserved == 400
 

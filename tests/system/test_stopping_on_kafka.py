@@ -28,8 +28,7 @@ def test_a_signal_during_load_stops_it_in_order_and_every_order_it_took_is_answe
     soon(lambda: len(crowd.accepted) > 500)
     program.send(number)
     assert program.ends(within_s=SHUTDOWN_S + EXIT_S) == 0
-    crowd.goes_home = True
-    crowd.wait(within_s=PATIENCE_S)
+    crowd.stop(within_s=PATIENCE_S)
     assert sorted(order_ids(here.config)) == sorted(crowd.accepted)
     assert re.search(r"── final report ─.*\n  Total orders +[1-9]", program.output)
     assert "crashed" not in program.output
@@ -41,8 +40,7 @@ def test_with_ack_none_too_whatever_it_took_is_in_the_log_when_it_has_stopped(ca
     crowd = Crowd(here.endpoint, one_each(MORE_THAN_CAN_BE_PLACED))
     soon(lambda: len(crowd.accepted) > 500)
     program.stops(within_s=SHUTDOWN_S + EXIT_S)
-    crowd.goes_home = True
-    crowd.wait(within_s=PATIENCE_S)
+    crowd.stop(within_s=PATIENCE_S)
     assert sorted(order_ids(here.config)) == sorted(crowd.accepted)
 
 
