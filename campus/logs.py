@@ -79,12 +79,12 @@ class TextFormatter(logging.Formatter):
         self._tracebacks, self._colour = tracebacks, colour
 
     def format(self, record: logging.LogRecord) -> str:
-        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname:<{LEVEL_CHARS}}"
         if self._colour and record.levelname in COLOURS:
             level = f"\x1b[{COLOURS[record.levelname]}m{level}\x1b[0m"
         name = printable(record.name)
-        line = f"{at} {name:<{NAME_CHARS}}  {level}  {printable(record.getMessage())}"
+        line = f"{clock} {name:<{NAME_CHARS}}  {level}  {printable(record.getMessage())}"
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return line

@@ -82,7 +82,7 @@ class DataFolder:
         return self.log_dir.exists() and not (self.log_dir / ".kafka_cleanshutdown").exists()
 
     def is_in_use(self) -> bool:
-        """Whether a Kafka runs on it, whoever started it. False on Windows, where Kafka itself will fail."""
+        """Whether any Kafka runs on it. Always False on Windows; there Kafka itself fails to start."""
         if sys.platform == "win32":
             return False
         try:

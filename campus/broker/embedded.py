@@ -22,13 +22,7 @@ from campus.broker.errors import NoBroker
 from campus.broker.jars import KAFKA_VERSION
 from campus.broker.java import find_java
 from campus.broker.process import GuardedProcess
-from campus.broker.server_settings import (
-    LOG_FILE,
-    LOG_SETTINGS,
-    LOG_SETTINGS_FILE,
-    broker_settings,
-    java_options,
-)
+from campus.broker.server_settings import LOG4J_FILE, LOG4J_SETTINGS, LOG_FILE, broker_settings, java_options
 from campus.config.settings import BrokerConfig
 
 ORPHAN_STOP_S = 10.0  # Kafka's time for an orderly stop after our process was killed
@@ -129,7 +123,7 @@ class EmbeddedBroker:
         recovers = is_formatted and self._data.was_killed()
         self._log(f"starting Apache Kafka {KAFKA_VERSION} at {self.address}, data in {self._config.data_dir}")
         self._keep_old_log()
-        self._write(LOG_SETTINGS_FILE, LOG_SETTINGS)
+        self._write(LOG4J_FILE, LOG4J_SETTINGS)
         if not is_formatted:
             self._format(java, stop)
         self._write("broker.properties", broker_settings(self.address, self._free_controller_address()))

@@ -55,16 +55,25 @@ def resolve(
     NoBroker if there is no Kafka and none can be started, BrokerDied if something ended it during its start.
     """
     addresses, mode = config.kafka.addresses, config.broker.mode
+    if mode == "auto" and config.kafka.security.protocol != "PLAINTEXT":
+        mode = "external"
     home = _local_address(addresses)
-    lock = lock or DataFolderLock(config.broker.data_dir)
-    if mode == "embedded":
-        if home is None:
-            raise AddressNotLocal(addresses)
-        return _start(config, home, lock, log, stop)
-    if mode == "external" or home is None or config.kafka.security.protocol != "PLAINTEXT":
+    if mode == "embedded" and home is None:
+        raise AddressNotLocal(addresses)
+    if mode == "external" or home is None:
         _wait_for_external(addresses, config.kafka.connect_timeout_s, log, stop)
         return None
-    return _use_or_start(config, home, lock, log, stop)
+    lock = lock or DataFolderLock(config.broker.data_dir)
+    if mode == "auto" and not _lock_unless_kafka_answers(config, home, lock, log, stop):
+        return None
+    broker = EmbeddedBroker(config.broker, home, log=log, lock=lock)
+    try:
+        return broker if broker.start(stop) else None
+    except OtherKafkaAnswers:
+        if mode == "embedded":
+            raise
+        log(f"using the Kafka that answers at {home}")
+        return None
 
 
 @contextmanager
@@ -100,28 +109,18 @@ def _wait_for_external(addresses: Sequence[Address], timeout_s: float, log: Log,
         raise NothingAnswers(addresses, timeout_s)
 
 
-def _use_or_start(
+def _lock_unless_kafka_answers(
     config: Config, home: Address, lock: DataFolderLock, log: Log, stop: Event
-) -> EmbeddedBroker | None:
-    data = DataFolder(config.broker.data_dir)
-    if speaks_kafka(home) and not data.is_in_use():
-        log(f"using the Kafka that answers at {home}")
-        return None
-    data.make()
-    if not _lock_or_use_other(data, lock, home, log, stop):
-        return None
-    try:
-        return _start(config, home, lock, log, stop)
-    except OtherKafkaAnswers:
-        log(f"using the Kafka that answers at {home}")
-        return None
-
-
-def _lock_or_use_other(data: DataFolder, lock: DataFolderLock, home: Address, log: Log, stop: Event) -> bool:
-    """True with the lock; False if another process runs Kafka at `home`, or if `stop` was set.
+) -> bool:
+    """True with the lock; False if the Kafka at `home` is used, or if `stop` was set.
 
     Of several processes one gets the lock and starts Kafka; the others wait here until it answers.
     """
+    data = DataFolder(config.broker.data_dir)
+    if speaks_kafka(home) and not data.is_in_use():
+        log(f"using the Kafka that answers at {home}")
+        return False
+    data.make()
     wait_was_logged = False
     deadline_s = time.monotonic() + OTHER_STARTS_S
     while not lock.acquire(home):
@@ -137,13 +136,6 @@ def _lock_or_use_other(data: DataFolder, lock: DataFolderLock, home: Address, lo
         if stop.wait(RETRY_EVERY_S):
             return False
     return True
-
-
-def _start(
-    config: Config, home: Address, lock: DataFolderLock, log: Log, stop: Event
-) -> EmbeddedBroker | None:
-    broker = EmbeddedBroker(config.broker, home, log=log, lock=lock)
-    return broker if broker.start(stop) else None
 
 
 def _joined(addresses: Sequence[Address]) -> str:

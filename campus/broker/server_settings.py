@@ -10,7 +10,7 @@ from campus.broker.java import Java
 NODE_ID = 1
 LOG_DIR = "kafka"
 LOG_FILE = "broker.log"
-LOG_SETTINGS_FILE = "log4j2.properties"
+LOG4J_FILE = "log4j2.properties"
 HEAP_INITIAL_MIB = 128
 
 # A killed broker cannot register again before its old session has expired, which takes 9 s by default.
@@ -18,7 +18,7 @@ SESSION_TIMEOUT_MS = 2000
 HEARTBEAT_INTERVAL_MS = 400
 assert HEARTBEAT_INTERVAL_MS * 3 < SESSION_TIMEOUT_MS
 
-LOG_SETTINGS = f"""\
+LOG4J_SETTINGS = f"""\
 rootLogger.level = WARN
 rootLogger.appenderRef.file.ref = file
 appender.file.type = RollingFile
@@ -74,7 +74,7 @@ def java_options(java: Java, heap: str) -> list[str]:
         "-XX:+ExitOnOutOfMemoryError",  # a restart is better than a half-dead broker
         "-XX:-UsePerfData",
         "-XX:ErrorFile=java-crash.log",
-        f"-Dlog4j2.configurationFile={LOG_SETTINGS_FILE}",
+        f"-Dlog4j2.configurationFile={LOG4J_FILE}",
     ]
     if java.version >= 24:
         options.append("--sun-misc-unsafe-memory-access=allow")  # else it warns about Kafka's libraries

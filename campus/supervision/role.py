@@ -1,6 +1,6 @@
 """What the supervisor knows of a role: it runs until it is asked to stop, and it reports its health.
 
-A role is built anew for each start, so no state of a crashed one survives in it.
+A new role is built for each start, so it inherits no state of a crashed one.
 """
 
 import time

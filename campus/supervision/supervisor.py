@@ -34,7 +34,7 @@ FAST_CHECK_EVERY_S = 0.05  # while a child is starting or closing
 CHECK_EVERY_S = 1.0  # otherwise; Windows notices Ctrl-C only between two waits
 
 # Share of the shutdown time that is reserved for the first child, however the others hang: it is the broker,
-# a process of its own, which would outlive us if it were not told to stop.
+# a process of its own, which would outlive us if nobody asked it to stop.
 FIRST_CHILD_SHARE = 0.1
 
 log = logging.getLogger("supervisor")

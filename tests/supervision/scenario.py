@@ -55,7 +55,7 @@ class Scenario:
     ) -> None:
         self.now_s = START_S
         self.policy, self.shutdown_s, self.random = policy or RestartPolicy(), shutdown_s, Random(seed)
-        self.events: list[tuple[float, str, str]] = []  # when, what, who: start, end, crash
+        self.events: list[tuple[float, str, str]] = []  # time, start | end | crash, name
         self.timeouts: list[float] = []
         self.on_check: Callable[[], None] = lambda: None
         self.roles: dict[str, FakeRole] = {}
@@ -76,9 +76,9 @@ class Scenario:
         self._behaviours[name] = Behaviour(**behaviour)  # type: ignore[arg-type]
         return self
 
-    def at(self, at_s: float, what: str, who: str = "", error: BaseException | None = None) -> "Scenario":
-        """Add a step, in seconds from the start: stop | crash | return | sick | silent | jump."""
-        heapq.heappush(self._script, (START_S + at_s, next(self._order), what, who, error))
+    def at(self, at_s: float, action: str, name: str = "", error: BaseException | None = None) -> "Scenario":
+        """Add a step, in seconds from the start: stop | crash | return | unhealthy | silent | jump."""
+        heapq.heappush(self._script, (START_S + at_s, next(self._order), action, name, error))
         return self
 
     def run(self) -> ExitResult:
@@ -108,11 +108,11 @@ class Scenario:
     def states(self) -> dict[str, State]:
         return {child.name: child.state for child in self.snapshot()}
 
-    def names(self, what: str) -> list[str]:
-        return [who for _, happened, who in self.events if happened == what]
+    def names(self, event: str) -> list[str]:
+        return [name for _, each, name in self.events if each == event]
 
-    def times(self, what: str, who: str) -> list[float]:
-        return [at_s - START_S for at_s, happened, name in self.events if (happened, name) == (what, who)]
+    def times(self, event: str, name: str) -> list[float]:
+        return [at_s - START_S for at_s, *rest in self.events if rest == [event, name]]
 
     # The command queue, as the supervisor and its threads see it
 
@@ -132,27 +132,27 @@ class Scenario:
         self._plan_returns_of_the_stopped()
         until_s = self.now_s + timeout
         while self._script and self._script[0][0] <= until_s:
-            at_s, _, what, who, error = heapq.heappop(self._script)
+            at_s, _, action, name, error = heapq.heappop(self._script)
             self.now_s = max(self.now_s, at_s)
-            command = self._perform(what, who, error)
+            command = self._perform(action, name, error)
             if command:
                 return command
         self.now_s = max(self.now_s, until_s)
         raise Empty
 
-    def _perform(self, what: str, who: str, error: BaseException | None) -> str | None:
+    def _perform(self, action: str, name: str, error: BaseException | None) -> str | None:
         """Perform a step; return the command that results, if any. Steps of absent roles are skipped."""
-        if what == "stop":
+        if action == "stop":
             return "stop"
-        if what == "jump":  # the whole process was paused
-            self.now_s += float(who)
+        if action == "jump":  # the whole process was paused
+            self.now_s += float(name)
             return None
-        role = self.roles.get(who)
-        if not role or not self.active[who]:
+        role = self.roles.get(name)
+        if not role or not self.active[name]:
             return None
-        if what == "sick":
+        if action == "unhealthy":
             role.health_error = error
-        elif what == "silent":
+        elif action == "silent":
             role.silent_from_s = self.now_s
         else:
             role.instructions.put(error)
@@ -184,13 +184,13 @@ class Scenario:
             self._entered[role.name] += 1
             self.changed.notify_all()
 
-    def leaves(self, role: "FakeRole", what: str) -> None:
+    def leaves(self, role: "FakeRole", event: str) -> None:
         with self.changed:
             self.active[role.name] -= 1
-            self.note(what, role.name)
+            self.note(event, role.name)
 
-    def note(self, what: str, who: str) -> None:
-        self.events.append((self.now_s, what, who))
+    def note(self, event: str, name: str) -> None:
+        self.events.append((self.now_s, event, name))
 
     def _await_started_threads(self) -> None:
         """Wait until each started child has built its role and runs, or has failed to."""

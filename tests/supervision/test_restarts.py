@@ -118,7 +118,7 @@ def test_a_thread_that_cannot_be_started_is_a_crash(
 
 def test_a_health_check_that_raises_is_a_crash_of_its_child(lines: pytest.LogCaptureFixture):
     scenario = Scenario().child("inventory", stop_takes_s=2.0).child("http")
-    scenario.at(3, "sick", "inventory", ZeroDivisionError("no heartbeat")).at(9, "stop").run()
+    scenario.at(3, "unhealthy", "inventory", ZeroDivisionError("no heartbeat")).at(9, "stop").run()
     assert lines.messages[0].startswith("inventory crashed (ZeroDivisionError: no heartbeat); restarting in")
     ended, again = scenario.times("end", "inventory")[0], scenario.times("start", "inventory")[1]
     assert ended == pytest.approx(5.0, abs=1.1) and again > ended
@@ -127,7 +127,7 @@ def test_a_health_check_that_raises_is_a_crash_of_its_child(lines: pytest.LogCap
 
 def test_a_child_that_does_not_stop_after_a_failed_health_check_ends_the_process():
     scenario = Scenario().child("inventory", stop_takes_s=math.inf, shutdown_s=4.0)
-    result = scenario.at(3, "sick", "inventory", ZeroDivisionError("no heartbeat")).run()
+    result = scenario.at(3, "unhealthy", "inventory", ZeroDivisionError("no heartbeat")).run()
     assert result == ExitResult(1, "inventory did not stop in 4 s after its health check failed")
 
 
@@ -135,7 +135,7 @@ def test_a_failed_health_check_is_forgotten_after_the_restart():
     scenario = (
         Scenario()
         .child("topics", restart=ON_CRASH)
-        .at(3, "sick", "topics", ZeroDivisionError("no heartbeat"))
+        .at(3, "unhealthy", "topics", ZeroDivisionError("no heartbeat"))
     )
     assert scenario.at(9, "return", "topics").run() == ExitResult(0, "all is done")
     assert len(scenario.times("start", "topics")) == 2

@@ -43,7 +43,7 @@ def test_after_a_pause_of_the_whole_process_no_role_counts_as_stuck():
 def test_children_stop_in_reverse_one_after_the_other():
     scenario = Scenario().child("broker", stop_takes_s=1).child("inventory", stop_takes_s=2).child("http")
     scenario.at(9, "stop").run()
-    ends = [(who, at_s - 1_009) for at_s, what, who in scenario.events if what == "end"]
+    ends = [(name, at_s - 1_009) for at_s, event, name in scenario.events if event == "end"]
     assert ends == [("http", 0.0), ("inventory", 2.0), ("broker", 3.0)]
     assert set(scenario.states().values()) == {State.STOPPED}
 

@@ -46,7 +46,9 @@ children = st.fixed_dictionaries(
     }
 )
 faults = st.lists(
-    st.tuples(TIMES, st.sampled_from(["crash"] * 6 + ["return", "sick", "silent"]), st.sampled_from(NAMES)),
+    st.tuples(
+        TIMES, st.sampled_from(["crash"] * 6 + ["return", "unhealthy", "silent"]), st.sampled_from(NAMES)
+    ),
     max_size=20,
 )
 fatal_crashes = st.lists(st.tuples(TIMES, st.sampled_from(NAMES)), max_size=1)
@@ -69,7 +71,7 @@ class InvariantChecker:
         assert all(count <= 1 for count in scenario.active.values()), f"two threads: {scenario.active}"
         snapshot = scenario.snapshot()
         waits = [child.state is State.WAITING for child in snapshot]
-        assert waits == sorted(waits), "a child was started before the one ahead of it"
+        assert waits == sorted(waits), "a child was started before the one that precedes it"
         stopping = [i for i, child in enumerate(snapshot) if child.state is State.STOPPING]
         assert len(stopping) <= 1
         for child in snapshot[stopping[0] + 1 :] if stopping else ():
@@ -91,10 +93,10 @@ def test_the_rules_hold_for_any_script(policy, behaviours, faults, fatal_crashes
     scenario = Scenario(policy, shutdown_s=6.0, seed=seed)
     for name, behaviour in zip(NAMES, behaviours, strict=False):
         scenario.child(name, **behaviour)
-    for at_s, what, who in faults:
-        scenario.at(at_s, what, who, ValueError(what) if what in ("crash", "sick") else None)
-    for at_s, who in fatal_crashes:
-        scenario.at(at_s, "crash", who, FatalError("no broker"))
+    for at_s, action, name in faults:
+        scenario.at(at_s, action, name, ValueError(action) if action in ("crash", "unhealthy") else None)
+    for at_s, name in fatal_crashes:
+        scenario.at(at_s, "crash", name, FatalError("no broker"))
     for at_s in [*stops, END_AT_S]:
         scenario.at(at_s, "stop")
     checker = InvariantChecker(scenario)
@@ -114,7 +116,7 @@ def test_the_rules_hold_for_any_script(policy, behaviours, faults, fatal_crashes
 
 
 def moves_of(checker: InvariantChecker, name: str) -> list[tuple[float, State, State]]:
-    return [(at_s, before, after) for at_s, who, before, after in checker.moves if who == name]
+    return [(at_s, before, after) for at_s, child, before, after in checker.moves if child == name]
 
 
 def check_every_move_is_legal_and_follows_from_the_last(
@@ -123,7 +125,7 @@ def check_every_move_is_legal_and_follows_from_the_last(
     for name in names:
         moves = moves_of(checker, name)
         assert all(after in MOVES[before] for _, before, after in moves)
-        assert all(one[2] is two[1] for one, two in pairwise(moves))
+        assert all(move[2] is following[1] for move, following in pairwise(moves))
 
 
 def check_children_start_when_the_one_before_is_ready(
@@ -155,13 +157,13 @@ def check_the_restart_limit_is_exact(
 def check_pauses_grow_within_their_bounds(checker: InvariantChecker, policy: RestartPolicy) -> None:
     for name in NAMES:
         crashes: list[float] = []
-        for one, two in pairwise(moves_of(checker, name)):
-            if one[2] is State.BACKOFF:
-                crashes.append(one[0])
-                nth = sum(one[0] - at_s <= policy.period_s for at_s in crashes)
+        for (crash_s, _, state), (next_s, _, next_state) in pairwise(moves_of(checker, name)):
+            if state is State.BACKOFF:
+                crashes.append(crash_s)
+                nth = sum(crash_s - at_s <= policy.period_s for at_s in crashes)
                 most_s = min(policy.backoff_first_s * 2 ** (nth - 1), policy.backoff_most_s)
-                if two[2] is State.STARTING:
-                    assert most_s / 2 - 1e-9 <= two[0] - one[0] <= most_s + 1e-6
+                if next_state is State.STARTING:
+                    assert most_s / 2 - 1e-9 <= next_s - crash_s <= most_s + 1e-6
 
 
 def check_the_result_and_the_time_of_the_stop(
