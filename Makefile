@@ -1,4 +1,4 @@
-# The two commands are `make run` and `make test`; both set up .venv first, once.
+# The two main targets are `make run` and `make test`. Every target first creates .venv if it is missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 run: setup
 	@exec $(BIN)/python campuskafka.py --all
 
-# Two at a time, a file each: most of it waits for a Kafka. PYTEST_ARGS="-n0 -k journal" for something else.
+# Two workers, one file each, since most tests wait for a Kafka. Other options: PYTEST_ARGS="-n0 -k journal"
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-# What the other leaves out: variants, and what takes its time.
+# The tests marked `long`, which `make test` skips: slow ones and variants.
 test-long: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
 
@@ -21,23 +21,23 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-# Kill a campus of five processes under load, again and again: make torture KILLS=200 SEED=1
+# Kills processes of a running system under load and audits it after each kill: make torture KILLS=200 SEED=1
 torture: setup
 	@$(BIN)/python -m tests.torture --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
-# The same loops over a simulated log, faults drawn by seed: make simulate SEEDS=100000, or SEED=4711 alone.
+# Runs the processing loops on a simulated log, faults drawn by seed: make simulate SEEDS=100000, or SEED=4711
 simulate: setup
 	@$(BIN)/python -m tests.simulation
 
-# Every property on many examples, drawn anew: make hunt EXAMPLES=5000
+# Runs the Hypothesis tests with many new examples: make hunt EXAMPLES=5000
 hunt: setup
 	@EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=hunt $(PYTEST_ARGS)
 
-# Hostile requests by HTTP, drawn by seed, beside good ones: make attack REQUESTS=100000 SEED=1
+# Sends hostile HTTP requests, drawn by seed, next to valid ones: make attack REQUESTS=100000 SEED=1
 attack: setup
 	@$(BIN)/python -m tests.attack --requests $(or $(REQUESTS),100000) --seed $(or $(SEED),1)
 
-# Acknowledged orders a second against the peers, which it fetches first; wrk is wanted: BENCH_ARGS="--repeats 5"
+# Compares acknowledged orders per second with other stacks, which it installs; needs wrk: BENCH_ARGS="--repeats 5"
 bench-http: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
@@ -49,7 +49,7 @@ format: setup
 
 setup: $(VENV)/.ready
 
-# The stamp is the last thing written: a setup that was interrupted is done again.
+# The stamp file is written last, so an interrupted setup is repeated.
 $(VENV)/.ready: requirements.lock
 	@echo "setting up $(VENV) (about a minute the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0])'
@@ -57,7 +57,7 @@ $(VENV)/.ready: requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-# Resolves pyproject.toml's ranges anew, for every Python from 3.10 on: names, versions and hashes.
+# Rewrites requirements.lock from pyproject.toml: versions and hashes for every Python from 3.10 on.
 lock: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --group dev --extra plots \

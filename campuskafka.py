@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""CampusKafka's command line: read it, load the config, build what was asked for, run it, say how it ended.
+"""CampusKafka's command line: parses it, loads the config, and dispatches to the roles or to a command.
 
-Exit codes: 0 stopped as asked, or the command did what it was asked; 1 the supervisor gave up (which
-role, and why), or the command failed; 2 the command line or the config is wrong; 3 no broker, or nothing
-to look at; 130 stopped at once by a second signal, or a command by Ctrl-C.
+Exit codes: 0 stopped as asked, or the command succeeded; 1 the supervisor gave up (it logs which role and
+why), or the command failed; 2 wrong command line or config; 3 no broker, or no data to work on; 130 stopped
+by a second signal, or a command by Ctrl-C.
 """
 
 import signal
 import sys
 
 if __name__ == "__main__":
-    # Importing takes half a second; until main can answer Ctrl-C it just ends, without a traceback.
+    # The imports take half a second. Until `main` handles Ctrl-C, let it end the process without a traceback.
     on_interrupt = signal.getsignal(signal.SIGINT)
-    if on_interrupt is signal.default_int_handler:  # not where it is ignored, as in a script's background
+    if on_interrupt is signal.default_int_handler:  # else it is ignored, as in a script's background job
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 try:
-    import bottle  # noqa: F401  (any of the libraries: they come together)
+    import bottle  # noqa: F401  (stands for all libraries, which are installed together)
 except ModuleNotFoundError:
     sys.exit(
         f"campuskafka: the libraries are not installed for {sys.executable}. "
@@ -44,8 +44,8 @@ from campus.errors import CampusError
 from campus.startup.system import SystemDidNotStart, broker_only, run_until_stopped, running, system, welcome
 
 VERSION = "0.1.0"
-# Between asking for the interpreter and being given it. With Python's own 5 ms, while the other roles are
-# busy, one customer at a time gets a third less, though 32 get a quarter more: who is alone would notice.
+# How long a thread may hold the interpreter lock while others want it. With Python's default of 5 ms and busy
+# other roles, 32 clients get a quarter more orders through, but a single client, which notices, a third less.
 SWITCH_INTERVAL_S = 0.0005
 CONFIG_FILE = Path(__file__).resolve().parent / "config.yaml"
 
@@ -53,79 +53,70 @@ CONFIG_FILE = Path(__file__).resolve().parent / "config.yaml"
 def main(argv: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        role_modules, command_modules = _role_modules(), _modules_of(campus.commands)
-        args = _parser(role_modules, command_modules).parse_args(argv)
+        role_modules = _role_modules()
+        defaults = argparse.Namespace(config=CONFIG_FILE, set=[])
+        args = _parser(role_modules).parse_args(argv, defaults)
         config = load(
             args.config,
             roles={name: module.Settings for name, module in role_modules.items()},
             overrides=args.set,
             environ=os.environ,
         )
-        return int(args.does(args, config, role_modules))
-    except SystemDidNotStart as ending:
-        return ending.exit_code or 1  # its supervisor has said why
+        return int(args.function(args, config, role_modules))
+    except SystemDidNotStart as error:
+        return error.exit_code or 1  # the supervisor has logged the reason
     except CampusError as error:
         print(f"campuskafka: {error}", file=sys.stderr)
         return error.exit_code or 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read what we print has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing it at the end works
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit succeeds
         return 0
 
 
 # The command line
 
 
-def _parser(role_modules: Mapping[str, Any], command_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
+def _parser(role_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
+    # Allowed before and after the command. A default after it would overwrite what was given before it.
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: config.yaml next to this program"
+    )
+    set_help = "override a setting, e.g. --set roles.producer.port=9000; repeat for more"
+    options.add_argument("--set", action="append", metavar="KEY=VALUE", help=set_help)
     parser = argparse.ArgumentParser(
+        parents=[options],
         prog="campuskafka.py",
         description="A campus food-ordering system on Apache Kafka: producer → inventory → analytics.",
         epilog="Exit codes: 0 stopped as asked · 1 gave up, or a command failed · 2 wrong command line or "
-        "config · 3 no broker, or nothing to look at · 130 stopped by a second signal.",
+        "config · 3 no broker, or no data to work on · 130 stopped by a second signal.",
     )
     parser.add_argument("--version", action="version", version=f"CampusKafka {VERSION}")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--all", action="store_true", help="run every role, whatever config.yaml enables")
-    which.add_argument(
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument(
+        "--all", action="store_true", help="run every role, also those disabled in config.yaml"
+    )
+    selection.add_argument(
         "--role",
         action="append",
         choices=sorted(role_modules),
         metavar="NAME",
-        help=f"run one role; repeat it for more ({', '.join(sorted(role_modules))})",
+        help=f"run one role; repeat for more ({', '.join(sorted(role_modules))})",
     )
-    _add_config_options(parser, config=CONFIG_FILE, overrides=[])
-    parser.set_defaults(does=_run_roles)
+    parser.set_defaults(function=_run_roles)
     commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", description="without one, the roles run until Ctrl-C"
+        title="commands", metavar="COMMAND", description="without a command, the roles run until Ctrl-C"
     )
-    broker = commands.add_parser(
-        "broker", help="run only the embedded broker, for several processes to share"
-    )
-    broker.set_defaults(does=_run_broker)
-    _add_config_options(broker)
-    for name, module in command_modules.items():
-        command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+    broker_help = "run only the embedded broker, for several processes to share"
+    broker = commands.add_parser("broker", parents=[options], help=broker_help)
+    broker.set_defaults(function=_run_broker)
+    for name, module in _modules_of(campus.commands).items():
+        command = commands.add_parser(name, parents=[options], help=module.HELP, description=module.__doc__)
         module.add_arguments(command)
-        _add_config_options(command)
-        command.set_defaults(does=partial(_run_command, module))
+        command.set_defaults(function=partial(_run_command, module))
     return parser
-
-
-def _add_config_options(
-    parser: argparse.ArgumentParser, config: Any = argparse.SUPPRESS, overrides: Any = argparse.SUPPRESS
-) -> None:
-    """The same before and after the command's name; a default there would undo what stood before it."""
-    parser.add_argument(
-        "--config", type=Path, default=config, metavar="FILE", help="default: config.yaml beside the program"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=overrides,
-        metavar="KEY=VALUE",
-        help="override any setting, e.g. --set roles.producer.port=9000; repeat it for more",
-    )
 
 
 def _modules_of(package: Any) -> dict[str, Any]:
@@ -134,12 +125,12 @@ def _modules_of(package: Any) -> dict[str, Any]:
 
 
 def _role_modules() -> dict[str, Any]:
-    """The roles that can be asked for, in the order they start: the sinks first, the door last."""
+    """The roles by name, in start order."""
     found = {name: module for name, module in _modules_of(roles).items() if hasattr(module, "Settings")}
     return dict(sorted(found.items(), key=lambda role: getattr(role[1], "START_ORDER", 50)))
 
 
-# What each way of calling it does
+# One function per kind of call
 
 
 def _run_roles(args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]) -> int:
@@ -153,7 +144,7 @@ def _run_roles(args: argparse.Namespace, config: Config, role_modules: Mapping[s
     return run_until_stopped([*children, welcome(config, names, _this_program())], config)
 
 
-def _run_broker(args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]) -> int:
+def _run_broker(_args: argparse.Namespace, config: Config, _role_modules: Mapping[str, Any]) -> int:
     logs.set_up(config.logging.level, config.logging.format)
     return run_until_stopped(broker_only(config), config)
 
@@ -161,6 +152,7 @@ def _run_broker(args: argparse.Namespace, config: Config, role_modules: Mapping[
 def _run_command(
     module: Any, args: argparse.Namespace, config: Config, role_modules: Mapping[str, Any]
 ) -> int:
+    # The default INFO would mix log lines into the output of a command.
     logs.set_up("WARNING" if config.logging.level == "INFO" else config.logging.level, config.logging.format)
 
     def system_of(*names: str, config: Config = config) -> AbstractContextManager[None]:

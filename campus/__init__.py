@@ -1,5 +1,4 @@
-"""CampusKafka's parts: commands on top, stream and broker under them, domain and runtime as the
-ground.
+"""CampusKafka: one folder per capability, with its pure core and its Kafka edge side by side.
 
-Imports only go down: `tests/test_layers.py` reads them and says which one does not.
+Imports only go down and form no cycle; `tests/test_layers.py` lists the floors and checks both.
 """

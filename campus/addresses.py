@@ -1,7 +1,7 @@
-"""Where a server listens, and whether one answers there: asked before any client is made.
+"""Addresses of servers, and whether one answers there. Ask before creating a Kafka client.
 
-A Kafka client that is built before its broker listens backs off for many seconds, so everything
-here that waits does it on the stop event and within one deadline.
+A Kafka client that is created before its broker listens backs off for many seconds. Every wait here ends with
+the stop event or a deadline.
 """
 
 import socket
@@ -25,7 +25,7 @@ class Address:
 
 
 def parse_addresses(text: str, *, default_port: int = 9092) -> tuple[Address, ...]:
-    """`"a:9092,b"` as addresses; an IPv6 host stands in brackets. Raises ValueError."""
+    """Parse `"a:9092,b"`; an IPv6 host is in brackets. Raises ValueError if a part is not host:port."""
     addresses = []
     for part in (part.strip() for part in text.split(",")):
         host, colon, port = part.rpartition(":")
@@ -39,7 +39,7 @@ def parse_addresses(text: str, *, default_port: int = 9092) -> tuple[Address, ..
 
 
 def listens(address: Address, *, timeout_s: float = 1.0) -> bool:
-    """Whether something accepts a connection there."""
+    """Whether a program accepts TCP connections at the address."""
     try:
         with socket.create_connection((address.host, address.port), timeout=timeout_s):
             return True
@@ -48,8 +48,7 @@ def listens(address: Address, *, timeout_s: float = 1.0) -> bool:
 
 
 def speaks_kafka(address: Address, *, timeout_s: float = 2.0) -> bool:
-    """Whether what listens there answers ApiVersions v0, as any Kafka since 0.10 does, in plain
-    text.
+    """Whether a Kafka (0.10 or newer) answers an ApiVersions v0 request, without TLS.
 
     Source: the Kafka protocol guide, ApiVersions and the request and response headers v1 and v0.
     """
@@ -73,7 +72,7 @@ def speaks_kafka(address: Address, *, timeout_s: float = 2.0) -> bool:
 def wait_until(
     predicate: Callable[[], bool], stop: Event, *, timeout_s: float | None, every_s: float = 0.05
 ) -> bool:
-    """Ask until it is true, the time is over, or `stop` is set; says whether it became true."""
+    """Call `predicate` until it is true, the timeout is over, or `stop` is set; whether it became true."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while not predicate():
         if deadline is not None and time.monotonic() >= deadline:
@@ -90,13 +89,13 @@ def wait_for_listener(
     timeout_s: float | None = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Wait until one of the addresses accepts connections; False if `stop` or the time came first.
+    """Wait until one of the addresses accepts connections; False if `stop` or the timeout came first.
 
-    `heartbeat` is called at each look: to wait for a broker is progress.
+    `heartbeat` is called at each attempt, since waiting for a broker counts as progress.
     """
 
-    def one_listens() -> bool:
+    def any_listens() -> bool:
         heartbeat()
         return any(map(listens, addresses))
 
-    return wait_until(one_listens, stop, timeout_s=timeout_s, every_s=0.1)
+    return wait_until(any_listens, stop, timeout_s=timeout_s, every_s=0.1)

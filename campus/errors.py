@@ -1,14 +1,10 @@
-"""The one base of the errors that a user may see; each stands beside the code that raises it.
+"""The base class of all errors that a user may see. Each error is next to the code that raises it.
 
-A message says the fact, the likely cause and the next step, in one line, and never needs a
-traceback.
+Its message is one line with the fact, the likely cause and the next action; it needs no traceback.
 """
 
 
 class CampusError(Exception):
-    """Something that the world did, told so that the reader knows what to do next.
-
-    `exit_code`, when it is set, means that trying again cannot help: the process ends with it.
-    """
+    """A fault outside this program. With an `exit_code`, a retry cannot help: the process exits with it."""
 
     exit_code: int | None = None

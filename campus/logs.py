@@ -1,9 +1,8 @@
-"""Log lines for people or for machines: one line an event, with the time, the role and the level.
+"""Log lines as text or JSON: one line per event, with the time, the role and the level.
 
-A logger is named after its role. Whatever a user, a record or a broken client put into a message,
-it stays on its line: control characters, line ends and bidirectional overrides are shown escaped,
-so that nobody can forge a line or move the cursor of a terminal. Not here: what is printed as a
-product, such as the report of analytics.
+A logger is named after its role. Text from users, records or broken clients cannot leave its line: control
+characters, line ends and bidirectional overrides are escaped, so nobody can forge a line or move the cursor
+of a terminal. Not here: output that is a product, such as the report of analytics.
 """
 
 import json
@@ -17,30 +16,30 @@ from typing import TextIO
 
 from campus.errors import CampusError
 
-ERROR_CHARS_MAX = 256  # of an exception's text, wherever it is told in one line
+ERROR_CHARS_MAX = 256  # of an exception's text in `summary`
 
 NAME_CHARS = 10  # "supervisor", the longest of our names
 LEVEL_CHARS = 7  # "WARNING"
-TRACEBACK_MARGIN = "    | "  # no line of a traceback can be taken for a log line
+TRACEBACK_MARGIN = "    | "  # so that no line of a traceback looks like a log line
 
 COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
-# They say nothing below WARNING that an operator of this program could act on.
+# Below WARNING they log nothing that an operator of this program could act on.
 LIBRARIES = ("asyncio", "concurrent", "filelock", "jgo", "requests", "urllib3")
 
-# C0, DEL and C1; line and paragraph separators; what reverses the direction of text; half a
-# surrogate pair, which no stream could encode.
+# C0, DEL and C1; line and paragraph separators; bidirectional overrides; lone surrogates, which no stream can
+# encode.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def set_up(level: str, format: str, stream: TextIO | None = None) -> None:  # noqa: A002 (its name in config.yaml)
-    """Send every logger to `stream` (stderr if not given) as "text" or "json". Again: replaces the last."""
+    """Log to `stream` (stderr if not given) as "text" or "json". Replaces an earlier set-up."""
     stream = sys.stderr if stream is None else stream
     handler = _OurHandler(stream)
     handler.setFormatter(
         JsonFormatter()
         if format == "json"
-        else TextFormatter(tracebacks=level == "DEBUG", colour=_likes_colour(stream))
+        else TextFormatter(tracebacks=level == "DEBUG", colour=_supports_colour(stream))
     )
     root = logging.getLogger()
     for old in [h for h in root.handlers if isinstance(h, _OurHandler)]:
@@ -49,21 +48,21 @@ def set_up(level: str, format: str, stream: TextIO | None = None) -> None:  # no
     root.setLevel(level)
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
-    # kafka-python repeats an outage several times a second at ERROR; our roles report it once.
+    # kafka-python logs an outage several times a second at ERROR; our roles log it once.
     logging.getLogger("kafka").setLevel(logging.WARNING if root.level <= logging.DEBUG else logging.CRITICAL)
 
 
 def printable(text: str) -> str:
-    """The text on one line, with every character that a terminal would obey shown as an escape."""
+    """The text on one line, with every control character escaped."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def summary(error: BaseException) -> str:
-    """`ValueError: boom`: an exception in one line of bounded length; ours speak for themselves."""
+    """An exception in one line of bounded length: `ValueError: boom`, or the text of a CampusError."""
     try:
         text = str(error)
-    except Exception as worse:  # noqa: BLE001 (an exception's own __str__ may be what is broken)
-        text = f"<its text raised {type(worse).__name__}>"
+    except Exception as str_error:  # noqa: BLE001 (an exception's own __str__ may be broken)
+        text = f"<its text raised {type(str_error).__name__}>"
     text = printable(text[: ERROR_CHARS_MAX + 1])  # cut first: the text may be megabytes
     if len(text) > ERROR_CHARS_MAX:
         text = text[: ERROR_CHARS_MAX - 1] + "…"
@@ -73,19 +72,19 @@ def summary(error: BaseException) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`18:51:35 inventory   INFO     claimed partition 0`; an exception as its summary, or as traceback."""
+    """`18:51:35 inventory   INFO     claimed partition 0`; an exception as its summary or its traceback."""
 
     def __init__(self, *, tracebacks: bool, colour: bool) -> None:
         super().__init__()
         self._tracebacks, self._colour = tracebacks, colour
 
     def format(self, record: logging.LogRecord) -> str:
-        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname:<{LEVEL_CHARS}}"
         if self._colour and record.levelname in COLOURS:
             level = f"\x1b[{COLOURS[record.levelname]}m{level}\x1b[0m"
         name = printable(record.name)
-        line = f"{at} {name:<{NAME_CHARS}}  {level}  {printable(record.getMessage())}"
+        line = f"{clock} {name:<{NAME_CHARS}}  {level}  {printable(record.getMessage())}"
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return line
@@ -96,24 +95,24 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time (ISO 8601, UTC, ms), level, role, message, and exception if there is one."""
+    """One object per line: time (ISO 8601, UTC, ms), level, role, message, and exception if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
-        told = {
-            "time": at.replace("+00:00", "Z"),
+        time_utc = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        fields = {
+            "time": time_utc.replace("+00:00", "Z"),
             "level": record.levelname,
             "role": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[1] is not None:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told).replace("\x7f", "\\u007f")  # DEL is the one that json lets through
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields).replace("\x7f", "\\u007f")  # json does not escape DEL
 
 
-class _OurHandler(logging.StreamHandler):  # type: ignore[type-arg]  # takes its argument from 3.11 on
-    """A class of its own, so that setting up again finds what to replace and leaves others' handlers."""
+class _OurHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only since 3.11
+    """A class of its own, so that `set_up` replaces our handler and no other."""
 
 
-def _likes_colour(stream: TextIO) -> bool:
+def _supports_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -147,7 +147,7 @@ class Producer:
                 self._serving = f"orders: POST http://{address}{ORDER_PATH}"
                 log.info(self._serving)
                 with address_published(self._config, address):  # before `ready`: others then look for it
-                    self._heartbeat.now(self._serving, ready=True)
+                    self._heartbeat.report(self._serving, ready=True)
                     self._server.run(listener, stop)
             self._failures.close()
             self._overruns.close()
@@ -211,7 +211,7 @@ class Producer:
         if not self._is_acknowledging and time.monotonic() >= self._probe_due_at_s:
             self._probe_due_at_s = time.monotonic() + PROBE_EVERY_S
             self._probe_broker()
-        self._heartbeat.now(
+        self._heartbeat.report(
             self._serving if self._is_acknowledging else "orders fail: the broker does not acknowledge them"
         )
 

@@ -1,4 +1,4 @@
-"""Log lines as people and machines read them."""
+"""Log lines as text and as JSON."""
 
 import io
 import json
@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def loggers_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def restored_loggers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     loggers = [logging.getLogger(name) for name in ("", "kafka", *LIBRARIES)]
@@ -68,7 +68,7 @@ def test_a_line_has_time_role_level_and_message_in_columns():
     assert re.fullmatch(r"\d\d:\d\d:\d\d supervisor  WARNING  analytics is slow", second)
 
 
-def test_user_text_cannot_forge_a_line_nor_reach_the_terminal():
+def test_user_text_cannot_forge_a_line_or_control_the_terminal():
     out = logged("INFO", "text")
     logging.getLogger("inventory").info("no such item: %s", "x\n12:00:00 inventory  INFO  ok\x1b[2J\r\x9b1m")
     assert len(out.getvalue().splitlines()) == 1
@@ -82,7 +82,7 @@ def test_an_exception_is_one_line_unless_the_level_is_debug():
     assert len(out.getvalue().splitlines()) == 1
 
 
-def test_at_debug_there_is_a_traceback_that_no_user_text_can_leave():
+def test_at_debug_user_text_cannot_leave_the_margin_of_a_traceback():
     out = logged("DEBUG", "text")
     crash(logging.getLogger("inventory"), "could not write", "boom\n12:00:00 inventory  INFO  ok\x1b[2J")
     first, *rest = out.getvalue().splitlines()
@@ -114,14 +114,14 @@ def test_only_the_level_is_coloured_and_only_in_a_terminal(monkeypatch: pytest.M
 
 
 @given(st.text())
-def test_any_text_is_one_line_that_any_stream_takes(text: str):
+def test_any_text_becomes_one_line_that_can_be_encoded(text: str):
     line = TextFormatter(tracebacks=True, colour=False).format(a_record("%s", text))
     assert len(line.splitlines()) == 1
     assert not re.search("[\x00-\x1f\x7f-\x9f]", line)
     line.encode()
 
 
-def test_half_a_surrogate_pair_and_reversed_text_are_shown_escaped():
+def test_lone_surrogates_and_bidirectional_overrides_are_escaped():
     assert printable("a\ud800b\u202ec\u2028d") == r"a\ud800b\u202ec\u2028d"
     assert printable("Käsekuchen 🍕 {}%s\\n") == "Käsekuchen 🍕 {}%s\\n"
 
@@ -132,9 +132,9 @@ def test_half_a_surrogate_pair_and_reversed_text_are_shown_escaped():
 def test_a_json_line_has_time_level_role_and_message():
     out = logged("INFO", "json")
     logging.getLogger("inventory").info("claimed partition %d", 0)
-    told = json.loads(out.getvalue())
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
-    assert told == {"level": "INFO", "role": "inventory", "message": "claimed partition 0"}
+    line = json.loads(out.getvalue())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
+    assert line == {"level": "INFO", "role": "inventory", "message": "claimed partition 0"}
 
 
 def test_the_time_of_a_json_line_is_utc_to_the_millisecond():
@@ -143,38 +143,38 @@ def test_the_time_of_a_json_line_is_utc_to_the_millisecond():
     assert json.loads(JsonFormatter().format(record))["time"] == "2023-11-14T22:13:20.062Z"
 
 
-def test_a_json_line_holds_the_whole_exception():
+def test_a_json_line_contains_the_whole_traceback():
     out = logged("INFO", "json")
     crash(logging.getLogger("inventory"), "could not write")
-    told = json.loads(out.getvalue())
-    assert told["exception"].startswith("Traceback") and told["exception"].endswith("ValueError: boom")
+    line = json.loads(out.getvalue())
+    assert line["exception"].startswith("Traceback") and line["exception"].endswith("ValueError: boom")
 
 
 @given(st.text())
-def test_a_json_line_is_one_line_and_gives_the_text_back(text: str):
+def test_any_text_becomes_one_json_line_that_decodes_to_it(text: str):
     line = JsonFormatter().format(a_record("%s", text))
     assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", line)
     assert json.loads(line)["message"] == text
 
 
-# Setting up
+# set_up
 
 
-def test_setting_up_again_replaces_what_was_set_up():
+def test_a_second_set_up_replaces_the_first():
     first, second = logged("INFO", "text"), logged("INFO", "json")
     logging.getLogger("inventory").info("once")
     assert first.getvalue() == ""
     assert len(second.getvalue().splitlines()) == 1
 
 
-def test_handlers_of_others_are_left_alone():
+def test_set_up_keeps_the_handlers_of_others():
     other = logging.NullHandler()
     logging.getLogger().addHandler(other)
     logged("INFO", "text")
     assert other in logging.getLogger().handlers
 
 
-def test_below_the_level_nothing_is_said():
+def test_below_the_level_nothing_is_logged():
     out = logged("WARNING", "text")
     logging.getLogger("inventory").info("claimed partition 0")
     assert out.getvalue() == ""
@@ -188,14 +188,14 @@ def test_below_the_level_nothing_is_said():
         ("ERROR", "ERROR", "CRITICAL"),
     ],
 )
-def test_libraries_say_only_what_matters(level: str, libraries: str, kafka: str):
+def test_libraries_log_only_warnings_and_kafka_less(level: str, libraries: str, kafka: str):
     logged(level, "text")
     for name in LIBRARIES:
         assert logging.getLevelName(logging.getLogger(f"{name}.part").getEffectiveLevel()) == libraries
     assert logging.getLevelName(logging.getLogger("kafka.net").getEffectiveLevel()) == kafka
 
 
-def test_without_a_stream_it_is_stderr(capsys: pytest.CaptureFixture[str]):
+def test_the_default_stream_is_stderr(capsys: pytest.CaptureFixture[str]):
     set_up("INFO", "text")
     logging.getLogger("inventory").info("hello")
     out, err = capsys.readouterr()
@@ -205,17 +205,17 @@ def test_without_a_stream_it_is_stderr(capsys: pytest.CaptureFixture[str]):
 # Exceptions in one line
 
 
-def test_a_summary_names_the_class_but_for_our_own_errors():
+def test_a_summary_names_the_class_except_for_campus_errors():
     assert summary(ValueError("boom")) == "ValueError: boom"
     assert summary(KeyError()) == "KeyError"
     assert summary(CampusError("no broker at 127.0.0.1:9092")) == "no broker at 127.0.0.1:9092"
 
 
 @pytest.mark.parametrize("text", ["x" * 300, "\n" * 300, "\x1b" * 10_000_000])
-def test_a_summary_is_bounded_whatever_its_text(text: str):
-    told = summary(ValueError(text)).removeprefix("ValueError: ")
-    assert len(told) == ERROR_CHARS_MAX and told.endswith("…") and "\n" not in told
+def test_a_summary_of_any_text_is_bounded(text: str):
+    text = summary(ValueError(text)).removeprefix("ValueError: ")
+    assert len(text) == ERROR_CHARS_MAX and text.endswith("…") and "\n" not in text
 
 
-def test_a_summary_of_just_the_right_length_is_not_cut():
+def test_a_text_of_the_maximum_length_is_not_cut():
     assert summary(ValueError("x" * ERROR_CHARS_MAX)).endswith("x" * ERROR_CHARS_MAX)

@@ -1,7 +1,4 @@
-"""Folders that must take what we write: whatever the disk says against it is one clear line.
-
-Not here: what is written, and by whom.
-"""
+"""Folders that we write to: errors of the disk become one clear line that names the setting to change."""
 
 import errno
 import shutil
@@ -9,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from campus.broker.errors import NoBroker
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-# Kafka maps an index file of 10 MiB for each log that it opens. Those are sparse: on a full disk it
-# is the first touch of a page that fails, and that kills the JVM instead of raising anything.
+# Kafka maps an index file of 10 MiB for each log that it opens. Those files are sparse: on a full disk the
+# first write to a page fails, which kills the JVM instead of raising an exception.
 FREE_BYTES_MIN = 64 * 1024 * 1024
 
 
@@ -22,34 +21,43 @@ class DiskFull(NoBroker):
     def __init__(self, folder: Path, setting: str) -> None:
         self.folder, self.setting = folder, setting
         super().__init__(
-            f"the disk of {folder} is full ({_free_mib(folder)} MiB free, Kafka wants "
-            f"{FREE_BYTES_MIN >> 20}). Make room there, or choose another folder with {setting}"
+            f"the disk of {folder} is full ({_free_mib(folder)} MiB free, Kafka needs "
+            f"{FREE_BYTES_MIN >> 20}). Free some space, or choose another folder with {setting}"
         )
 
 
 class NotWritable(NoBroker):
-    def __init__(self, folder: Path, setting: str, why: str) -> None:
+    def __init__(self, folder: Path, setting: str, reason: str) -> None:
         self.folder, self.setting = folder, setting
         super().__init__(
-            f"the folder {folder} cannot be written ({why}). "
-            f"Give this user the right to, or choose another folder with {setting}"
+            f"the folder {folder} cannot be written ({reason}). "
+            f"Give this user write access, or choose another folder with {setting}"
         )
 
 
 @contextmanager
-def writing(folder: Path, setting: str) -> Iterator[None]:
-    """What the system refuses inside the block is told as a fault of `folder`, which `setting` names."""
+def disk_errors(folder: Path, setting: str) -> Iterator[None]:
+    """Raises DiskFull or NotWritable for an OSError in the block. `setting`: the config key of `folder`."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRNOS:
             raise DiskFull(folder, setting) from error
         raise NotWritable(folder, setting, error.strerror or str(error)) from error
 
 
 def make_folder(folder: Path, setting: str) -> None:
-    with writing(folder, setting):
+    with disk_errors(folder, setting):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def try_acquire(lock: FileLock) -> bool:
+    """Whether we hold the lock now; False, without waiting, if another process holds it."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 def is_full(folder: Path) -> bool:
@@ -57,6 +65,6 @@ def is_full(folder: Path) -> bool:
 
 
 def _free_mib(folder: Path) -> int:
-    """Of the disk that the folder is on, or would be."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free >> 20
+    """Free space on the disk that the folder is on, or would be on once it exists."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free >> 20

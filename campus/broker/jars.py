@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: the list, with the SHA-256 of each, and the check of a file against it.
+"""The jars of Apache Kafka: the pinned list with the SHA-256 of each, and the check of a file against it.
 
 Not here: where the jars are kept (class_path.py) and how they are downloaded (fetch.py).
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from campus.broker.errors import NoBroker
 
-TOOLS_ARTIFACT = "kafka-tools"  # for tests only: no part of the broker
+TOOLS_ARTIFACT = "kafka-tools"  # only for tests; the broker does not need it
 READ_BYTES = 1 << 20
 
 
@@ -32,7 +32,7 @@ class Jar:
 
 
 def read_list(text: str) -> tuple[Jar, ...]:
-    """`group:artifact:version sha256:…`, one a line; `#` begins a comment."""
+    """Parse lines of `group:artifact:version sha256:…`; `#` begins a comment."""
     jars = []
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
@@ -54,17 +54,17 @@ class JarMissing(NoBroker):
         self.folder, self.missing = folder, tuple(missing)
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         super().__init__(
-            f"broker.jars: {folder} lacks {missing[0].file_name}{more}. Put every jar of "
-            "campus/broker/jars.txt there, or leave broker.jars out to have them fetched"
+            f"broker.jars: {folder} has no {missing[0].file_name}{more}. Put every jar of "
+            "campus/broker/jars.txt there, or remove broker.jars to have them downloaded"
         )
 
 
-class JarWrong(NoBroker):
-    def __init__(self, jar: Jar, where: str, sha256: str) -> None:
+class JarMismatch(NoBroker):
+    def __init__(self, jar: Jar, source: str, sha256: str) -> None:
         self.jar, self.sha256 = jar, sha256
         super().__init__(
-            f"{jar} from {where} is not the jar that is listed: its SHA-256 is {sha256}, not {jar.sha256}. "
-            "Probably a mirror or a proxy gave another file; get the right one before you run it"
+            f"{jar} from {source} is not the listed jar: its SHA-256 is {sha256}, not {jar.sha256}. "
+            "Probably a mirror or a proxy delivered another file; replace it with the right one"
         )
 
 
@@ -76,13 +76,13 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def wrong_jars(folder: Path, wanted: Iterable[Jar]) -> list[Jar]:
-    """Those that are not there, or are something else. All 46 MB are read, which takes 0.1 s."""
+def invalid_jars(folder: Path, wanted: Iterable[Jar]) -> list[Jar]:
+    """The jars that are missing or differ from the list. Reads all 46 MB, which takes 0.1 s."""
 
-    def is_right(jar: Jar) -> bool:
+    def is_invalid(jar: Jar) -> bool:
         path = folder / jar.file_name
-        return path.is_file() and sha256_of(path) == jar.sha256
+        return not path.is_file() or sha256_of(path) != jar.sha256
 
     wanted = list(wanted)
     with ThreadPoolExecutor(4) as pool:
-        return [jar for jar, right in zip(wanted, pool.map(is_right, wanted), strict=True) if not right]
+        return [jar for jar, invalid in zip(wanted, pool.map(is_invalid, wanted), strict=True) if invalid]

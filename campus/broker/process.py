@@ -1,6 +1,6 @@
-"""A child program under a guardian: it ends when we say so, and it ends when we end.
+"""A child process under a guardian: it ends when we stop it, and also when our own process ends.
 
-Nothing else of this program starts a long-lived process. What the program prints goes into one file.
+Nothing else in this program starts a long-lived process. The child's output goes into one file.
 """
 
 import contextlib
@@ -14,12 +14,15 @@ from pathlib import Path
 from campus.broker.errors import BrokerDied
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
-KILLED_S = 2.0  # for a killed process to be gone
-SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # elsewhere than on Unix there is no difference
+KILLED_S = 2.0  # how long a killed process may take to end
+SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows makes no difference
 
 
 class GuardedProcess:
-    """Started by its construction. `stop_s`: how long it may take to end when we end without a word."""
+    """Started by its constructor, which raises BrokerDied if that fails.
+
+    `stop_s`: how long the child may take to end after our process has died.
+    """
 
     def __init__(
         self, command: Sequence[str], *, folder: Path, output: Path, stop_s: float, environ: Mapping[str, str]
@@ -33,30 +36,30 @@ class GuardedProcess:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=out,
-                    start_new_session=True,  # so that Ctrl-C at the terminal is ours alone to hear
+                    start_new_session=True,  # so that Ctrl-C at the terminal reaches only us
                 )
             except OSError as error:  # too many processes, most likely
-                raise BrokerDied(f"no process can be started for Kafka: {error.strerror}") from error
+                raise BrokerDied(f"cannot start a process for Kafka: {error.strerror}") from error
         assert self._guardian.stdout is not None
-        told = self._guardian.stdout.readline()
-        if not told:
+        pid_line = self._guardian.stdout.readline()
+        if not pid_line:
             self._guardian.wait()
             self._close_pipes()
             raise BrokerDied(f"the process of Kafka did not start: {last_line(output)}")
-        self.pid = int(told)
-        self._may_live = True  # never kill by a number that may be somebody else's by now
+        self.pid = int(pid_line)
+        self._may_be_alive = True  # kill only once: later the pid may belong to another process
 
     def exit_code(self) -> int | None:
-        """None while it runs; 128 and more tell the signal that ended it, as in a shell."""
+        """None while it runs. As in a shell, 128 + n means that signal n ended it."""
         code = self._guardian.poll()
         if code is None or code >= 0:
             return code
-        # The guardian itself was killed. Linux has ended the program by then, other systems have not.
+        # The guardian itself was killed. Linux has killed the program with it, other systems have not.
         self._kill_program()
         return 128 - code
 
     def stop(self, *, timeout_s: float) -> None:
-        """Ask it to stop, kill it after `timeout_s`; it is gone when this returns. Twice is harmless."""
+        """Ask it to stop, kill it after `timeout_s`; it has ended when this returns. Idempotent."""
         self._close_pipes()
         try:
             self._guardian.wait(timeout_s)
@@ -72,12 +75,12 @@ class GuardedProcess:
                 pipe.close()
 
     def _kill_program(self) -> None:
-        if self._may_live:
-            self._may_live = False
+        if self._may_be_alive:
+            self._may_be_alive = False
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, SIGKILL)
 
 
 def last_line(output: Path) -> str:
     lines = output.read_text("utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

@@ -1,34 +1,38 @@
 """The decision of `broker.mode`: which Kafka is used, and whether this process has to run it.
 
-It is made once, at the start: a process that uses somebody else's Kafka never starts a second one.
+It is made once, at the start: a process that uses an external Kafka never starts one later.
 
-    auto      whatever Kafka answers; else the embedded one, if the address can be ours
-    external  whatever answers; never the embedded one
-    embedded  the embedded one, and an error if there is one already
+    auto      the Kafka that answers; else the embedded one, if the address is of this machine
+    external  the Kafka that answers; never the embedded one
+    embedded  the embedded one; an error if another Kafka answers
+
+With TLS or a password, auto means external: the embedded Kafka serves only plain text.
 """
 
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Event
 
 from campus.addresses import Address, listens, speaks_kafka, wait_for_listener
-from campus.broker.data import Claim, Data, DataInUse
-from campus.broker.embedded import EmbeddedBroker, wait_for_the_old_one
+from campus.broker.data import DataFolder, DataFolderLock, DataInUse
+from campus.broker.diagnosis import OtherKafkaAnswers
+from campus.broker.embedded import EmbeddedBroker
 from campus.broker.errors import NoBroker
-from campus.config.settings import BrokerConfig, Config
+from campus.config.settings import Config
 
-LOOK_EVERY_S = 0.1
-OTHER_STARTS_S = 600.0  # it may be fetching Kafka through a thin line
-STOP_S = 5.0  # for a broker that is not wanted any more
+RETRY_EVERY_S = 0.1
+OTHER_STARTS_S = 600.0  # another process may be downloading Kafka over a slow network
+STOP_S = 5.0
+
+Log = Callable[[str], None]
 
 
-class NotHere(NoBroker):
+class AddressNotLocal(NoBroker):
     def __init__(self, addresses: Sequence[Address]) -> None:
         super().__init__(
-            f"the embedded Kafka runs at one address of this machine, not at {_listed(addresses)}. Set "
+            f"the embedded Kafka needs one address of this machine, not {_joined(addresses)}. Set "
             "kafka.bootstrap_servers to 127.0.0.1:9092, or broker.mode to external"
         )
 
@@ -37,54 +41,45 @@ class NothingAnswers(NoBroker):
     def __init__(self, addresses: Sequence[Address], waited_s: float) -> None:
         self.addresses = tuple(addresses)
         super().__init__(
-            f"no Kafka answers at {_listed(addresses)} within {waited_s:g} s, and none is started there. "
-            "Start it, correct kafka.bootstrap_servers, or take 127.0.0.1:9092 with broker.mode: auto"
+            f"no Kafka answers at {_joined(addresses)} within {waited_s:g} s, and none is started there. "
+            "Start it, correct kafka.bootstrap_servers, or use 127.0.0.1:9092 with broker.mode: auto"
         )
 
 
-def for_these_clients(config: Config) -> BrokerConfig:
-    """The embedded Kafka is for plain clients: those with TLS or a password mean somebody else's."""
-    if config.kafka.security.protocol != "PLAINTEXT" and config.broker.mode == "auto":
-        return replace(config.broker, mode="external")
-    return config.broker
-
-
 def resolve(
-    config: BrokerConfig,
-    addresses: Sequence[Address],
-    *,
-    log: Callable[[str], None],
-    stop: Event,
-    wait_s: float | None = None,
-    claim: Claim | None = None,
+    config: Config, *, log: Log, stop: Event, lock: DataFolderLock | None = None
 ) -> EmbeddedBroker | None:
-    """The broker that this process runs now and has to stop, or None: somebody else's is used.
+    """Return the broker that this process now runs and has to stop, or None if an external one is used.
 
-    Also None when `stop` was set before it was settled. `wait_s`: for somebody else's to answer; without
-    it, as long as our own may take to start. `claim`: one that this process may hold already.
+    Also None if `stop` was set before the decision. `lock`: one that this process may hold already. Raises
+    NoBroker if there is no Kafka and none can be started, BrokerDied if something ended it during its start.
     """
-    home = _embeddable(addresses)
-    if config.mode == "embedded":
-        if home is None:
-            raise NotHere(addresses)
-        return _started(EmbeddedBroker(config, home, log=log, claim=claim), stop)
-    if config.mode == "external" or home is None:
-        _await_foreign(addresses, config.start_timeout_s if wait_s is None else wait_s, log, stop)
+    addresses, mode = config.kafka.addresses, config.broker.mode
+    if mode == "auto" and config.kafka.security.protocol != "PLAINTEXT":
+        mode = "external"
+    home = _local_address(addresses)
+    if mode == "embedded" and home is None:
+        raise AddressNotLocal(addresses)
+    if mode == "external" or home is None:
+        _wait_for_external(addresses, config.kafka.connect_timeout_s, log, stop)
         return None
-    return _use_or_start(config, home, log, stop, claim or Claim(Data(config.data_dir)))
+    lock = lock or DataFolderLock(config.broker.data_dir)
+    if mode == "auto" and not _lock_unless_kafka_answers(config, home, lock, log, stop):
+        return None
+    broker = EmbeddedBroker(config.broker, home, log=log, lock=lock)
+    try:
+        return broker if broker.start(stop) else None
+    except OtherKafkaAnswers:
+        if mode == "embedded":
+            raise
+        log(f"using the Kafka that answers at {home}")
+        return None
 
 
 @contextmanager
-def broker_for(
-    config: BrokerConfig,
-    addresses: Sequence[Address],
-    *,
-    log: Callable[[str], None],
-    stop: Event | None = None,
-    wait_s: float | None = None,
-) -> Iterator[None]:
-    """A Kafka for as long as the block lasts."""
-    broker = resolve(config, addresses, log=log, stop=stop or Event(), wait_s=wait_s)
+def broker_for(config: Config, *, log: Log) -> Iterator[None]:
+    """A Kafka for the duration of the block: the external one, or one that is started for it."""
+    broker = resolve(config, log=log, stop=Event())
     try:
         yield
     finally:
@@ -92,81 +87,56 @@ def broker_for(
             broker.stop(timeout_s=STOP_S)
 
 
-def _embeddable(addresses: Sequence[Address]) -> Address | None:
+def _local_address(addresses: Sequence[Address]) -> Address | None:
+    """The address at which the embedded Kafka can run: the only one, if it is a loopback address."""
     if len(addresses) != 1:
         return None
     host = addresses[0].host
     try:
-        ours = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        ours = False
-    return addresses[0] if ours else None
+        is_local = False
+    return addresses[0] if is_local else None
 
 
-def _await_foreign(
-    addresses: Sequence[Address], wait_s: float, log: Callable[[str], None], stop: Event
-) -> None:
-    """To listen is enough here: behind TLS no Kafka answers a plain question."""
+def _wait_for_external(addresses: Sequence[Address], timeout_s: float, log: Log, stop: Event) -> None:
+    """A listening port is enough: with TLS, Kafka does not answer a plain-text request."""
     if not any(map(listens, addresses)):
-        log(f"waiting for a Kafka at {_listed(addresses)}")
-    if wait_for_listener(addresses, stop, timeout_s=wait_s):
-        log(f"using the Kafka at {_listed(addresses)}")
+        log(f"waiting for a Kafka at {_joined(addresses)}")
+    if wait_for_listener(addresses, stop, timeout_s=timeout_s):
+        log(f"using the Kafka at {_joined(addresses)}")
     elif not stop.is_set():
-        raise NothingAnswers(addresses, wait_s)
+        raise NothingAnswers(addresses, timeout_s)
 
 
-def _use_or_start(
-    config: BrokerConfig, home: Address, log: Callable[[str], None], stop: Event, claim: Claim
-) -> EmbeddedBroker | None:
-    data = Data(config.data_dir)
-    if speaks_kafka(home) and not data.has_a_kafka():
-        log(f"using the Kafka that answers at {home}")
-        return None
-    data.make()
-    if not _claimed_before_it_answers(data, claim, home, log, stop):
-        return None
-    # With the claim, what answers is either foreign, or was left by a killed owner and is ending.
-    try:
-        wait_for_the_old_one(data, stop)
-        foreign = speaks_kafka(home)
-    except BaseException:
-        claim.release()
-        raise
-    if foreign:
-        claim.release()
-        log(f"using the Kafka that answers at {home}")
-        return None
-    return _started(EmbeddedBroker(config, home, log=log, claim=claim), stop)
-
-
-def _claimed_before_it_answers(
-    data: Data, claim: Claim, home: Address, log: Callable[[str], None], stop: Event
+def _lock_unless_kafka_answers(
+    config: Config, home: Address, lock: DataFolderLock, log: Log, stop: Event
 ) -> bool:
-    """Of several processes one gets the claim and starts Kafka, and this is where the others wait for it."""
-    told = False
+    """True with the lock; False if the Kafka at `home` is used, or if `stop` was set.
+
+    Of several processes one gets the lock and starts Kafka; the others wait here until it answers.
+    """
+    data = DataFolder(config.broker.data_dir)
+    if speaks_kafka(home) and not data.is_in_use():
+        log(f"using the Kafka that answers at {home}")
+        return False
+    data.make()
+    wait_was_logged = False
     deadline_s = time.monotonic() + OTHER_STARTS_S
-    while not claim.take(home):
-        owner = claim.owner()
-        if (owner and owner.address != home) or time.monotonic() > deadline_s:
-            raise DataInUse(data.root, str(owner or "another process"))
-        if owner and speaks_kafka(home):
-            log(f"using the Kafka that process {owner.process} runs at {home}")
+    while not lock.acquire(home):
+        holder = lock.holder()
+        if (holder and holder.address != home) or time.monotonic() > deadline_s:
+            raise DataInUse(data.root, str(holder or "another process"))
+        if holder and speaks_kafka(home):
+            log(f"using the Kafka that process {holder.pid} runs at {home}")
             return False
-        if not told:
-            told = True
+        if not wait_was_logged:
+            wait_was_logged = True
             log(f"another process is starting or stopping Kafka at {home}; waiting for it")
-        if stop.wait(LOOK_EVERY_S):
+        if stop.wait(RETRY_EVERY_S):
             return False
     return True
 
 
-def _started(broker: EmbeddedBroker, stop: Event) -> EmbeddedBroker | None:
-    broker.start(stop)
-    if stop.is_set():
-        broker.stop(timeout_s=STOP_S)
-        return None
-    return broker
-
-
-def _listed(addresses: Sequence[Address]) -> str:
+def _joined(addresses: Sequence[Address]) -> str:
     return ", ".join(map(str, addresses))

@@ -1,7 +1,7 @@
-"""What Kafka is told: one KRaft node, as small and as quick as it gets, and all in one folder.
+"""The settings of the embedded Kafka: one KRaft node, as small and as fast as possible, all in one folder.
 
-Every path is relative to the folder that Kafka runs in, since a properties file is Latin-1, and a
-comma in `log.dirs` begins another folder.
+Every path is relative to the folder that Kafka runs in: a properties file is Latin-1, and a comma in
+`log.dirs` separates folders, so an absolute path could break it.
 """
 
 from campus.addresses import Address
@@ -10,15 +10,15 @@ from campus.broker.java import Java
 NODE_ID = 1
 LOG_DIR = "kafka"
 LOG_FILE = "broker.log"
-LOG_SETTINGS_FILE = "log4j2.properties"
-HEAP_FIRST_MIB = 128
+LOG4J_FILE = "log4j2.properties"
+HEAP_INITIAL_MIB = 128
 
-# A broker that was killed cannot register anew before its old registration lapses: 9 s by default.
+# A killed broker cannot register again before its old session has expired, which takes 9 s by default.
 SESSION_TIMEOUT_MS = 2000
 HEARTBEAT_INTERVAL_MS = 400
 assert HEARTBEAT_INTERVAL_MS * 3 < SESSION_TIMEOUT_MS
 
-LOG_SETTINGS = f"""\
+LOG4J_SETTINGS = f"""\
 rootLogger.level = WARN
 rootLogger.appenderRef.file.ref = file
 appender.file.type = RollingFile
@@ -36,7 +36,7 @@ appender.file.strategy.max = 1
 
 
 def broker_settings(address: Address, controller: Address, *, log_dir: str = LOG_DIR) -> str:
-    """The controller's port may differ at each start: the node tells the quorum, which is itself."""
+    """`controller` may differ at each start, since the node is its own quorum."""
     return f"""\
 process.roles = broker,controller
 node.id = {NODE_ID}
@@ -50,7 +50,7 @@ log.dirs = {log_dir}
 auto.create.topics.enable = false
 broker.session.timeout.ms = {SESSION_TIMEOUT_MS}
 broker.heartbeat.interval.ms = {HEARTBEAT_INTERVAL_MS}
-# There is one node to replicate to, and a partition of an internal topic costs files.
+# There is only one node to replicate to, and each partition of an internal topic costs files.
 offsets.topic.replication.factor = 1
 offsets.topic.num.partitions = 1
 transaction.state.log.replication.factor = 1
@@ -60,24 +60,24 @@ share.coordinator.state.topic.replication.factor = 1
 share.coordinator.state.topic.min.isr = 1
 share.coordinator.state.topic.num.partitions = 1
 group.initial.rebalance.delay.ms = 0
-# 128 MiB by default, half of the heap.
+# The default of 128 MiB is half of the heap.
 log.cleaner.dedupe.buffer.size = 2097152
 """
 
 
 def java_options(java: Java, heap: str) -> list[str]:
     options = [
-        f"-Xms{min(HEAP_FIRST_MIB, _mebibytes(heap))}m",
+        f"-Xms{min(HEAP_INITIAL_MIB, _mebibytes(heap))}m",
         f"-Xmx{heap}",
         "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",  # up a second sooner, and quick enough for one machine
-        "-XX:+ExitOnOutOfMemoryError",  # half dead is worse than started again
+        "-XX:TieredStopAtLevel=1",  # starts a second sooner, and is fast enough for one machine
+        "-XX:+ExitOnOutOfMemoryError",  # a restart is better than a half-dead broker
         "-XX:-UsePerfData",
         "-XX:ErrorFile=java-crash.log",
-        f"-Dlog4j2.configurationFile={LOG_SETTINGS_FILE}",
+        f"-Dlog4j2.configurationFile={LOG4J_FILE}",
     ]
     if java.version >= 24:
-        options.append("--sun-misc-unsafe-memory-access=allow")  # else Kafka's libraries are warned about
+        options.append("--sun-misc-unsafe-memory-access=allow")  # else it warns about Kafka's libraries
     return options
 
 

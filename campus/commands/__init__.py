@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from campus.broker.resolve import broker_for, for_these_clients
+from campus.broker.resolve import broker_for
 from campus.config.settings import Config
 
 
@@ -30,8 +30,7 @@ class Context:
 
 def a_broker(config: Config, log: Callable[[str], None] = lambda _: None) -> AbstractContextManager[None]:
     """A Kafka for the block: the configured one if it answers, else the embedded one. Raises NoBroker."""
-    addresses, wait_s = config.kafka.addresses, config.kafka.connect_timeout_s
-    return broker_for(for_these_clients(config), addresses, log=log, wait_s=wait_s)
+    return broker_for(config, log=log)
 
 
 def number(kind: type[Any], least: float, most: float) -> Callable[[str], Any]:

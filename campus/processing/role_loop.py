@@ -90,13 +90,13 @@ def run_through_outages(
     after_step: Callable[[], None] = lambda: None,
 ) -> None:
     """Report the role as ready, then step until `stop` is set. Raises what a retry cannot repair."""
-    heartbeat.now("running", ready=True)
+    heartbeat.report("running", ready=True)
     outage_began_at_s: float | None = None
     while not stop.is_set():
         try:
             if loop.step(stop) and outage_began_at_s is not None:
                 log.info("the broker is back after %.1f s", time.monotonic() - outage_began_at_s)
-                heartbeat.now("running")
+                heartbeat.report("running")
                 outage_began_at_s = None
         except Fenced as fenced:
             log.info("starting anew: %s", fenced)
@@ -107,7 +107,7 @@ def run_through_outages(
             loop.reset()
             if outage_began_at_s is None:
                 log.warning("waiting for the broker: %s", error)
-                heartbeat.now("waiting for the broker")
+                heartbeat.report("waiting for the broker")
                 outage_began_at_s = time.monotonic()
             wait_for_listener(kafka.addresses, stop, timeout_s=LISTENER_WAIT_S)
             stop.wait(RETRY_PAUSE_S)

@@ -1,7 +1,7 @@
 """Builds the system from the config and runs it: the broker, the topics, then the roles, in this order.
 
-Each child starts when the one before it is ready; they stop in reverse. `run_until_stopped` serves the
-command line, `running` gives a command the whole system for as long as it needs it.
+Each child starts when the one before it is ready; they stop in reverse. `run_until_stopped` is for the
+command line, `running` gives a command the whole system for the duration of a block.
 """
 
 import os
@@ -14,33 +14,34 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from campus.broker.data import Claim, Data
+from campus.broker.data import DataFolderLock
 from campus.config.settings import Config
 from campus.errors import CampusError
 from campus.startup.broker import Broker
 from campus.startup.topics import Topics
-from campus.startup.welcome import Welcome
+from campus.startup.welcome import welcome_text
 from campus.supervision.lifecycle import Child, ExitResult, Restart, RestartPolicy
 from campus.supervision.registry import Registry
-from campus.supervision.role import Health, Heartbeat
-from campus.supervision.supervisor import Supervisor, install_signals
+from campus.supervision.role import OneStep
+from campus.supervision.supervisor import STOP, Supervisor, install_signals
 
 
 class SystemDidNotStart(CampusError):
     """The supervisor has already logged the reason."""
 
-    def __init__(self, ending: ExitResult) -> None:
-        self.exit_code = ending.exit_code
-        super().__init__(ending.reason)
+    def __init__(self, result: ExitResult) -> None:
+        self.exit_code = result.exit_code
+        super().__init__(result.reason)
 
 
 def system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]) -> list[Child]:
     """The children of the supervisor, in start order: the broker, the topics, the named roles."""
     shutdown_s = config.supervisor.shutdown_s
     registry = Registry()
+    lock = DataFolderLock(config.broker.data_dir)
     children = [
-        Child("broker", partial(Broker, config, _claim(config)), shutdown_s=shutdown_s),
-        Child("topics", partial(Topics, config), Restart.ONCE),
+        Child("broker", partial(Broker, config, lock), shutdown_s=shutdown_s),
+        Child("topics", partial(Topics, config), Restart.ON_CRASH),
     ]
     for name in names:
         build = partial(role_modules[name].build, config.roles[name], config, registry)
@@ -51,54 +52,51 @@ def system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]
 def broker_only(config: Config) -> list[Child]:
     """The embedded broker alone, for several processes to share."""
     embedded = replace(config, broker=replace(config.broker, mode="embedded"))
-    return [Child("broker", partial(Broker, embedded, _claim(config)))]
+    return [Child("broker", partial(Broker, embedded, DataFolderLock(config.broker.data_dir)))]
 
 
 def welcome(config: Config, names: Sequence[str], program: str) -> Child:
     """The last child: prints what to do next. `program`: how to call this program, for copying."""
-    return Child("welcome", partial(Welcome, config, names, program), Restart.ONCE)
+    text = welcome_text(config, names, program)
+    return Child("welcome", partial(OneStep, partial(print, text, flush=True)), Restart.ON_CRASH)
 
 
 def run_until_stopped(children: Sequence[Child], config: Config) -> int:
-    """Run the children until a signal or a fault ends them. Returns 0, or does not return."""
+    """Run the children until a signal or a fault ends them. Returns 0, or exits the process."""
     commands: SimpleQueue[str] = SimpleQueue()
     install_signals(commands)
-    ending = _supervisor(children, config, commands).run()
-    if ending.exit_code != 0:
-        # A thread that could not be stopped must not keep the process, nor crash in its last moments.
+    result = _supervisor(children, config, commands).run()
+    if result.exit_code != 0:
+        # A thread that did not stop must not keep the process alive, nor crash during an ordinary exit.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(ending.exit_code)
+        os._exit(result.exit_code)
     return 0
 
 
 @contextmanager
 def running(children: Sequence[Child], config: Config) -> Iterator[None]:
-    """Run the children in the background for as long as the block lasts. Raises SystemDidNotStart."""
+    """Run the children in the background for the duration of the block. Raises SystemDidNotStart."""
     commands: SimpleQueue[str] = SimpleQueue()
-    up = threading.Event()
-    endings: list[ExitResult] = []
-    supervisor = _supervisor([*children, Child("up", partial(_Up, up), Restart.ONCE)], config, commands)
-    thread = threading.Thread(target=lambda: endings.append(supervisor.run()), name="supervisor", daemon=True)
+    is_up = threading.Event()  # set by a last child, which starts when all before it are ready
+    last = Child("up", partial(OneStep, is_up.set), Restart.ON_CRASH)
+    results: list[ExitResult] = []
+    supervisor = _supervisor([*children, last], config, commands)
+    thread = threading.Thread(target=lambda: results.append(supervisor.run()), name="supervisor", daemon=True)
     thread.start()
     try:
-        while thread.is_alive() and not up.wait(0.1):
+        while thread.is_alive() and not is_up.wait(0.1):
             pass
-        if endings:
-            raise SystemDidNotStart(endings[0])
+        if results:
+            raise SystemDidNotStart(results[0])
         yield
     finally:
-        commands.put("stop")
+        commands.put(STOP)
         try:
             thread.join()
-        except KeyboardInterrupt:  # the children are stopping; what they stand on must outlive them
+        except KeyboardInterrupt:  # the children are stopping: keep alive what they still use
             thread.join()
             raise
-
-
-def _claim(config: Config) -> Claim:
-    """The right of this process to run a Kafka on the data folder, once it has taken it."""
-    return Claim(Data(config.broker.data_dir))
 
 
 def _supervisor(children: Sequence[Child], config: Config, commands: SimpleQueue[str]) -> Supervisor:
@@ -111,17 +109,3 @@ def _supervisor(children: Sequence[Child], config: Config, commands: SimpleQueue
         stuck_s=settings.stuck_s,
     )
     return Supervisor(children, policy, shutdown_s=settings.shutdown_s, commands=commands)
-
-
-class _Up:
-    """The last child: it starts when all before it are ready, and sets `up`."""
-
-    def __init__(self, up: threading.Event) -> None:
-        self._up = up
-        self._heartbeat = Heartbeat()
-
-    def health(self) -> Health:
-        return self._heartbeat.health()
-
-    def run(self, _stop: threading.Event) -> None:
-        self._up.set()

@@ -1,8 +1,7 @@
 """Creates the topics before any role starts. Runs in every process; the first one creates them.
 
-The topic settings are part of the protocol: the journal and order-events must keep everything, and their
-times must be the broker's. Whoever creates `order-events`, or finds it empty because its creator was killed,
-writes the opening stock into it at once, so that no order comes first.
+The process that creates `order-events`, or finds it empty because its creator was killed, writes the opening
+stock into it at once, so that no order comes before it.
 """
 
 import logging
@@ -27,18 +26,18 @@ from campus.supervision.role import Health, Heartbeat
 RETRY_PAUSE_S = 0.5
 log = logging.getLogger("topics")
 
-# The journal is the state and order-events what it is proved by: neither may lose its beginning,
-# and its times are the broker's, so that deciding again gives the same bytes.
+# Part of the protocol. The journal is the state and order-events is its proof, so neither may lose its
+# beginning. The broker sets the timestamps, so that deciding again gives the same bytes.
 KEPT_FOR_GOOD = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
     "retention.bytes": "-1",
     "message.timestamp.type": "LogAppendTime",
-    # The broker unpacks what a foreign producer compressed, by whatever codec: we need not know them all.
+    # The broker decompresses what foreign producers send, so our consumers need no codec library.
     "compression.type": "uncompressed",
 }
 
-# Only the newest snapshots matter; small segments, since only what is not in the last one is compacted.
+# Only the newest snapshots matter. Segments are small, because the last segment is never compacted.
 KEPT_COMPACT = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(SNAPSHOT_BYTES_MAX),
@@ -59,13 +58,14 @@ class Topics:
     def run(self, stop: Event) -> None:
         while wait_for_listener(self._config.kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             try:
-                made = ensure_topics(self._config.kafka, self._config.topics, self._opening_stock())
-            except (AppendFailed, BrokerAway) as away:
-                log.info("trying again: %s", away)
+                created = ensure_topics(self._config.kafka, self._config.topics, self._opening_stock())
+            except (AppendFailed, BrokerAway) as error:
+                log.info("trying again: %s", error)
                 stop.wait(RETRY_PAUSE_S)
                 continue
-            if made:
-                log.info("made %s with %d partitions each", ", ".join(made), self._config.topics.partitions)
+            if created:
+                partitions = self._config.topics.partitions
+                log.info("created %s with %d partitions each", ", ".join(created), partitions)
             return
 
     def _opening_stock(self) -> dict[str, int]:
@@ -105,7 +105,7 @@ def _write_opening_stock(kafka: KafkaConfig, topics: TopicsConfig, opening_stock
     for opening in openings(opening_stock):
         tp = TopicPartition(topics.orders_topic, item_partition(opening.item, topics.partitions))
         records.setdefault(tp, []).append(keyed_record(opening))
-    # The brokers may not know yet who leads a new partition. Written twice, the opening stock counts once.
+    # A new partition may not have a leader yet. If the opening stock is written twice, it counts once.
     deadline = time.monotonic() + kafka.request_timeout_s
     with closing(Writer(kafka, client_id="campuskafka-topics")) as writer:
         while True:

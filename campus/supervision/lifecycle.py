@@ -1,6 +1,6 @@
-"""The life of a supervised child as data: its states, its legal moves, when it is restarted.
+"""The lifecycle of a supervised child as data: its states, its legal moves, when it is restarted.
 
-Nothing here runs a thread, reads a clock or writes a line, so every rule is tested by a call.
+Nothing here starts a thread, reads a clock or logs, so every rule is tested by a plain call.
 """
 
 from collections import deque
@@ -14,22 +14,23 @@ from campus.supervision.role import Role
 
 class State(Enum):
     WAITING = "waiting"  # for the child before it
-    STARTING = "starting"  # its thread runs, and it is not ready yet
+    STARTING = "starting"  # its thread runs, but it is not ready yet
     RUNNING = "running"
-    CLOSING = "closing"  # its health failed: told to stop, and to be restarted when it has
-    BACKOFF = "backoff"
+    CLOSING = "closing"  # its health check raised: asked to stop, then restarted
+    BACKOFF = "backoff"  # crashed; waits for its restart
     STOPPING = "stopping"
-    DONE = "done"  # returned, as a child of Restart.ONCE may
+    DONE = "done"  # returned, as a child with Restart.ON_CRASH may
     STOPPED = "stopped"
-    STUCK = "stuck"  # its thread goes on, and cannot be killed: the process ends
-    GIVEN_UP = "given up"  # crashed too often, or in a way that no restart can help
+    STUCK = "stuck"  # its thread does not end and cannot be killed: the process exits
+    GIVEN_UP = "given up"  # crashed too often, or with an error that no restart can help
 
+
+_FAILED = {State.CLOSING, State.BACKOFF, State.GIVEN_UP, State.STUCK}
 
 MOVES: dict[State, set[State]] = {
     State.WAITING: {State.STARTING, State.STOPPED},
-    State.STARTING: {State.RUNNING, State.DONE, State.STOPPING}
-    | {State.CLOSING, State.BACKOFF, State.GIVEN_UP, State.STUCK},
-    State.RUNNING: {State.DONE, State.STOPPING} | {State.CLOSING, State.BACKOFF, State.GIVEN_UP, State.STUCK},
+    State.STARTING: {State.RUNNING, State.DONE, State.STOPPING, *_FAILED},
+    State.RUNNING: {State.DONE, State.STOPPING, *_FAILED},
     State.CLOSING: {State.BACKOFF, State.GIVEN_UP, State.STUCK, State.STOPPING},
     State.BACKOFF: {State.STARTING, State.STOPPED},
     State.STOPPING: {State.STOPPED, State.STUCK},
@@ -41,13 +42,13 @@ MOVES: dict[State, set[State]] = {
 
 
 class Restart(Enum):
-    ALWAYS = "always"  # to return without being told is a crash
-    ONCE = "once"  # to return is to be done; a crash is restarted all the same
+    ALWAYS = "always"  # returning before it is asked to stop counts as a crash
+    ON_CRASH = "on crash"  # returning means done; only a crash is restarted
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """`build` is called anew for each start, in the child's own thread, so it may block or raise."""
+    """`build` is called for each start, in the child's own thread, so it may block or raise."""
 
     name: str
     build: Callable[[], Role]
@@ -57,11 +58,10 @@ class Child:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """More than `max_restarts` of one child within `period_s`, and the process gives up.
+    """The process gives up after more than `max_restarts` of one child within `period_s`.
 
-    A child that runs without a beat for `stuck_s` is stuck. One that is not ready yet may be
-    silent for `start_stuck_s`: it fetches a broker through a thin line, or waits for one in a
-    blocking call.
+    A running child without a heartbeat for `stuck_s` is stuck. One that is not ready yet may be silent for
+    `start_stuck_s`: it may be downloading Kafka over a slow network, or block while it waits for a broker.
     """
 
     max_restarts: int = 5
@@ -74,7 +74,7 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ChildState:
-    """What anyone may know of a child. `since_s`: when it came into its state, on the monotonic clock."""
+    """An immutable snapshot of a child. `since_s`: when it entered its state, on the monotonic clock."""
 
     name: str
     state: State
@@ -85,33 +85,31 @@ class ChildState:
 
 @dataclass(frozen=True, slots=True)
 class ExitResult:
-    """0: stopped as asked. 1: gave up. 130: a second signal. Else the exit code of a CampusError."""
+    """Exit codes: 0 stopped as asked, 1 gave up, 130 a second signal, else the code of a CampusError."""
 
     exit_code: int
     reason: str
 
 
-class Crashes:
-    """The crashes of one child that still count, and so how long it pauses before it is started
-    again.
+class RestartBackoff:
+    """Counts the recent crashes of one child; they decide how long it pauses before its next start.
 
-    Counted per child and not, as OTP does, over all: one outage of the broker crashes every role
-    once.
+    Counted per child, not over all children as OTP does: one broker outage crashes every role once.
     """
 
     def __init__(self, policy: RestartPolicy, random: Random) -> None:
         self._policy, self._random = policy, random
-        self._at_s: deque[float] = deque(maxlen=policy.max_restarts + 1)
+        self._crashes_at_s: deque[float] = deque(maxlen=policy.max_restarts + 1)
 
-    def add(self, now_s: float) -> float | None:
-        """Note a crash; the pause until the restart, or None if this is one crash too many."""
-        policy = self._policy
-        while self._at_s and now_s - self._at_s[0] > policy.period_s:
-            self._at_s.popleft()
-        self._at_s.append(now_s)
-        if len(self._at_s) > policy.max_restarts:
+    def record_crash(self, now_s: float) -> float | None:
+        """The pause until the restart in seconds, or None if this crash is one too many."""
+        policy, crashes_at_s = self._policy, self._crashes_at_s
+        while crashes_at_s and now_s - crashes_at_s[0] > policy.period_s:
+            crashes_at_s.popleft()
+        crashes_at_s.append(now_s)
+        if len(crashes_at_s) > policy.max_restarts:
             return None
-        doublings = min(len(self._at_s) - 1, 60)  # 2.0 ** 1024 would overflow
+        doublings = min(len(crashes_at_s) - 1, 60)  # 2.0 ** 1024 would overflow
         most_s = min(policy.backoff_first_s * 2.0**doublings, policy.backoff_most_s)
-        # Half of it is chance, so that several processes do not come back in step.
+        # Half of it is random, so that several processes do not restart in step.
         return most_s * self._random.uniform(0.5, 1.0)

@@ -1,7 +1,7 @@
-"""What the roles of one process leave for each other to look at: one value of a type, or none.
+"""Objects that the roles of one process share: at most one per type, or none.
 
-A role may not import another, nor wait for it. So whoever makes a thing puts it up here for as long as it
-is kept true, and whoever would like it looks each time, and does without it when it is not there.
+A role may not import another role, nor wait for one. So the owner of an object publishes it here while the
+object is usable, and a user looks it up at each use and does without if it is not there.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ T = TypeVar("T")
 
 
 class Registry:
-    """From any thread: putting up, taking down and looking are single steps of a dict."""
+    """Thread-safe: adding, removing and finding are single operations on a dict."""
 
     def __init__(self) -> None:
-        self._up: dict[type[Any], Any] = {}
+        self._objects: dict[type[Any], Any] = {}
 
     def find(self, kind: type[T]) -> T | None:
-        return self._up.get(kind)
+        return self._objects.get(kind)
 
     @contextmanager
     def showing(self, kind: type[T], value: T) -> Iterator[T]:
-        """Put it up for as long as the block lasts, in place of an older one."""
-        self._up[kind] = value
+        """Publish `value` for the duration of the block; replaces an older one of the same type."""
+        self._objects[kind] = value
         try:
             yield value
         finally:
-            if self._up.get(kind) is value:
-                del self._up[kind]
+            if self._objects.get(kind) is value:
+                del self._objects[kind]

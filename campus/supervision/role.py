@@ -1,10 +1,10 @@
-"""What the supervisor knows of a role, and nothing more: it runs until told to stop, and has a
-pulse.
+"""What the supervisor knows of a role: it runs until it is asked to stop, and it reports its health.
 
-A role is built fresh for each start, so that nothing of a crash survives in it.
+A new role is built for each start, so it inherits no state of a crashed one.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Protocol
@@ -14,9 +14,8 @@ from typing import Protocol
 class Health:
     """An immutable snapshot of a role, readable from any thread.
 
-    `ready`: what starts after this role may start now. `heartbeat_at_s`: when it last made progress, on
-    the monotonic clock; a role that waits for the broker and looks at it now and then does
-    progress.
+    `ready`: the next child may start. `heartbeat_at_s`: when the role last made progress, on the monotonic
+    clock. Waiting for the broker is progress as long as the role keeps checking for it.
     """
 
     ready: bool
@@ -32,18 +31,33 @@ class Role(Protocol):
 
 
 class Heartbeat:
-    """A role's own hand on its health. No lock: a snapshot is replaced whole, by one writer."""
+    """What a role reports about itself. Needs no lock: one thread writes, and replaces the whole snapshot."""
 
     def __init__(self, doing: str = "starting") -> None:
         self._health = Health(ready=False, doing=doing, heartbeat_at_s=time.monotonic())
 
     def renew(self) -> None:
+        """Report progress, with nothing else changed."""
         self._health = replace(self._health, heartbeat_at_s=time.monotonic())
 
-    def now(self, doing: str, *, ready: bool | None = None) -> None:
-        """Say what the role does now; `ready` stays as it was unless it is given."""
-        was = self._health
-        self._health = Health(was.ready if ready is None else ready, doing, time.monotonic())
+    def report(self, doing: str, *, ready: bool | None = None) -> None:
+        """Report what the role is doing now; `ready` stays as it is if not given."""
+        ready = self._health.ready if ready is None else ready
+        self._health = Health(ready, doing, time.monotonic())
 
     def health(self) -> Health:
         return self._health
+
+
+class OneStep:
+    """A role that calls a function and returns; for children with Restart.ON_CRASH."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self._step = step
+        self._heartbeat = Heartbeat()
+
+    def run(self, _stop: Event) -> None:
+        self._step()
+
+    def health(self) -> Health:
+        return self._heartbeat.health()

@@ -1,26 +1,26 @@
-"""One supervised child at work: the thread of its present life, and what is known of it over all its lives.
+"""One supervised child: the thread of its current run, and what the supervisor knows over all its runs.
 
-A `ChildRun` belongs to its own thread, which writes it, and the supervisor reads it; a `Worker` belongs to
-the supervisor's thread alone. So neither needs a lock. Not here: what follows from it all (supervisor.py).
+Neither class needs a lock: a `ChildRun` is written by its own thread and read by the supervisor; a `Worker`
+is used by the supervisor's thread alone. Not here: the decisions that follow from it (supervisor.py).
 """
 
 import logging
 from queue import SimpleQueue
 from threading import Event, Thread
 
-from campus.supervision.lifecycle import MOVES, Child, ChildState, Crashes, State
+from campus.supervision.lifecycle import MOVES, Child, ChildState, RestartBackoff, State
 from campus.supervision.role import Role
 
-LOOK = "look"  # the word that wakes the supervisor; what happened, it sees for itself
+CHECK = "check"  # the command that wakes the supervisor; it finds out itself what happened
 
-START_NOTICE_S = 5.0  # a wait for the child before is worth a line after that long
-LOOK_SILENCE_MOST_S = 2.0  # of one look, as silence of a role: twice the time between looks
+WAIT_NOTICE_S = 5.0  # a child that waits longer for the one before it is worth a log line
+SILENCE_PER_CHECK_MAX_S = 2.0  # twice the time between two checks
 
 log = logging.getLogger("supervisor")
 
 
 class ChildRun:
-    """One start of a child: a thread, a stop event, a role. Its thread writes it, the supervisor reads."""
+    """One start of a child: a thread, a stop event, a role."""
 
     def __init__(self, child: Child, commands: SimpleQueue[str]) -> None:
         self._child, self._commands = child, commands
@@ -30,42 +30,42 @@ class ChildRun:
         self.ended = False
 
     def begin(self) -> None:
-        # A daemon: the interpreter waits for no thread that cannot be killed.
-        thread = Thread(target=self._live, name=self._child.name, daemon=True)
+        # A daemon thread, because the interpreter waits at exit for all others, and this one may be stuck.
+        thread = Thread(target=self._run, name=self._child.name, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # the system has no more threads: a crash like any other
             self._end(error)
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
             self.role = self._child.build()
             self.role.run(self.stop)
-        except BaseException as error:  # noqa: BLE001 (SystemExit too: threading drops it unseen)
+        except BaseException as error:  # noqa: BLE001 (SystemExit too: threading would drop it silently)
             self._end(error)
         else:
             self._end(None)
 
     def _end(self, error: BaseException | None) -> None:
-        """After everything that the role did; the word comes last, so that who hears it sees the rest."""
+        """The command goes last, so that the supervisor sees the rest when it wakes up."""
         self.error = error
         self.ended = True
-        self._commands.put(LOOK)
+        self._commands.put(CHECK)
 
 
 class Worker:
-    """What the supervisor knows of one child. Touched by the supervisor's thread alone."""
+    """The supervisor's record of one child."""
 
-    def __init__(self, child: Child, crashes: Crashes, now_s: float) -> None:
-        self.child, self.crashes = child, crashes
+    def __init__(self, child: Child, backoff: RestartBackoff, now_s: float) -> None:
+        self.child, self.backoff = child, backoff
         self.state, self.doing, self.since_s = State.WAITING, "waiting", now_s
         self.ready = False
         self.restarts = 0
-        self.life: ChildRun | None = None
+        self.current_run: ChildRun | None = None
         self.health_error: Exception | None = None
-        self.due_at_s = now_s  # the restart in BACKOFF, the end of patience in CLOSING
-        self._heartbeat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
-        self._told_wait = False
+        self.deadline_s = now_s  # in BACKOFF: when to restart; in CLOSING: until when it has to stop
+        self._heartbeat_at_s, self._checked_at_s, self._silent_s = now_s, now_s, 0.0
+        self._wait_was_logged = False
 
     def move(self, state: State, doing: str, now_s: float) -> None:
         assert state in MOVES[self.state], f"{self.child.name}: {self.state} to {state}"
@@ -74,36 +74,36 @@ class Worker:
     def start(self, commands: SimpleQueue[str], now_s: float) -> None:
         self.move(State.STARTING, "starting", now_s)
         self.ready = False
-        self._heartbeat_at_s, self._looked_at_s, self._silent_s = now_s, now_s, 0.0
-        self.life = ChildRun(self.child, commands)
-        self.life.begin()
+        self._heartbeat_at_s, self._checked_at_s, self._silent_s = now_s, now_s, 0.0
+        self.current_run = ChildRun(self.child, commands)
+        self.current_run.begin()
 
     def wait_for(self, other: "Worker", now_s: float) -> None:
         self.doing = f"waiting for {other.child.name}"
-        slow = other.state is State.STARTING and now_s - other.since_s >= START_NOTICE_S
-        if slow and not self._told_wait:
-            self._told_wait = True
+        is_slow = other.state is State.STARTING and now_s - other.since_s >= WAIT_NOTICE_S
+        if is_slow and not self._wait_was_logged:
+            self._wait_was_logged = True
             log.info("%s waits for %s (%s)", self.child.name, other.child.name, other.doing)
 
-    def look(self, life: ChildRun, now_s: float) -> float:
-        """Read the role's health, which may raise; returns for how long it has made no progress.
+    def check_health(self, run: ChildRun, now_s: float) -> float:
+        """Read the role's health; return for how many seconds it has made no progress.
 
-        Silence is added up look by look and bounded for each: after the whole process was paused
-        (SIGSTOP, a closed lid), roles have not been silent, they have been asleep with us.
+        Raises whatever the role's `health` raises. Each check adds a bounded amount of silence: if the whole
+        process was paused (SIGSTOP, a closed lid), its roles were paused with it and are not stuck.
         """
-        slept_s, self._looked_at_s = now_s - self._looked_at_s, now_s
-        self._silent_s += min(slept_s, LOOK_SILENCE_MOST_S)
-        if life.role is None:  # being built
+        elapsed_s, self._checked_at_s = now_s - self._checked_at_s, now_s
+        self._silent_s += min(elapsed_s, SILENCE_PER_CHECK_MAX_S)
+        if run.role is None:  # still being built
             return self._silent_s
-        health = life.role.health()
+        health = run.role.health()
         if health.heartbeat_at_s != self._heartbeat_at_s:
             self._heartbeat_at_s, self._silent_s = health.heartbeat_at_s, 0.0
         self.ready, self.doing = health.ready, health.doing
         return self._silent_s
 
-    def tell_to_stop(self) -> None:
-        if self.life:
-            self.life.stop.set()
+    def request_stop(self) -> None:
+        if self.current_run:
+            self.current_run.stop.set()
 
     def snapshot(self) -> ChildState:
         return ChildState(self.child.name, self.state, self.doing, self.restarts, self.since_s)

@@ -5,7 +5,7 @@ import json
 import zlib
 
 from tests.attack import payloads
-from tests.attack.builder import RequestBuilder
+from tests.attack.builder import Kind, RequestBuilder
 
 
 def bad_body(builder: RequestBuilder) -> bytes:

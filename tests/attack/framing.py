@@ -3,7 +3,7 @@
 import json
 
 from tests.attack import payloads
-from tests.attack.builder import CANARY, HOST, JSON_TYPE, RequestBuilder, chunked, request
+from tests.attack.builder import CANARY, HOST, JSON_TYPE, Kind, RequestBuilder, chunked, request
 
 
 def bad_method(builder: RequestBuilder) -> bytes:

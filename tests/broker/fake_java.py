@@ -1,7 +1,7 @@
-"""A Java and a Kafka in one small script, for what must be tested without a JVM.
+"""A fake Java with a fake Kafka in one small script, for tests without a JVM.
 
-It tells a version, "formats" a data folder, and as `kafka.Kafka` answers ApiVersions at its address and
-holds Kafka's own lock. FAKE_KAFKA in the environment makes it do something else.
+It prints a version, "formats" a data folder, and as `kafka.Kafka` answers ApiVersions at its address and
+holds Kafka's own lock. FAKE_KAFKA in the environment selects another behaviour.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def install(folder: Path, *, version: str = "21.0.1") -> Path:
-    """A program that stands for Java."""
+    """Create an executable that acts as Java."""
     program = folder / "java"
     folder.mkdir(parents=True, exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{__file__}" {version} "$@"\n')
@@ -36,7 +36,7 @@ def main(version: str, arguments: list[str]) -> int:
 
 def _format(log_dir: Path, cluster_id: str) -> int:
     if os.environ.get("FAKE_KAFKA") == "cannot format":
-        print("the tool says why")
+        print("the reason of the tool")
         return 1
     log_dir.mkdir()
     (log_dir / "meta.properties").write_text(f"#\nnode.id=1\nversion=1\ncluster.id={cluster_id}\n")
@@ -65,7 +65,7 @@ class FakeKafka(socketserver.ThreadingTCPServer):
 
 
 class Answer(socketserver.StreamRequestHandler):
-    """ApiVersions: the correlation id, and nothing else of what a Kafka would say."""
+    """Answers ApiVersions with the correlation id alone."""
 
     def handle(self) -> None:
         head = self.rfile.read(12)

@@ -1,4 +1,4 @@
-"""What a data folder may be, and that one process at a time has it."""
+"""Which data folders are accepted, and the lock that one process at a time holds on them."""
 
 import errno
 import json
@@ -11,8 +11,8 @@ import pytest
 
 from campus.addresses import Address
 from campus.broker import disk
-from campus.broker.data import Claim, Data, DataDamaged, DataOfAnother
-from campus.broker.disk import DiskFull, NotWritable, make_folder, writing
+from campus.broker.data import DataDamaged, DataFolder, DataFolderLock, ForeignData
+from campus.broker.disk import DiskFull, NotWritable, disk_errors, make_folder
 
 HERE = Address("127.0.0.1", 9092)
 META = "#\nnode.id=1\ndirectory.id=x\nversion=1\ncluster.id=one\n"
@@ -20,10 +20,10 @@ META = "#\nnode.id=1\ndirectory.id=x\nversion=1\ncluster.id=one\n"
 HOLDER = """
 import sys
 from pathlib import Path
-from campus.broker.data import Claim, Data
+from campus.broker.data import DataFolder, DataFolderLock
 from campus.addresses import Address
-claim = Claim(Data(Path(sys.argv[1])))
-print(claim.take(Address("127.0.0.1", 9093)), flush=True)
+lock = DataFolderLock(Path(sys.argv[1]))
+print(lock.acquire(Address("127.0.0.1", 9093)), flush=True)
 sys.stdin.read()
 """
 
@@ -37,18 +37,18 @@ with open(sys.argv[1], "wb") as file:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Data:
+def data(tmp_path: Path) -> DataFolder:
     """A formatted data folder."""
-    data = Data(tmp_path)
+    data = DataFolder(tmp_path)
     data.log_dir.mkdir()
     (data.log_dir / "meta.properties").write_text(META)
-    data.put_stamp(data.log_dir, "one")
+    data.write_stamp(data.log_dir, "one")
     return data
 
 
 @pytest.fixture
-def another(data: Data) -> Iterator["subprocess.Popen[str]"]:
-    """Another process, which has the claim."""
+def another(data: DataFolder) -> Iterator["subprocess.Popen[str]"]:
+    """Another process, which holds the lock."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(data.root)],
         stdin=subprocess.PIPE,
@@ -61,64 +61,64 @@ def another(data: Data) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_an_empty_folder_is_not_formatted(tmp_path: Path) -> None:
-    assert not Data(tmp_path).is_formatted()
-    assert not Data(tmp_path).ended_badly()
+    assert not DataFolder(tmp_path).is_formatted()
+    assert not DataFolder(tmp_path).was_killed()
 
 
-def test_what_was_formatted_here_is_ours(data: Data) -> None:
+def test_a_folder_that_this_program_formatted_is_accepted(data: DataFolder) -> None:
     assert data.is_formatted()
 
 
 @pytest.mark.parametrize("meta", ["", "garbage", "node.id=7\ncluster.id=one\n"])
-def test_unreadable_meta_properties_are_damage(data: Data, meta: str) -> None:
+def test_invalid_meta_properties_are_reported_as_damage(data: DataFolder, meta: str) -> None:
     (data.log_dir / "meta.properties").write_text(meta)
     with pytest.raises(DataDamaged, match=r"/kafka is damaged \(meta\.properties does not name the node\)"):
         data.is_formatted()
 
 
-def test_missing_meta_properties_are_damage(data: Data) -> None:
+def test_missing_meta_properties_are_reported_as_damage(data: DataFolder) -> None:
     (data.log_dir / "meta.properties").unlink()
     with pytest.raises(DataDamaged, match=r"\(meta\.properties: No such file or directory\)"):
         data.is_formatted()
 
 
-def test_a_stamp_that_cannot_be_read_is_damage(data: Data) -> None:
+def test_an_unreadable_stamp_is_reported_as_damage(data: DataFolder) -> None:
     data.stamp.write_text("{")
     with pytest.raises(DataDamaged, match=r"campuskafka\.json cannot be read"):
         data.is_formatted()
 
 
-def test_the_data_of_another_program_is_left_alone(data: Data) -> None:
+def test_the_data_of_another_program_is_not_touched(data: DataFolder) -> None:
     data.stamp.unlink()
-    with pytest.raises(DataOfAnother, match=r"is not of this program, and is left alone"):
+    with pytest.raises(ForeignData, match=r"was not made by this program, so it is not touched"):
         data.is_formatted()
 
 
-def test_the_data_of_another_cluster_is_left_alone(data: Data) -> None:
+def test_the_data_of_another_cluster_is_not_touched(data: DataFolder) -> None:
     (data.log_dir / "meta.properties").write_text(META.replace("=one", "=two"))
-    with pytest.raises(DataOfAnother, match=r"is of another cluster, two,"):
+    with pytest.raises(ForeignData, match=r"belongs to another cluster, two,"):
         data.is_formatted()
 
 
 @pytest.mark.parametrize(("version", "fits"), [("4.2.0", True), ("4.3.2", False), ("10.0.0", False)])
-def test_the_data_of_a_newer_kafka_is_left_alone(data: Data, version: str, fits: bool) -> None:
+def test_the_data_of_a_newer_kafka_is_not_touched(data: DataFolder, version: str, fits: bool) -> None:
     data.stamp.write_text(json.dumps({"kafka": version, "cluster_id": "one"}))
     if fits:
         assert data.is_formatted()
     else:
-        with pytest.raises(DataOfAnother, match=rf"of Kafka {version}, newer than this"):
+        with pytest.raises(ForeignData, match=rf"of Kafka {version}, newer than this"):
             data.is_formatted()
 
 
-def test_a_kafka_that_was_not_stopped_in_order_ended_badly(data: Data) -> None:
-    assert data.ended_badly()
+def test_without_kafkas_mark_of_a_clean_shutdown_it_was_killed(data: DataFolder) -> None:
+    assert data.was_killed()
     (data.log_dir / ".kafka_cleanshutdown").touch()
-    assert not data.ended_badly()
+    assert not data.was_killed()
 
 
-def test_a_kafka_on_the_data_is_seen_by_its_own_lock(data: Data) -> None:
+def test_kafkas_own_lock_shows_that_a_kafka_uses_the_data(data: DataFolder) -> None:
     lock = data.log_dir / ".lock"
-    assert not data.has_a_kafka()
+    assert not data.is_in_use()
     with subprocess.Popen(
         [sys.executable, "-c", KAFKA_LOCK, str(lock)],
         stdin=subprocess.PIPE,
@@ -126,50 +126,52 @@ def test_a_kafka_on_the_data_is_seen_by_its_own_lock(data: Data) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None and process.stdout.readline()
-        assert data.has_a_kafka()
-    assert not data.has_a_kafka()
+        assert data.is_in_use()
+    assert not data.is_in_use()
 
 
-def test_one_process_has_the_claim_and_says_who_it_is(data: Data, another: "subprocess.Popen[str]") -> None:
-    claim = Claim(data)
-    assert not claim.take(HERE)
-    owner = claim.owner()
-    assert owner is not None and (owner.process, owner.address.port) == (another.pid, 9093)
+def test_one_process_holds_the_lock_and_others_can_read_which(
+    data: DataFolder, another: "subprocess.Popen[str]"
+) -> None:
+    lock = DataFolderLock(data.root)
+    assert not lock.acquire(HERE)
+    holder = lock.holder()
+    assert holder is not None and (holder.pid, holder.address.port) == (another.pid, 9093)
 
 
-def test_the_claim_of_a_killed_process_is_free(data: Data, another: "subprocess.Popen[str]") -> None:
+def test_the_lock_of_a_killed_process_is_released(data: DataFolder, another: "subprocess.Popen[str]") -> None:
     another.kill()
     another.wait()
-    claim = Claim(data)
-    assert claim.take(HERE) and claim.take(HERE)
+    lock = DataFolderLock(data.root)
+    assert lock.acquire(HERE) and lock.acquire(HERE)
 
 
-def test_a_claim_within_the_process_is_one_too(data: Data) -> None:
-    first, second = Claim(data), Claim(data)
-    assert first.take(HERE) and not second.take(HERE)
+def test_a_lock_also_excludes_others_in_the_same_process(data: DataFolder) -> None:
+    first, second = DataFolderLock(data.root), DataFolderLock(data.root)
+    assert first.acquire(HERE) and not second.acquire(HERE)
     first.release()
     first.release()
-    assert second.owner() is None
-    assert second.take(HERE)
+    assert second.holder() is None
+    assert second.acquire(HERE)
 
 
-def test_a_note_that_is_half_written_names_nobody(data: Data) -> None:
+def test_a_partly_written_holder_file_names_no_holder(data: DataFolder) -> None:
     (data.root / "owner.json").write_text('{"process": 1')
-    assert Claim(data).owner() is None
+    assert DataFolderLock(data.root).holder() is None
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotWritable) as refused:
-        Data(tmp_path / "file" / "data").make()
+        DataFolder(tmp_path / "file" / "data").make()
     assert str(refused.value) == (
-        f"the folder {tmp_path}/file/data cannot be written (Not a directory). Give this user the right to, "
+        f"the folder {tmp_path}/file/data cannot be written (Not a directory). Give this user write access, "
         "or choose another folder with broker.data_dir"
     )
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "expected"),
     [
         (errno.ENOSPC, DiskFull),
         (errno.EDQUOT, DiskFull),
@@ -177,14 +179,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         (errno.EROFS, NotWritable),
     ],
 )
-def test_what_the_system_refuses_is_told_as_a_fault_of_the_folder(
-    tmp_path: Path, number: int, told: type[Exception]
+def test_an_os_error_is_reported_with_the_folder_and_its_setting(
+    tmp_path: Path, number: int, expected: type[Exception]
 ) -> None:
-    with pytest.raises(told, match=r"broker\.data_dir"), writing(tmp_path, "broker.data_dir"):
+    with pytest.raises(expected, match=r"broker\.data_dir"), disk_errors(tmp_path, "broker.data_dir"):
         raise OSError(number, "refused")
 
 
-def test_a_disk_counts_as_full_before_kafka_dies_of_it(
+def test_a_disk_counts_as_full_while_there_is_still_a_little_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_folder(tmp_path / "a" / "b", "broker.data_dir")

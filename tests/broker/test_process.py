@@ -1,4 +1,4 @@
-"""The guarded process: it ends when it is told to, and whenever whoever started it is gone."""
+"""The guarded process: it ends when it is stopped, and when the process that started it has died."""
 
 import os
 import signal
@@ -17,18 +17,20 @@ from campus.broker.process import GuardedProcess
 from tests.support.kafka import is_alive
 
 LIVES = "import time; print('up', flush=True); time.sleep(60)"
-DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-TELLS = """
+IGNORES_SIGTERM = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+)
+PRINTS_SIGNALS = """
 import signal, time
-def tell(number, _):
+def on_signal(number, _):
     print(number, flush=True)
     raise SystemExit
-signal.signal(2, tell), signal.signal(15, tell)
+signal.signal(2, on_signal), signal.signal(15, on_signal)
 print('up', flush=True)
 time.sleep(60)
 """
 
-# A parent that starts a guarded process, tells its id, and waits to be killed.
+# A parent that starts a guarded process, prints its pid, and waits to be killed.
 PARENT = """
 import sys
 from pathlib import Path
@@ -81,8 +83,8 @@ def test_it_is_stopped_in_order(tmp_path: Path) -> None:
     process.stop(timeout_s=5)
 
 
-def test_one_that_does_not_heed_is_killed_in_time(tmp_path: Path) -> None:
-    process = run(tmp_path, DEAF)
+def test_a_process_that_ignores_the_signal_is_killed_in_time(tmp_path: Path) -> None:
+    process = run(tmp_path, IGNORES_SIGTERM)
     assert is_up(tmp_path)
     began_s = time.monotonic()
     process.stop(timeout_s=0.3)
@@ -90,20 +92,20 @@ def test_one_that_does_not_heed_is_killed_in_time(tmp_path: Path) -> None:
     assert process.exit_code() == 128 + signal.SIGKILL
 
 
-def test_its_exit_code_and_its_words_are_kept(tmp_path: Path) -> None:
-    process = run(tmp_path, "import sys; print('a word'); sys.exit(7)")
+def test_its_exit_code_and_its_output_are_kept(tmp_path: Path) -> None:
+    process = run(tmp_path, "import sys; print('a line'); sys.exit(7)")
     assert soon(lambda: process.exit_code() is not None)
     assert process.exit_code() == 7
-    assert (tmp_path / "out").read_text() == "a word\n"
+    assert (tmp_path / "out").read_text() == "a line\n"
     process.stop(timeout_s=1)
 
 
-def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_program_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BrokerDied, match=r"cannot start /no/java: No such file"):
         GuardedProcess(["/no/java"], folder=tmp_path, output=tmp_path / "out", stop_s=1, environ={})
 
 
-@pytest.mark.parametrize("parent", [(LIVES, 20), (DEAF, 0.2)], indirect=True)
+@pytest.mark.parametrize("parent", [(LIVES, 20), (IGNORES_SIGTERM, 0.2)], indirect=True)
 def test_it_does_not_outlive_a_killed_parent(
     tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]"
 ) -> None:
@@ -113,19 +115,19 @@ def test_it_does_not_outlive_a_killed_parent(
     assert soon(lambda: not is_alive(pid))
 
 
-@pytest.mark.parametrize("parent", [(TELLS, 20)], indirect=True)
-def test_ctrl_c_is_the_parents_to_hear(tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]") -> None:
+@pytest.mark.parametrize("parent", [(PRINTS_SIGNALS, 20)], indirect=True)
+def test_ctrl_c_reaches_only_the_parent(tmp_path: Path, parent: "tuple[subprocess.Popen[str], int]") -> None:
     process, pid = parent
     assert is_up(tmp_path)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the parent's group
+    os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole process group of the parent
     process.wait(10)
     assert soon(lambda: not is_alive(pid))
-    assert (tmp_path / "out").read_text() == "up\n15\n"  # its guardian ended it, in order
+    assert (tmp_path / "out").read_text() == "up\n15\n"  # only SIGTERM, from its guardian
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the parent ends it")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="on other systems the parent has to end it")
 def test_it_does_not_outlive_a_killed_guardian(tmp_path: Path) -> None:
-    process = run(tmp_path, DEAF)
+    process = run(tmp_path, IGNORES_SIGTERM)
     assert is_up(tmp_path)
     os.kill(int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
     assert soon(lambda: not is_alive(process.pid))

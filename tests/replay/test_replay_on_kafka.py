@@ -124,8 +124,7 @@ def test_a_system_with_every_kind_of_record_replays_identically_while_running_an
     dies.kill()
     before = len(crowd.accepted)
     soon(lambda: len(crowd.accepted) > before + 200)
-    crowd.goes_home = True
-    crowd.wait(within_s=PATIENCE_S)
+    crowd.stop(within_s=PATIENCE_S)
     cancel(config, crowd.accepted[5:15])
     sent(config, an_order("foreign"), partition=(PIZZA + 1) % PARTITIONS)
     sent(config, an_order("twice"), an_order("twice"), a_restock("more", "pizza", 7))

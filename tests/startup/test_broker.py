@@ -1,4 +1,4 @@
-"""The role that keeps a Kafka there: ready when one answers, and crashed when its own has died."""
+"""The broker role: ready when a Kafka answers, and crashes when its own Kafka has ended."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 
 from campus.addresses import speaks_kafka, wait_until
 from campus.broker import embedded
-from campus.broker.data import Claim, Data
+from campus.broker.data import DataFolderLock
 from campus.broker.errors import BrokerDied
 from campus.broker.resolve import NothingAnswers
 from campus.config.settings import BrokerConfig, Config, KafkaConfig, SecurityConfig
@@ -21,11 +21,11 @@ from tests.support.kafka import free_address
 
 
 class Running:
-    """A role in its thread, and how that ended."""
+    """A role in its thread, and the error that ended it."""
 
-    def __init__(self, config: Config, claim: Claim | None = None) -> None:
-        self.claim = claim or Claim(Data(config.broker.data_dir))
-        self.role, self.stop = Broker(config, self.claim), Event()
+    def __init__(self, config: Config, lock: DataFolderLock | None = None) -> None:
+        self.lock = lock or DataFolderLock(config.broker.data_dir)
+        self.role, self.stop = Broker(config, self.lock), Event()
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -67,20 +67,20 @@ def answers(config: Config) -> bool:
     return speaks_kafka(config.kafka.addresses[0])
 
 
-def test_it_is_ready_when_kafka_answers_and_stops_it_at_the_end(running: Running, config: Config) -> None:
+def test_it_is_ready_when_kafka_answers_and_stops_kafka_at_the_end(running: Running, config: Config) -> None:
     assert running.is_ready() and answers(config)
     running.stop.set()
     assert running.ends() and running.error is None
     assert not answers(config)
 
 
-def test_it_beats_while_kafka_runs(running: Running) -> None:
+def test_it_renews_its_heartbeat_while_kafka_runs(running: Running) -> None:
     assert running.is_ready()
     before_s = running.role.health().heartbeat_at_s
     assert wait_until(lambda: running.role.health().heartbeat_at_s > before_s, Event(), timeout_s=10)
 
 
-def test_it_crashes_when_its_kafka_dies_and_the_next_one_starts_it_again(
+def test_it_crashes_when_its_kafka_dies_and_a_new_role_starts_kafka_again(
     running: Running, config: Config
 ) -> None:
     assert running.is_ready()
@@ -90,15 +90,17 @@ def test_it_crashes_when_its_kafka_dies_and_the_next_one_starts_it_again(
     assert running.ends()
     assert isinstance(running.error, BrokerDied) and running.error.exit_code is None
     assert "signal 9" in str(running.error)
-    others = Claim(Data(config.broker.data_dir))
-    assert not others.take(config.kafka.addresses[0]), "another process could start a Kafka of its own"
-    again = Running(config, running.claim)
+    other_lock = DataFolderLock(config.broker.data_dir)
+    assert not other_lock.acquire(config.kafka.addresses[0]), "another process could start a Kafka of its own"
+    again = Running(config, running.lock)
     assert again.is_ready() and answers(config)
     again.stop.set()
     assert again.ends() and again.error is None
 
 
-def test_a_second_process_uses_it_and_never_starts_one(running: Running, config: Config) -> None:
+def test_a_second_role_uses_the_running_kafka_and_never_starts_its_own(
+    running: Running, config: Config
+) -> None:
     assert running.is_ready()
     second = Running(config)
     assert second.is_ready()
@@ -112,7 +114,7 @@ def test_a_second_process_uses_it_and_never_starts_one(running: Running, config:
     assert second.ends() and second.error is None
 
 
-def test_with_tls_auto_means_somebody_elses_kafka(config: Config) -> None:
+def test_with_tls_auto_means_an_external_kafka(config: Config) -> None:
     tls = Config(
         kafka=KafkaConfig(
             bootstrap_servers=config.kafka.bootstrap_servers,

@@ -1,4 +1,4 @@
-"""The topics as they are made at the first start, also when that start is cut short."""
+"""The topics are created at the first start, also when that start was interrupted."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from campus.config.settings import TopicsConfig
 from campus.domain.codec import decode_input
 from campus.domain.events import StockAdded
 from campus.kafka.clients import BrokerAway
-from campus.startup import topics as making
+from campus.startup import topics as topics_module
 from campus.startup.topics import ensure_topics
 from tests.support.kafka import OneKafka
 from tests.support.ledgers import records_of
@@ -29,20 +29,22 @@ def stock_in(kafka: OneKafka, topics: TopicsConfig) -> dict[str, int]:
     return {event.item: event.quantity for event in events}
 
 
-def test_who_makes_the_topics_writes_the_opening_stock_once(kafka: OneKafka, topics: TopicsConfig) -> None:
+def test_the_process_that_creates_the_topics_writes_the_opening_stock_once(
+    kafka: OneKafka, topics: TopicsConfig
+) -> None:
     assert topics.orders_topic in ensure_topics(kafka.kafka, topics, STOCK)
     assert ensure_topics(kafka.kafka, topics, STOCK) == []
     assert stock_in(kafka, topics) == STOCK
 
 
-def test_who_finds_them_without_since_their_maker_was_killed_writes_it_before_any_order(
+def test_if_the_creator_was_killed_the_next_process_writes_the_opening_stock(
     kafka: OneKafka, topics: TopicsConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
         raise BrokerAway(kafka.kafka, "it was killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(making, "_write_opening_stock", killed)
+        patched.setattr(topics_module, "_write_opening_stock", killed)
         with pytest.raises(BrokerAway):
             ensure_topics(kafka.kafka, topics, STOCK)
     assert ensure_topics(kafka.kafka, topics, STOCK) == []

@@ -1,8 +1,8 @@
-"""Those who order by HTTP: one at a time, or a crowd that does not give up.
+"""HTTP clients that place orders: one order at a time, or a crowd that repeats an order until it is accepted.
 
-A crowd's customers keep their connections; whoever gets no 202, be it a refusal, no answer or nobody at
-the door, orders the same again. So each order is accepted once, whatever happens to the system meanwhile;
-some that were not may be carried out all the same.
+The clients of a crowd keep their connections. A client that gets no 202 (a refusal, no answer, no connection)
+sends the same order again. So each order is accepted exactly once, whatever happens to the system; an order
+without an answer may have been placed all the same.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from campus.addresses import Address
 ITEMS = ("pizza", "burger", "salad", "sandwich")
 CONNECTIONS = 32
 ANSWER_S = 30.0
-PAUSE_S = 0.05  # of a customer that got no 202
+PAUSE_S = 0.05  # after an attempt without a 202
 HEAD = b"POST /order HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -42,31 +42,36 @@ def order(endpoint: Address, item: str = "pizza", quantity: int = 1, user_id: st
 
 
 def one_each(count: int) -> list[str]:
-    """So many items, one portion each, of the four in turn."""
+    """`count` items, one portion each, the four in turn."""
     return [ITEMS[n % len(ITEMS)] for n in range(count)]
 
 
 @dataclass
 class Crowd:
-    """Orders a portion of each item, in the background. What it has heard so far can be read at any time."""
+    """Orders one portion of each item, in the background. Its results so far can be read at any time."""
 
     endpoint: Address
     items: Sequence[str]
     accepted: list[str] = field(default_factory=list)
     accepted_at_s: list[float] = field(default_factory=list)
     refused: list[Answer] = field(default_factory=list)
-    unanswered: int = 0  # the connection broke while they waited
-    goes_home: bool = False  # no further orders; those that wait for an answer get it
+    unanswered: int = 0  # the connection broke before the answer
 
     def __post_init__(self) -> None:
+        self._is_stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._order_all()), daemon=True)
         self._thread.start()
 
     def wait(self, *, within_s: float) -> "Crowd":
-        """Until every order was accepted, or, for those that go home, answered."""
+        """Wait until every order was accepted; after `stop`, until every sent order was answered."""
         self._thread.join(within_s)
         assert not self._thread.is_alive(), f"only {len(self.accepted)} of {len(self.items)} were accepted"
         return self
+
+    def stop(self, *, within_s: float) -> None:
+        """Send no more orders, and wait for the answers to those that were sent."""
+        self._is_stopping = True
+        self.wait(within_s=within_s)
 
     async def _order_all(self) -> None:
         items = iter(self.items)
@@ -76,7 +81,7 @@ class Crowd:
         connection = _Connection(self.endpoint)
         try:
             for item in items:
-                while not self.goes_home and not await self._is_accepted(connection, item):
+                while not self._is_stopping and not await self._is_accepted(connection, item):
                     await asyncio.sleep(PAUSE_S)
         finally:
             connection.close()
@@ -101,7 +106,7 @@ class Crowd:
 
 
 class _Connection:
-    """Kept from order to order, until one of the two closes it."""
+    """A keep-alive connection."""
 
     def __init__(self, endpoint: Address) -> None:
         self._endpoint = endpoint

@@ -1,4 +1,4 @@
-"""A real Kafka for tests: on a free port, with its data in a temporary folder, and ended by the test."""
+"""A real Kafka for tests: on a free port, with its data in a temporary folder; the test stops it."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from campus.addresses import Address, wait_until
-from campus.broker.class_path import class_path, tools_jar
+from campus.broker.class_path import class_path
 from campus.broker.embedded import EmbeddedBroker
 from campus.broker.java import find_java
 from campus.config.settings import BrokerConfig, KafkaConfig
@@ -18,8 +18,8 @@ STOP_S = 5.0
 GONE_S = 10.0
 START_S = 90.0  # the machine may be busy with other tests
 
-# Below the ports that systems give to clients: a client that knocks at a port of those while its broker
-# is down may be given that very port, and then talks to itself.
+# Below the ephemeral ports. A client that connects to an ephemeral port while its broker is down may be given
+# that same port as its own, and then it talks to itself.
 PORTS = range(20_000, 32_000)
 
 
@@ -31,34 +31,34 @@ class OneKafka:
         self.address = free_address()
         self.bootstrap_servers = str(self.address)
         self.kafka = KafkaConfig(bootstrap_servers=self.bootstrap_servers)
-        self.said: list[str] = []
+        self.logged: list[str] = []
         self._broker: EmbeddedBroker | None = None
 
     @property
     def pid(self) -> int:
-        assert self._broker is not None and self._broker.pid is not None, "it is not running"
+        assert self._broker is not None and self._broker.pid is not None, "not running"
         return self._broker.pid
 
     def start(self) -> None:
-        broker = EmbeddedBroker(self.config, self.address, log=self.said.append)
+        broker = EmbeddedBroker(self.config, self.address, log=self.logged.append)
         broker.start(Event())
         self._broker = broker
 
     def stop(self) -> None:
-        """In order."""
+        """Stop it in order."""
         if self._broker is not None:
             self._broker.stop(timeout_s=STOP_S)
             self._broker = None
 
     def kill(self) -> str:
-        """With -9; says what the broker was said to have died of."""
+        """Kill Kafka with signal 9; return the reason that the broker reports."""
         broker = self._broker
-        assert broker is not None, "it is not running"
+        assert broker is not None, "not running"
         os.kill(self.pid, signal.SIGKILL)
-        assert wait_until(lambda: broker.died() is not None, Event(), timeout_s=GONE_S)
-        died = broker.died()
+        assert wait_until(lambda: broker.exit_reason() is not None, Event(), timeout_s=GONE_S)
+        reason = broker.exit_reason()
         self.stop()
-        return str(died)
+        return str(reason)
 
 
 def free_address() -> Address:
@@ -74,7 +74,7 @@ def free_address() -> Address:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
+    """Whether a process runs. A zombie, which has ended but was not waited for, does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -82,15 +82,13 @@ def is_alive(pid: int) -> bool:
 
 
 def kafka_tool(kafka: OneKafka, tool: str, *arguments: str) -> str:
-    """What one of Kafka's own tools prints: `kafka_tool(kafka, "TopicCommand", "--list")`."""
-    stop = Event()
-    jars = class_path(kafka.config, log=print, stop=stop)
-    tools = tools_jar(kafka.config, log=print, stop=stop)
+    """The output of one of Kafka's own tools, for example `kafka_tool(kafka, "TopicCommand", "--list")`."""
+    jars = class_path(kafka.config, log=print, stop=Event(), with_tools=True)
     command = [
         str(find_java(None).path),
         "-XX:TieredStopAtLevel=1",
         "-cp",
-        os.pathsep.join(map(str, (*jars, tools))),
+        os.pathsep.join(map(str, jars)),
         f"org.apache.kafka.tools.{tool}",
         "--bootstrap-server",
         kafka.bootstrap_servers,

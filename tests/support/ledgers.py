@@ -1,4 +1,4 @@
-"""What stands in a campus's topics: read from their beginnings, and audited."""
+"""Reads the topics of a campus from the beginning, and audits them."""
 
 from collections.abc import Collection
 from contextlib import closing
@@ -18,7 +18,7 @@ Outcome = InventoryReserved | InventoryFailed
 
 
 def outcomes(config: Config) -> dict[str, list[Outcome]]:
-    """What counts of the journal, by order id."""
+    """The valid outcomes in the journal, by order id."""
     found: dict[str, list[Outcome]] = {}
     for records in _all(config, config.topics.journal_topic).values():
         for event in JournalRule().counting(records):
@@ -28,7 +28,7 @@ def outcomes(config: Config) -> dict[str, list[Outcome]]:
 
 
 def outcome(config: Config, order_id: str) -> Outcome:
-    """The one of this order, once there is one."""
+    """Wait for the outcome of this order."""
     found: list[Outcome] = []
 
     def decided() -> bool:
@@ -41,22 +41,22 @@ def outcome(config: Config, order_id: str) -> Outcome:
 
 
 def order_ids(config: Config) -> list[str]:
-    """All that were placed, in no order that means anything."""
+    """The ids of all placed orders, unsorted."""
     records = _all(config, config.topics.orders_topic).values()
     events = (decode_input(record.value) for part in records for record in part)
     return [event.order_id for event in events if isinstance(event, OrderPlaced)]
 
 
 def audited(config: Config, *, accepted: Collection[str] = (), within_s: float = PATIENCE_S) -> Findings:
-    """When everything was decided: clean, and everything there that somebody was told was accepted."""
+    """Wait until all is decided; assert that the audit is clean and every `accepted` order is in the log."""
     findings = Findings()
 
-    def all_is_decided() -> bool:
+    def is_all_decided() -> bool:
         nonlocal findings
         findings = _audit(config, accepted)
         return findings.undecided == 0 and findings.decisions > 0
 
-    soon(all_is_decided, within_s=within_s, every_s=0.2)
+    soon(is_all_decided, within_s=within_s, every_s=0.2)
     assert findings.verdict == "clean", findings.violations_listed[:5]
     return findings
 
@@ -64,7 +64,7 @@ def audited(config: Config, *, accepted: Collection[str] = (), within_s: float =
 def _audit(config: Config, accepted: Collection[str]) -> Findings:
     topics = config.topics
     audit = Audit(topics.partitions, expected=accepted)
-    # The journal first: what stands in it was read from the others before.
+    # Read the journal first: its entries come from records that were already in the other topics.
     journal = _all(config, topics.journal_topic)
     orders = _all(config, topics.orders_topic)
     letters = _all(config, topics.dead_letters_topic)
@@ -79,7 +79,7 @@ def _all(config: Config, topic: str) -> dict[int, list[Any]]:
 
 
 def records_of(kafka: KafkaConfig, topic: str, partitions: int) -> dict[int, list[Any]]:
-    """Everything that a topic holds, by partition."""
+    """All records of a topic, by partition."""
     tps = [TopicPartition(topic, partition) for partition in range(partitions)]
     read: dict[int, list[Any]] = {partition: [] for partition in range(partitions)}
     with closing(LogReader(kafka, client_id="test")) as history:

@@ -1,7 +1,7 @@
-"""campuskafka.py as its users run it: in processes of its own, by a config file of its own.
+"""Runs campuskafka.py as users do: in its own processes, with its own config file.
 
-A `Campus` is what its processes have in common: the config file, and by it the topics, the groups and the
-port. It ends whatever it started, and then nobody of it may be left, nor a traceback have been shown.
+A `Campus` is what these processes share: the config file, and through it the topics, the groups and the port.
+`close` kills what is still running, and asserts that no process is left and that no output has a traceback.
 """
 
 import json
@@ -26,14 +26,14 @@ PROGRAM = Path(__file__).resolve().parents[2] / "campuskafka.py"
 ROLES = {role.NAME: role.Settings for role in (analytics, inventory, book, producer)}
 
 PATIENCE_S = 90.0  # the machine may be busy with other tests
-ORPHANS_S = 30.0  # for the guardian of a Kafka to have ended it
+ORPHANS_S = 30.0  # for a guardian to end the Kafka of a killed process
 
 
 class Campus:
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], *, bootstrap_servers: str, prefix: str = ""
     ) -> None:
-        """`settings`: by dotted key, on top of a port that is free and groups that begin with the prefix."""
+        """`settings`: by dotted key; they override a free port, and groups that begin with `prefix`."""
         self.folder = folder
         self.endpoint = free_address()
         self.file = folder / "config.yaml"
@@ -53,37 +53,37 @@ class Campus:
         return load(self.file, roles=ROLES, environ={})
 
     def start(self, *arguments: str) -> "Program":
-        """Goes on running; see `Program.says` to wait for it."""
+        """Start the program and return at once; `Program.says` waits for its output."""
         output = self.folder / f"output-{len(self._programs)}.txt"
         program = Program([*arguments, "--config", str(self.file)], output)
         self._programs.append(program)
         return program
 
     def start_up(self, *arguments: str) -> "Program":
-        """Started, and up: every role of it is ready."""
+        """Start the program and wait until all its roles are ready."""
         program = self.start(*arguments)
         program.says("CampusKafka is up")
         return program
 
     def run(self, *arguments: str, within_s: float = PATIENCE_S) -> "subprocess.CompletedProcess[str]":
-        """To its end."""
+        """Run the program until it ends."""
         return run(*arguments, "--config", str(self.file), within_s=within_s)
 
     def close(self) -> None:
         for program in self._programs:
             program.kill()
         left = wait_until(lambda: not self.processes(), Event(), timeout_s=ORPHANS_S)
-        assert left, f"it left processes behind: {self.processes()}"
+        assert left, f"processes are left: {self.processes()}"
         for program in self._programs:
             assert "Traceback" not in program.output, program.output
 
     def processes(self) -> list[int]:
-        """Those that work in our folder: a Kafka and its guardian."""
+        """The pids of all processes whose working directory is in our folder: a Kafka and its guardian."""
         return [pid for pid in _pids() if _folder_of(pid).is_relative_to(self.folder)]
 
 
 class Program:
-    """One process of it, and all that it prints, in one file."""
+    """One process of a campus, with its output in a file."""
 
     def __init__(self, arguments: list[str], output: Path) -> None:
         self._output = output
@@ -110,14 +110,14 @@ class Program:
         return self._process.poll() is None
 
     def says(self, pattern: str, *, within_s: float = PATIENCE_S) -> "re.Match[str]":
-        """Waits until it has printed something that fits the regular expression."""
+        """Wait until its output matches the regular expression, and return the match."""
 
         def found() -> bool:
             return re.search(pattern, self.output) is not None or not self.runs
 
         wait_until(found, Event(), timeout_s=within_s)
         match = re.search(pattern, self.output)
-        assert match, f"it never said {pattern!r}, but:\n{self.output}"
+        assert match, f"no output matches {pattern!r}:\n{self.output}"
         return match
 
     def interrupt(self) -> None:
@@ -131,14 +131,14 @@ class Program:
         self._process.wait()
 
     def ends(self, *, within_s: float = PATIENCE_S) -> int:
-        """Its exit code, once it has ended."""
+        """Wait until it has ended; return its exit code."""
         try:
             return self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end within {within_s:g} s:\n{self.output}") from None
 
     def stops(self, *, within_s: float = PATIENCE_S) -> None:
-        """After Ctrl-C, in order."""
+        """Send Ctrl-C and assert that it stops in order."""
         self.interrupt()
         code = self.ends(within_s=within_s)
         assert code == 0, f"exit code {code}:\n{self.output}"
@@ -158,9 +158,11 @@ def run(*arguments: str, within_s: float = PATIENCE_S) -> "subprocess.CompletedP
 
 
 def soon(predicate: Callable[[], bool], *, within_s: float = PATIENCE_S, every_s: float = 0.05) -> float:
-    """Waits until it is true; how long that took."""
+    """Wait until `predicate` is true; return how long that took in seconds."""
     began_s = time.monotonic()
-    assert wait_until(predicate, Event(), timeout_s=within_s, every_s=every_s), "it never came true"
+    assert wait_until(predicate, Event(), timeout_s=within_s, every_s=every_s), (
+        "the condition never became true"
+    )
     return time.monotonic() - began_s
 
 
@@ -177,8 +179,8 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         *stanzas, name = key.split(".")
         stanza = tree
-        for one in stanzas:
-            stanza = stanza.setdefault(one, {})
+        for stanza_name in stanzas:
+            stanza = stanza.setdefault(stanza_name, {})
         stanza[name] = value
     return tree
 
@@ -190,5 +192,5 @@ def _pids() -> list[int]:
 def _folder_of(pid: int) -> Path:
     try:
         return Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:  # it has ended, or is somebody else's
+    except OSError:  # it has ended, or belongs to another user
         return Path("/")

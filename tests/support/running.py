@@ -1,4 +1,4 @@
-"""A role that runs in a thread of the test's own process, as the supervisor would run it."""
+"""Runs a role in a thread of the test's own process, as the supervisor would."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from campus.supervision.role import Role
 
 @contextmanager
 def role_running(role: Role) -> Iterator[None]:
-    """For as long as the block lasts; then it is asked to stop, and waited for."""
+    """Run the role for the duration of the block; then stop it and wait for its thread."""
     stop = Event()
     thread = Thread(target=role.run, args=(stop,), name=type(role).__name__)
     thread.start()

@@ -1,4 +1,4 @@
-"""The program itself: what Ctrl-C does before anything runs, and while what ran is stopping."""
+"""Ctrl-C while the program starts, and while its roles are stopping."""
 
 import _thread
 import threading
@@ -14,7 +14,7 @@ from campus.supervision.lifecycle import Child
 from campus.supervision.role import Heartbeat
 
 
-def test_ctrl_c_while_the_program_is_still_being_read_is_no_traceback(monkeypatch):
+def test_ctrl_c_during_the_start_gives_exit_code_130_without_a_traceback(monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
@@ -22,21 +22,21 @@ def test_ctrl_c_while_the_program_is_still_being_read_is_no_traceback(monkeypatc
     assert campuskafka.main(["lag"]) == 130
 
 
-class Slow:
-    """Is interrupted when it is told to stop, and takes its time all the same."""
+class SlowToStop:
+    """A role that gets a Ctrl-C while it stops, and needs a moment more."""
 
-    def __init__(self, ends: threading.Event) -> None:
-        self._ends, self._heartbeat = ends, Heartbeat()
+    def __init__(self, ended: threading.Event) -> None:
+        self._ended, self._heartbeat = ended, Heartbeat()
 
     def health(self):
         return self._heartbeat.health()
 
     def run(self, stop: threading.Event) -> None:
-        self._heartbeat.now("works", ready=True)
+        self._heartbeat.report("works", ready=True)
         stop.wait()
         _thread.interrupt_main()
-        threading.Event().wait(0.3)  # what it would still do
-        self._ends.set()
+        threading.Event().wait(0.3)  # its remaining work
+        self._ended.set()
 
 
 def test_ctrl_c_while_roles_are_stopping_lets_them_end_first(tmp_path: Path):
@@ -45,7 +45,7 @@ def test_ctrl_c_while_roles_are_stopping_lets_them_end_first(tmp_path: Path):
     ended = threading.Event()
     with (
         pytest.raises(KeyboardInterrupt),
-        running([Child("slow", partial(Slow, ended), shutdown_s=5)], config),
+        running([Child("slow", partial(SlowToStop, ended), shutdown_s=5)], config),
     ):
         pass
     assert ended.is_set()

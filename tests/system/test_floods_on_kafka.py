@@ -1,4 +1,4 @@
-"""The short floods: a few seconds each of what `python -m tests.attack --flood` does for a minute."""
+"""Short floods: a few seconds each of what `python -m tests.attack --flood` does for a minute."""
 
 from collections.abc import Callable
 
@@ -20,12 +20,12 @@ MakeCampus = Callable[..., Campus]
 
 
 @pytest.mark.long
-def test_two_hundred_half_requests_change_nothing_for_others(campus: MakeCampus, kafka: OneKafka) -> None:
+def test_two_hundred_incomplete_requests_do_not_slow_down_others(campus: MakeCampus, kafka: OneKafka) -> None:
     before, during = half_sent(campus, kafka, lasts_s=1.5, halves=200)
     assert during.share(0.5) < 3 * before.share(0.5) + 0.01
 
 
-def test_with_the_broker_away_under_load_memory_is_flat_and_acceptance_resumes(
+def test_during_a_broker_outage_memory_stays_flat_and_then_orders_are_accepted_again(
     campus: MakeCampus, own_broker: OneKafka
 ) -> None:
     settings = {"roles.producer.ack_timeout_s": 2.0, "roles.producer.waiting_orders_max": 100}
@@ -36,7 +36,7 @@ def test_with_the_broker_away_under_load_memory_is_flat_and_acceptance_resumes(
 
 
 @pytest.mark.long
-def test_above_the_cap_it_is_503_at_once_and_what_is_accepted_is_in_the_log(
+def test_above_the_limit_orders_get_503_at_once_and_accepted_orders_are_in_the_log(
     campus: MakeCampus, kafka: OneKafka
 ) -> None:
     accepted, refused, kinds = above_the_cap(campus, kafka, lasts_s=2, connections=200)
@@ -46,6 +46,6 @@ def test_above_the_cap_it_is_503_at_once_and_what_is_accepted_is_in_the_log(
 
 
 @pytest.mark.long
-def test_stopped_under_load_it_has_answered_whatever_it_took(campus: MakeCampus, kafka: OneKafka) -> None:
+def test_a_stop_under_load_answers_every_order_that_was_placed(campus: MakeCampus, kafka: OneKafka) -> None:
     accepted, _ = stopped_under_load(campus, kafka, connections=128)
     assert accepted > 0

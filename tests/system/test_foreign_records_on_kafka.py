@@ -1,4 +1,4 @@
-"""What foreign producers may do to `order-events`: compress, leave headers empty, fill a record up."""
+"""Records of foreign producers in `order-events`: compressed, with empty headers, of the maximum size."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -42,9 +42,9 @@ def here(campus: Callable[..., Campus]) -> Campus:
     return here
 
 
-def test_each_record_of_a_stranger_gets_its_entry_and_the_partition_moves_on(here: Campus) -> None:
+def test_each_foreign_record_gets_its_journal_entry_and_processing_continues(here: Campus) -> None:
     kafka, topic = here.config.kafka, here.config.topics.orders_topic
-    with closing(Writer(kafka, client_id="stranger")) as writer:
+    with closing(Writer(kafka, client_id="foreign-producer")) as writer:
         for record in RECORDS.values():
             writer.append({TopicPartition(topic, PIZZA): [record]})
     with closing(KafkaProducer(bootstrap_servers=kafka.bootstrap_servers, compression_type="gzip")) as gzip:

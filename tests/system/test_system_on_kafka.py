@@ -1,4 +1,4 @@
-"""The whole system as a process on a real Kafka: orders in by HTTP, outcomes on the journal, a report."""
+"""The whole system on a real Kafka: orders by HTTP, outcomes in the journal, the report."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ MakeCampus = Callable[..., Campus]
 
 @pytest.fixture(scope="module")
 def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    """One that runs, for the tests that only order from it; each has an item of its own."""
+    """A running system for the tests that only place orders; each test uses an item of its own."""
     folder: Path = tmp_path_factory.mktemp("running")
     stock = dict.fromkeys(("pizza", "burger", "salad", "sandwich", "noodles"), 100)
     settings = {"broker.mode": "external", "roles.inventory.stock": stock}
@@ -31,7 +31,7 @@ def running(kafka: OneKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         campus.close()
 
 
-def test_check_finds_all_well_while_it_runs(running: Campus) -> None:
+def test_check_succeeds_while_the_system_runs(running: Campus) -> None:
     done = running.run("check")
     assert done.returncode == 0, done.stdout
     assert f"a CampusKafka takes orders at {running.endpoint}" in done.stdout
@@ -49,7 +49,7 @@ def test_an_order_is_accepted_and_then_reserved(running: Campus) -> None:
     assert reserved.remaining == 98
 
 
-def test_an_order_for_more_than_there_is_fails_and_takes_nothing(running: Campus) -> None:
+def test_an_order_for_more_than_the_stock_fails_and_changes_no_stock(running: Campus) -> None:
     too_many, enough = order(running.endpoint, "burger", 101), order(running.endpoint, "burger", 100)
     failed = outcome(running.config, too_many.body["order_id"])
     assert isinstance(failed, InventoryFailed)
@@ -59,7 +59,7 @@ def test_an_order_for_more_than_there_is_fails_and_takes_nothing(running: Campus
     assert reserved.remaining == 0
 
 
-def test_an_order_for_what_was_never_in_stock_is_accepted_and_fails(running: Campus) -> None:
+def test_an_order_for_an_unknown_item_is_accepted_and_fails(running: Campus) -> None:
     answer = order(running.endpoint, "caviar")
     assert answer.status == 202
     failed = outcome(running.config, answer.body["order_id"])
@@ -67,7 +67,7 @@ def test_an_order_for_what_was_never_in_stock_is_accepted_and_fails(running: Cam
     assert (failed.reason, failed.remaining) == ("unknown_item", None)
 
 
-def test_a_wrong_order_is_refused_by_the_name_of_its_field_and_not_placed(running: Campus) -> None:
+def test_an_invalid_order_is_refused_with_the_name_of_the_field_and_not_placed(running: Campus) -> None:
     placed = len(order_ids(running.config))
     answer = order(running.endpoint, "pizza", 0)
     assert answer.status == http.client.UNPROCESSABLE_ENTITY
@@ -86,7 +86,7 @@ def test_the_order_command_prints_the_outcome_of_its_order(running: Campus) -> N
     assert done.stdout.startswith("failed (insufficient_stock): 5000 × salad for ana; 98 left  (order ")
 
 
-def test_the_order_command_sums_many_orders_up(running: Campus) -> None:
+def test_the_order_command_summarizes_many_orders(running: Campus) -> None:
     done = running.run("order", "noodles", "3", "--count", "50")
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
@@ -95,7 +95,7 @@ def test_the_order_command_sums_many_orders_up(running: Campus) -> None:
     assert [line.split() for line in rest[1:]] == [["17", "insufficient_stock"], ["33", "reserved"]]
 
 
-def test_a_refused_order_is_told_with_the_reason(running: Campus) -> None:
+def test_the_order_command_prints_why_an_order_was_refused(running: Campus) -> None:
     done = running.run("order", "pizza", "0")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -105,7 +105,7 @@ def test_a_refused_order_is_told_with_the_reason(running: Campus) -> None:
 # The report
 
 
-def test_the_report_comes_every_so_often_and_adds_up_at_the_end(campus: MakeCampus) -> None:
+def test_the_report_is_printed_periodically_and_at_the_end(campus: MakeCampus) -> None:
     here = campus({"roles.analytics.report_every_s": 0.5})
     program = here.start_up("--all")
     accepted = [
@@ -123,7 +123,7 @@ def test_the_report_comes_every_so_often_and_adds_up_at_the_end(campus: MakeCamp
     assert re.search(r"insufficient_stock +1\n +unknown_item +1\n", final)
 
 
-def test_orders_that_nobody_waits_for_are_decided_all_the_same(campus: MakeCampus) -> None:
+def test_with_ack_none_orders_are_decided_too(campus: MakeCampus) -> None:
     here = campus({"roles.producer.ack": "none"})
     here.start_up("--all")
     crowd = Crowd(here.endpoint, one_each(40)).wait(within_s=60)
@@ -131,7 +131,7 @@ def test_orders_that_nobody_waits_for_are_decided_all_the_same(campus: MakeCampu
     assert findings.summed_totals().reserved == 40
 
 
-def test_its_lines_are_for_machines_if_asked(campus: MakeCampus) -> None:
+def test_log_lines_are_json_if_configured(campus: MakeCampus) -> None:
     here = campus({"logging.format": "json"})
     program = here.start_up("--all")
     program.says("claimed partitions 0, 1, 2, 3")

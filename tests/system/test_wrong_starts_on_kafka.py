@@ -1,4 +1,4 @@
-"""Started wrongly, it says in a line what is wrong and ends with the exit code for it; never a traceback."""
+"""A start that must fail: one line with the reason, the right exit code, and never a traceback."""
 
 import http.server
 import re
@@ -18,8 +18,8 @@ MakeCampus = Callable[..., Campus]
 
 
 @pytest.fixture
-def somebody_else() -> Iterator[Address]:
-    """A web server that is no CampusKafka, and no Kafka either."""
+def other_server() -> Iterator[Address]:
+    """A web server, which is neither CampusKafka nor Kafka."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield Address("127.0.0.1", server.server_port)
@@ -35,7 +35,7 @@ def a_file(folder: Path, text: str) -> str:
 # The command line and the config: 2
 
 
-def test_a_wrong_value_is_told_by_file_key_value_and_what_is_allowed(tmp_path: Path) -> None:
+def test_a_wrong_value_is_reported_with_file_key_value_and_limits(tmp_path: Path) -> None:
     file = a_file(tmp_path, "roles:\n  producer:\n    port: eight\n")
     done = run("--all", "--config", file)
     assert done.returncode == 2
@@ -46,7 +46,7 @@ def test_a_wrong_value_is_told_by_file_key_value_and_what_is_allowed(tmp_path: P
     assert "65535" in done.stderr.replace(",", "")
 
 
-def test_an_unknown_key_gets_its_nearest_neighbour(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported_with_a_similar_key(tmp_path: Path) -> None:
     done = run("--all", "--config", a_file(tmp_path, "topics:\n  partition: 8\n"))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -54,7 +54,7 @@ def test_an_unknown_key_gets_its_nearest_neighbour(tmp_path: Path) -> None:
     assert re.search(r"\bpartitions\b", done.stderr)
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     file = a_file(tmp_path, "broker:\n  mode: cloud\nlogging:\n  levle: INFO\n")
     done = run("--all", "--config", file, "--set", "topics.partitions=0", "--set", "nonsense")
     assert done.returncode == 2
@@ -65,16 +65,16 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["roles: [", "roles: 1", "kafka:\n\tbootstrap_servers: a", "\x00"])
-def test_a_file_that_is_no_config_is_told_in_a_line(
+def test_a_file_that_is_not_a_config_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     assert campuskafka.main(["--all", "--config", a_file(tmp_path, text)]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "mine.yaml" in told
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "mine.yaml" in error
 
 
-def test_a_config_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+def test_a_missing_config_is_reported_in_one_line(tmp_path: Path) -> None:
     done = run("--all", "--config", str(tmp_path / "none.yaml"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "none.yaml" in done.stderr
@@ -92,26 +92,26 @@ def test_a_config_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
         ("order", "pizza", "1", "--count"),
     ],
 )
-def test_a_wrong_command_line_is_told_with_how_it_goes(
+def test_a_wrong_command_line_is_answered_with_the_usage(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         campuskafka.main(arguments)
     assert ended.value.code == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("usage: campuskafka.py")
-    assert "error: " in told.err.splitlines()[-1]
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("usage: campuskafka.py")
+    assert "error: " in printed.err.splitlines()[-1]
 
 
-def test_version_and_help_say_so_and_end_well() -> None:
+def test_version_and_help_are_printed_with_exit_code_0() -> None:
     version = run("--version")
     assert (version.returncode, version.stderr) == (0, "")
     assert re.fullmatch(r"CampusKafka \d+\.\d+\.\d+\n", version.stdout)
-    told = run("--help")
-    assert (told.returncode, told.stderr) == (0, "")
+    help_ = run("--help")
+    assert (help_.returncode, help_.stderr) == (0, "")
     for word in ("--all", "--role", "--set", "--config", "broker", "check", "order", "Exit codes"):
-        assert word in told.stdout
+        assert word in help_.stdout
     assert "--count" in run("order", "--help").stdout
 
 
@@ -119,7 +119,7 @@ def test_version_and_help_say_so_and_end_well() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--all",), ("--role", "analytics"), ("order", "pizza"), ("check",)])
-def test_an_external_broker_that_is_not_there_is_told_in_a_line(
+def test_a_missing_external_broker_is_reported_in_one_line(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     nowhere = free_address()
@@ -129,49 +129,51 @@ def test_an_external_broker_that_is_not_there_is_told_in_a_line(
     done = here.run(*arguments)
     assert done.returncode == 3
     assert time.monotonic() - began_s < 1 + 10  # what a busy machine takes to start Python
-    said = [line for line in (done.stdout + done.stderr).splitlines() if "no Kafka" in line]
-    assert len(said) == 1
-    assert str(nowhere) in said[0]
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "no Kafka" in line]
+    assert len(lines) == 1
+    assert str(nowhere) in lines[0]
 
 
-def test_an_address_that_something_else_has_is_told_in_a_line(tmp_path: Path, somebody_else: Address) -> None:
-    here = Campus(tmp_path, {}, bootstrap_servers=str(somebody_else))
+def test_an_address_in_use_by_another_program_is_reported_in_one_line(
+    tmp_path: Path, other_server: Address
+) -> None:
+    here = Campus(tmp_path, {}, bootstrap_servers=str(other_server))
     done = here.run("--all")
     assert done.returncode == 3
-    said = [line for line in done.stderr.splitlines() if "ERROR" in line]
-    assert len(said) == 1
-    assert f"no Kafka listens at {somebody_else}" in said[0]
+    lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
+    assert len(lines) == 1
+    assert f"a program that is not Kafka listens at {other_server}" in lines[0]
 
 
-# The door, and the topics
+# The HTTP port and the topics
 
 
-def test_a_door_that_is_taken_is_told_in_a_line(campus: MakeCampus, somebody_else: Address) -> None:
-    here = campus({"roles.producer.port": somebody_else.port})
+def test_an_http_port_in_use_is_reported_in_one_line(campus: MakeCampus, other_server: Address) -> None:
+    here = campus({"roles.producer.port": other_server.port})
     program = here.start("--all")
     assert program.ends() != 0
-    said = [line for line in program.output.splitlines() if "ERROR" in line]
-    assert len(said) == 1
-    assert str(somebody_else) in said[0]
-    assert "roles.producer" in said[0]
+    lines = [line for line in program.output.splitlines() if "ERROR" in line]
+    assert len(lines) == 1
+    assert str(other_server) in lines[0]
+    assert "roles.producer" in lines[0]
 
 
-def test_topics_with_another_count_of_partitions_are_told_with_what_to_do(campus: MakeCampus) -> None:
+def test_another_partition_count_is_reported_with_the_next_action(campus: MakeCampus) -> None:
     here = campus()
     program = here.start_up("--role", "inventory")
     program.stops()
     for arguments in (("--all",), ("order", "pizza")):
         done = here.run(*arguments, "--set", "topics.partitions=8")
         assert done.returncode == 2
-        (said,) = done.stderr.splitlines()[-1:] if arguments == ("--all",) else done.stderr.splitlines()
-        assert "has 4 partitions, topics.partitions says 8" in said
-        assert "Set topics.partitions: 4" in said
+        (line,) = done.stderr.splitlines()[-1:] if arguments == ("--all",) else done.stderr.splitlines()
+        assert "has 4 partitions, topics.partitions says 8" in line
+        assert "Set topics.partitions: 4" in line
 
 
 # check: 0, 2 and 3
 
 
-def test_check_finds_all_well(campus: MakeCampus) -> None:
+def test_check_succeeds_before_the_first_start_and_during_a_run(campus: MakeCampus) -> None:
     here = campus()
     done = here.run("check")
     assert done.returncode == 0, done.stdout
@@ -182,14 +184,14 @@ def test_check_finds_all_well(campus: MakeCampus) -> None:
     program.stops()
 
 
-def test_check_finds_what_does_not_fit(campus: MakeCampus, somebody_else: Address) -> None:
-    here = campus({"roles.producer.port": somebody_else.port})
+def test_check_reports_a_port_in_use(campus: MakeCampus, other_server: Address) -> None:
+    here = campus({"roles.producer.port": other_server.port})
     done = here.run("check")
     assert done.returncode == 2
     assert [line.split()[:2] for line in done.stdout.splitlines() if "wrong" in line] == [["port", "wrong"]]
 
 
-def test_check_starts_a_kafka_for_as_long_as_it_looks(alone: Campus) -> None:
+def test_check_starts_a_kafka_only_for_its_own_run(alone: Campus) -> None:
     done = alone.run("check")
     assert done.returncode == 0, done.stdout
     assert "started for this look" in done.stdout

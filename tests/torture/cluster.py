@@ -1,7 +1,7 @@
-"""A campus in five processes that is struck, blow by blow, under load; after each it must be right again.
+"""A campus in five processes under load. Faults are injected one by one; after each it must recover.
 
-Right means: what was placed after the blow is decided, and the audit of everything since the beginning is
-clean, with every order in the log that any customer was told was accepted. The blows are drawn by a seed.
+Recovered means: orders placed after the fault are decided, and an audit of the whole log is clean and finds
+every order that was ever answered 202. The faults are drawn by a seed.
 """
 
 import os
@@ -28,8 +28,8 @@ from tests.support.processes import Campus, Program, soon
 PARTITIONS = 4
 STOCK = {"pizza": 500_000, "burger": 100, "salad": 500_000, "sandwich": 300, "focaccia": 500_000}
 ONE_OF_EACH_PARTITION = ("focaccia", "pizza", "sandwich", "burger")
-ORDERS_A_ROUND = 400
-STRANGERS_A_ROUND = 60
+ORDERS_PER_ROUND = 400
+FOREIGN_RECORDS_PER_ROUND = 60
 SESSION_S = 6.0
 RECOVERY_S = 60.0
 
@@ -46,7 +46,7 @@ ARGUMENTS = {
 
 @dataclass
 class Round:
-    blow: str
+    fault: str
     kills: int
     recovery_s: float
     accepted: int
@@ -59,19 +59,19 @@ class Report:
 
     @property
     def kills(self) -> int:
-        return sum(one.kills for one in self.rounds)
+        return sum(round_.kills for round_ in self.rounds)
 
     def lines(self) -> Iterator[str]:
-        """A line a kind of blow, then the totals. Violations end it before there is a report."""
-        by_blow: dict[str, list[Round]] = {}
-        for one in self.rounds:
-            by_blow.setdefault(one.blow, []).append(one)
-        yield f"{'blow':<34}{'rounds':>7}{'kills':>7}{'recovery s: median':>20}{'longest':>9}"
-        for blow, rounds in sorted(by_blow.items()):
-            times = sorted(one.recovery_s for one in rounds)
-            kills = sum(one.kills for one in rounds)
-            yield f"{blow:<34}{len(rounds):>7}{kills:>7}{times[len(times) // 2]:>20.1f}{times[-1]:>9.1f}"
-        accepted = sum(one.accepted for one in self.rounds)
+        """One line per fault, then the totals. A violation ends the run before there is a report."""
+        by_fault: dict[str, list[Round]] = {}
+        for round_ in self.rounds:
+            by_fault.setdefault(round_.fault, []).append(round_)
+        yield f"{'fault':<34}{'rounds':>7}{'kills':>7}{'recovery s: median':>20}{'longest':>9}"
+        for fault, rounds in sorted(by_fault.items()):
+            times = sorted(round_.recovery_s for round_ in rounds)
+            kills = sum(round_.kills for round_ in rounds)
+            yield f"{fault:<34}{len(rounds):>7}{kills:>7}{times[len(times) // 2]:>20.1f}{times[-1]:>9.1f}"
+        accepted = sum(round_.accepted for round_ in self.rounds)
         yield f"{self.kills} kills, {accepted:,} orders accepted, {self.audits} audits, 0 violations"
 
 
@@ -83,7 +83,7 @@ class ChaosCluster:
         self.programs: dict[str, Program] = {}
         self.accepted: list[str] = []
         self.report = Report()
-        self._strangers = 0
+        self._foreign_orders = 0
         for name in ARGUMENTS:
             self.start(name)
 
@@ -94,22 +94,23 @@ class ChaosCluster:
         program = self.programs[name] = self.campus.start(*ARGUMENTS[name])
         program.says("is ready at|using the Kafka" if name == "broker" else "CampusKafka is up")
 
-    def round(self, blow: "Blow") -> Round:
-        """Load, the blow in the middle of it, recovery, audit. Raises AssertionError if anything is wrong."""
-        crowd = Crowd(self.campus.endpoint, self.random.choices(list(STOCK), k=ORDERS_A_ROUND))
-        strangers = Thread(target=self._strangers_write, daemon=True)
-        strangers.start()
+    def round(self, fault: "Fault") -> Round:
+        """Inject the fault under load, wait for recovery, audit. Raises AssertionError on any failure."""
+        crowd = Crowd(self.campus.endpoint, self.random.choices(list(STOCK), k=ORDERS_PER_ROUND))
+        foreign_producer = Thread(target=self._write_foreign_records, daemon=True)
+        foreign_producer.start()
         Event().wait(self.random.uniform(0, 0.5))
-        struck_at_s = time.monotonic()
-        kills = blow.strike(self)
-        recovery_s = self._recovered() - struck_at_s
+        fault_at_s = time.monotonic()
+        kills = fault.inject(self)
+        self.wait_for_recovery()
+        recovery_s = time.monotonic() - fault_at_s
         crowd.wait(within_s=RECOVERY_S)
-        strangers.join(RECOVERY_S)
-        assert not strangers.is_alive(), "what strangers wrote never landed"
+        foreign_producer.join(RECOVERY_S)
+        assert not foreign_producer.is_alive(), "the foreign records were never appended"
         self.accepted += crowd.accepted
         audited(self.campus.config, accepted=self.accepted)
         self.report.audits += 1
-        self.report.rounds.append(Round(blow.name, kills, recovery_s, len(crowd.accepted)))
+        self.report.rounds.append(Round(fault.name, kills, recovery_s, len(crowd.accepted)))
         return self.report.rounds[-1]
 
     def kafka_pid(self) -> int:
@@ -120,14 +121,13 @@ class ChaosCluster:
                     return pid
         raise AssertionError("no Kafka runs")
 
-    def _recovered(self) -> float:
-        """When an order of each partition, placed after the blow, has been decided."""
-        placed = [self._placed(item) for item in ONE_OF_EACH_PARTITION]
+    def wait_for_recovery(self) -> None:
+        """Place an order in each partition and wait until all are decided."""
+        placed = [self._place_order(item) for item in ONE_OF_EACH_PARTITION]
         soon(lambda: outcomes(self.campus.config).keys() >= set(placed), within_s=RECOVERY_S)
         self.accepted += placed
-        return time.monotonic()
 
-    def _placed(self, item: str) -> str:
+    def _place_order(self, item: str) -> str:
         ids: list[str] = []
 
         def accepted() -> bool:
@@ -140,105 +140,107 @@ class ChaosCluster:
         soon(accepted, within_s=RECOVERY_S)
         return ids[0]
 
-    def _strangers_write(self) -> None:
-        """Past the door: rubbish, orders in the wrong partition, and orders that come twice."""
+    def _write_foreign_records(self) -> None:
+        """Write directly to Kafka: invalid records, orders in the wrong partition, and duplicates."""
         config = self.campus.config
-        with closing(Writer(config.kafka, client_id="stranger")) as writer:
-            for _ in range(STRANGERS_A_ROUND):
+        with closing(Writer(config.kafka, client_id="foreign-producer")) as writer:
+            for _ in range(FOREIGN_RECORDS_PER_ROUND):
                 tp = TopicPartition(config.topics.orders_topic, self.random.randrange(PARTITIONS))
-                self._write_until_it_lands(writer, {tp: [self._what_a_stranger_writes()]})
+                self._append_until_acknowledged(writer, {tp: [self._foreign_record()]})
 
-    def _what_a_stranger_writes(self) -> ProducerRecord:
+    def _foreign_record(self) -> ProducerRecord:
         if self.random.random() < 0.2:
             return None, self.random.choice([b"rubbish", b"", b'{"event_type":"OrderPlaced"}']), ()
         if self.random.random() < 0.7:
-            self._strangers += 1
-        value = encode(an_order(f"stranger-{self._strangers}", self.random.choice(list(STOCK))))
+            self._foreign_orders += 1
+        value = encode(an_order(f"foreign-{self._foreign_orders}", self.random.choice(list(STOCK))))
         return b"by-order-id", value, ()
 
     @staticmethod
-    def _write_until_it_lands(writer: Writer, records: dict[TopicPartition, list[ProducerRecord]]) -> None:
-        """A failed append may have landed; written again it is the same order, twice."""
+    def _append_until_acknowledged(
+        writer: Writer, records: dict[TopicPartition, list[ProducerRecord]]
+    ) -> None:
+        """A failed append may have succeeded; then the retry writes a duplicate."""
         deadline_s = time.monotonic() + RECOVERY_S
         while True:
             try:
                 writer.append(records)
             except AppendFailed:
-                assert time.monotonic() < deadline_s, "it never landed"
+                assert time.monotonic() < deadline_s, "it was never acknowledged"
             else:
                 return
 
 
-# The blows
+# The faults
 
 
 @dataclass(frozen=True)
-class Blow:
-    """`strike` returns how many processes it killed; what it killed runs again, or will, when it returns."""
+class Fault:
+    """`inject` returns how many processes it killed; they run again by then, or will be restarted."""
 
     name: str
-    strike: Callable[[ChaosCluster], int]
+    inject: Callable[[ChaosCluster], int]
 
 
 def _kill(*names: str) -> Callable[[ChaosCluster], int]:
-    def strike(town: ChaosCluster) -> int:
+    def inject(cluster: ChaosCluster) -> int:
         for name in names:
-            town.programs[name].kill()
+            cluster.programs[name].kill()
         for name in names:
-            town.start(name)
+            cluster.start(name)
         return len(names)
 
-    return strike
+    return inject
 
 
-def _kill_for_a_takeover(town: ChaosCluster) -> int:
-    """The other inventory takes its partitions over before it is back."""
-    name = town.random.choice(["inventory-1", "inventory-2"])
-    town.programs[name].kill()
-    town._recovered()
-    town.start(name)
+def _kill_for_a_takeover(cluster: ChaosCluster) -> int:
+    """Restart the killed inventory only after the other one has taken over its partitions."""
+    name = cluster.random.choice(["inventory-1", "inventory-2"])
+    cluster.programs[name].kill()
+    cluster.wait_for_recovery()
+    cluster.start(name)
     return 1
 
 
-def _kill_kafka(town: ChaosCluster) -> int:
-    os.kill(town.kafka_pid(), signal.SIGKILL)
+def _kill_kafka(cluster: ChaosCluster) -> int:
+    os.kill(cluster.kafka_pid(), signal.SIGKILL)
     return 1
 
 
-def _kill_kafka_and_an_inventory(town: ChaosCluster) -> int:
-    os.kill(town.kafka_pid(), signal.SIGKILL)
-    town.programs["inventory-1"].kill()
-    town.start("inventory-1")
+def _kill_kafka_and_an_inventory(cluster: ChaosCluster) -> int:
+    os.kill(cluster.kafka_pid(), signal.SIGKILL)
+    cluster.programs["inventory-1"].kill()
+    cluster.start("inventory-1")
     return 2
 
 
-def _pause_inventory(town: ChaosCluster) -> int:
-    """Longer than its session lasts: it wakes up as a zombie."""
-    program = town.programs[town.random.choice(["inventory-1", "inventory-2"])]
+def _pause_inventory(cluster: ChaosCluster) -> int:
+    """For longer than its group session: when it resumes, its partitions belong to the other one."""
+    program = cluster.programs[cluster.random.choice(["inventory-1", "inventory-2"])]
     program.send(signal.SIGSTOP)
     Event().wait(SESSION_S + 2)
     program.send(signal.SIGCONT)
     return 0
 
 
-def _pause_kafka(town: ChaosCluster) -> int:
-    pid = town.kafka_pid()
+def _pause_kafka(cluster: ChaosCluster) -> int:
+    pid = cluster.kafka_pid()
     os.kill(pid, signal.SIGSTOP)
-    Event().wait(town.random.uniform(1, 12))
+    Event().wait(cluster.random.uniform(1, 12))
     os.kill(pid, signal.SIGCONT)
     return 0
 
 
-BLOWS = (
-    Blow("kill one inventory", _kill("inventory-1")),
-    Blow("kill one inventory, take over", _kill_for_a_takeover),
-    Blow("kill both inventories", _kill("inventory-1", "inventory-2")),
-    Blow("kill Kafka", _kill_kafka),
-    Blow("kill Kafka and an inventory", _kill_kafka_and_an_inventory),
-    Blow("kill the broker's process", _kill("broker")),
-    Blow("kill the producer", _kill("producer")),
-    Blow("kill analytics and the producer", _kill("analytics", "producer")),
-    Blow("kill everything", _kill(*ARGUMENTS)),
-    Blow("pause an inventory (SIGSTOP)", _pause_inventory),
-    Blow("pause Kafka (SIGSTOP)", _pause_kafka),
+FAULTS = (
+    Fault("kill one inventory", _kill("inventory-1")),
+    Fault("kill one inventory, take over", _kill_for_a_takeover),
+    Fault("kill both inventories", _kill("inventory-1", "inventory-2")),
+    Fault("kill Kafka", _kill_kafka),
+    Fault("kill Kafka and an inventory", _kill_kafka_and_an_inventory),
+    Fault("kill the broker's process", _kill("broker")),
+    Fault("kill the producer", _kill("producer")),
+    Fault("kill analytics and the producer", _kill("analytics", "producer")),
+    Fault("kill everything", _kill(*ARGUMENTS)),
+    Fault("pause an inventory (SIGSTOP)", _pause_inventory),
+    Fault("pause Kafka (SIGSTOP)", _pause_kafka),
 )

@@ -1,18 +1,18 @@
-"""The short torture: a few blows of each kind that matters most. The long one is `make torture`."""
+"""The short torture test: one round of the most important faults. The long one is `make torture`."""
 
 from pathlib import Path
 
-from tests.torture.cluster import BLOWS, ChaosCluster
+from tests.torture.cluster import FAULTS, ChaosCluster
 
 SHORT = ("kill one inventory, take over", "kill Kafka and an inventory", "kill everything")
 SEED = 20
 
 
-def test_after_each_blow_under_load_the_audit_is_clean(tmp_path: Path) -> None:
-    town = ChaosCluster(tmp_path, SEED)
+def test_after_each_fault_under_load_the_audit_is_clean(tmp_path: Path) -> None:
+    cluster = ChaosCluster(tmp_path, SEED)
     try:
-        for blow in (blow for blow in BLOWS if blow.name in SHORT):
-            town.round(blow)
-        assert town.report.kills == 8
+        for fault in (fault for fault in FAULTS if fault.name in SHORT):
+            cluster.round(fault)
+        assert cluster.report.kills == 8
     finally:
-        town.close()
+        cluster.close()
