@@ -1,4 +1,4 @@
-"""The four tests: each starts the system, or finds it running; loads it, watches it, checks the outcome."""
+"""The four tests. Each starts the system or finds it running, loads it, observes it, checks the outcome."""
 
 import os
 import platform
@@ -6,29 +6,36 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from campus.audit.findings import Findings
 from campus.audit.kafka_logs import audited
-from campus.bench import lag, latency, produce
-from campus.bench.consumers import Consumers
-from campus.bench.environment import BrokerWatch, Ground
+from campus.bench import lag, latency, produce, replay
+from campus.bench.environment import BrokerProbe, Environment
+from campus.bench.lag import LagResult, LagSampler
+from campus.bench.latency import LatencyResult
 from campus.bench.load import Load
-from campus.bench.replay import ReplayTest, counted, first_difference, metrics_bytes, read_of
-from campus.bench.report import Results
+from campus.bench.load_process import run_in_load_process
+from campus.bench.measured_group import MeasuredGroup
+from campus.bench.produce import ProducedEvents, ProductionResult
+from campus.bench.replay import ReplayResult
+from campus.bench.results import Results
 from campus.domain.times import iso_utc
 from campus.replay.findings import Replay
-from campus.replay.kafka_logs import replay as decided_again
+from campus.replay.kafka_logs import replay as decide_again
+
+R = TypeVar("R")
 
 OPEN_LOOP_CLIENTS = 64
 OPEN_LOOP_S = 10.0
 
-# A part of the work: its name, and how much of it there is, if known; yields whom to tell how far it is.
+# A stage of the work: its name, and its size if that is known. Yields a callback for how much is done.
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for; None: what is usual for each test."""
+    """None: the default of each test."""
 
     events: int | None = None
     clients: int | None = None
@@ -37,176 +44,170 @@ class Options:
     seed: int = 1
 
     def latency_load(self) -> Load:
-        """A hundred orders one after the other, unless something else was asked for."""
+        """By default a hundred requests, one after the other."""
         if self.rate_per_s is not None:
-            return Load(
-                clients=self.clients or OPEN_LOOP_CLIENTS,
-                events=self.events,
-                duration_s=self.duration_s or (None if self.events else OPEN_LOOP_S),
-                rate_per_s=self.rate_per_s,
-            )
+            return self._open_loop(OPEN_LOOP_CLIENTS, self.rate_per_s)
         events = self.events if self.duration_s else self.events or latency.EVENTS
         return Load(clients=self.clients or 1, events=events, duration_s=self.duration_s)
 
     def lag_load(self) -> Load:
+        return self._open_loop(lag.CLIENTS, self.rate_per_s or lag.RATE_PER_S)
+
+    def _open_loop(self, clients: int, rate_per_s: float) -> Load:
         return Load(
-            clients=self.clients or lag.CLIENTS,
+            clients=self.clients or clients,
             events=self.events,
-            duration_s=self.duration_s or (None if self.events else lag.DURATION_S),
-            rate_per_s=self.rate_per_s or lag.RATE_PER_S,
+            duration_s=self.duration_s or (None if self.events else OPEN_LOOP_S),
+            rate_per_s=rate_per_s,
         )
 
 
-def measured(ground: Ground, tests: Collection[str], options: Options, stage: Stage) -> Results:
-    """These of the tests, on the same ground. Raises BenchFailed, BrokerAway, HistoryMissing."""
-    began_at, began_s = iso_utc(time.time_ns() // 1_000_000), time.monotonic()
-    results = Results(ground=ground.described, machine=_machine(), began_at=began_at, seed=options.seed)
-    if "latency" in tests:
-        results.latency = latency_test(ground, options, stage)
-    if "produce" in tests:
-        results.production = produce_test(ground, options, stage)
-    if "lag" in tests:
-        results.lag = lag_test(ground, options, stage)
-    if "replay" in tests:
-        results.replay = replay_test(ground, options, stage, has_events=len(tests) > 1)
-    results.took_s = time.monotonic() - began_s
-    return results
+@dataclass(frozen=True, slots=True)
+class Suite:
+    environment: Environment
+    options: Options
+    stage: Stage
 
+    def run(self, tests: Collection[str]) -> Results:
+        """Run these tests. Raises BenchFailed, BrokerAway, HistoryMissing."""
+        began_s = time.monotonic()
+        results = Results(
+            environment=self.environment.description,
+            machine=_describe_machine(),
+            began_at=iso_utc(time.time_ns() // 1_000_000),
+            seed=self.options.seed,
+        )
+        if "latency" in tests:
+            results.latency = self._test_latency()
+        if "produce" in tests:
+            results.production = self._test_production()
+        if "lag" in tests:
+            results.lag = self._test_lag()
+        if "replay" in tests:
+            results.replay = self._test_replay(has_events=len(tests) > 1)
+        results.took_s = time.monotonic() - began_s
+        return results
 
-def _machine() -> str:
-    """What else ran when it began is in every latency, so it is told."""
-    busy = f"; load average {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{busy}"
+    def _test_latency(self) -> LatencyResult:
+        load = self.options.latency_load()
+        with self.environment.running():
+            result, decided_at_s = self._load("latency: ordering", load.total, latency.run_and_listen, load)
+        return latency.evaluate(load, result, decided_at_s)
 
+    def _test_production(self) -> ProductionResult:
+        with self.environment.running():
+            produced = self._produce()
+            with self.stage("events: until analytics has counted them", None):
+                counted_at_s = self._analytics_group().wait_until_caught_up()
+            findings = self._audit(produced.order_ids)
+        return produce.evaluate(
+            produced, counted_at_s=counted_at_s, audit=findings.verdict, violations=findings.violations
+        )
 
-def latency_test(ground: Ground, options: Options, stage: Stage) -> latency.Latency:
-    load, wishes, config = options.latency_load(), ground.wishes(options.seed), ground.config
-    with ground.running(), stage("latency: ordering", load.total) as on_progress:
-        return latency.measured(
+    def _test_lag(self) -> LagResult:
+        load, environment, delay_s = self.options.lag_load(), self.environment, None
+        if not environment.is_live and load.rate_per_s:
+            delay_s = lag.OVERLOAD / load.rate_per_s
+            environment = environment.slowed_down(delay_s)
+        group = environment.group("inventory", environment.config.topics.orders_topic)
+        with environment.running(), group.observer() as observe:
+            sampler = LagSampler(observe)
+            result = self._load(
+                "lag: ordering", load.total, lag.run_from_idle, load, group, meanwhile=sampler.sample_if_due
+            )
+            peak = sampler.lag
+            with self.stage("lag: draining", peak) as on_progress:
+                sampler.sample_until_drained(lambda left: on_progress(peak - left))
+            findings = self._audit(result.accepted)
+        return lag.evaluate(
             load,
-            wishes,
-            ground.endpoint,
-            config.kafka,
-            config.topics,
-            on_progress=on_progress,
-            meanwhile=BrokerWatch(config.kafka).look_if_due,
+            result,
+            sampler.observations,
+            group=group.name,
+            delay_s=delay_s,
+            audit=findings.verdict,
+            violations=findings.violations,
         )
 
+    def _test_replay(self, *, has_events: bool) -> ReplayResult:
+        """`has_events`: earlier tests have produced some; else they are produced first."""
+        if self.environment.is_live:
+            return self._replay_live()
+        if not has_events:
+            with self.environment.running():
+                self._produce()
+        return self._replay_after_reset()
 
-def produce_test(ground: Ground, options: Options, stage: Stage) -> produce.Production:
-    with ground.running():
-        produced = _produced(ground, options, stage)
-        with stage("events: until analytics has counted them", None):
-            counted_at_s = _analytics_of(ground).caught_up_at_s()
-        findings = _audited(ground, produced.order_ids, stage)
-    return produce.figures(
-        produced, counted_at_s=counted_at_s, audit=findings.verdict, violations=findings.violations
-    )
-
-
-def lag_test(ground: Ground, options: Options, stage: Stage) -> lag.Lag:
-    load = options.lag_load()
-    if not ground.is_live and load.rate_per_s:
-        ground = ground.slowed_down(lag.OVERLOAD / load.rate_per_s)
-    inventory = Consumers(ground.config, ground.group("inventory"), ground.config.topics.orders_topic)
-    with ground.running(), inventory.seen() as look:
-        watch = lag.Watch(look)
-        with stage("lag: ordering", load.total) as on_progress:
-            wishes = ground.wishes(options.seed)
-            offered = lag.loaded(load, wishes, ground.endpoint, inventory, watch, on_progress=on_progress)
-        with stage("lag: draining", watch.lag) as on_progress:
-            most = watch.lag
-            watch.until_drained(lambda left: on_progress(most - left))
-        findings = _audited(ground, offered.accepted, stage)
-    return lag.figures(
-        load,
-        offered,
-        watch.seen,
-        group=inventory.group,
-        delay_s=None if ground.is_live else ground.delay_s,
-        audit=findings.verdict,
-        violations=findings.violations,
-    )
-
-
-def replay_test(ground: Ground, options: Options, stage: Stage, *, has_events: bool) -> ReplayTest:
-    """`has_events`: of tests before this one, on the same ground; else they are made first."""
-    if ground.is_live:
-        return _replayed_live(ground, stage)
-    if not has_events:
-        with ground.running():
-            _produced(ground, options, stage)
-    return _replayed(ground, stage)
-
-
-def _replayed(ground: Ground, stage: Stage) -> ReplayTest:
-    """What each step is for is told in replay.py."""
-    kafka, topics = ground.config.kafka, ground.config.topics
-    before = counted(kafka, topics)
-    analytics = _analytics_of(ground)
-    with stage("replay: resetting the offsets", None):
-        analytics.reset_to_earliest()
-    began_s = time.monotonic()
-    with ground.running("analytics"), stage("replay: rebuilding the metrics", None):
-        rebuilt_at_s = analytics.caught_up_at_s()
-    after = counted(kafka, topics, since=before.ends)
-    found = _decided_again(ground, stage)
-    difference = first_difference(before, after) or _difference_of(found)
-    return ReplayTest(
-        before=read_of(before.metrics),
-        after=read_of(after.metrics),
-        rebuilt_s=None if rebuilt_at_s is None else rebuilt_at_s - began_s,
-        metrics_bytes=metrics_bytes(before),
-        first_difference=difference,
-        verdict=found.verdict,
-        decisions=found.decisions,
-        digest=found.digest,
-        minutes=before.metrics.minutes,
-    )
-
-
-def _replayed_live(ground: Ground, stage: Stage) -> ReplayTest:
-    """The offsets of a group that runs cannot be reset; the rest can be done all the same."""
-    found = _decided_again(ground, stage)
-    told = found.metrics_of_analytics or found.metrics
-    return ReplayTest(
-        before=read_of(told),
-        after=None,
-        rebuilt_s=None,
-        metrics_bytes=sum(len(metrics.state()) for metrics in found.told.values()),
-        first_difference=_difference_of(found),
-        verdict=found.verdict,
-        decisions=found.decisions,
-        digest=found.digest,
-        minutes=told.minutes,
-    )
-
-
-def _difference_of(found: Replay) -> str | None:
-    if (first := found.first_difference) is None:
-        return None
-    where = f"partition {first.partition}" + ("" if first.seq is None else f" seq {first.seq}")
-    return f"{where}: {first.what}"
-
-
-def _produced(ground: Ground, options: Options, stage: Stage) -> produce.Produced:
-    events, wishes, config = options.events or produce.EVENTS, ground.wishes(options.seed), ground.config
-    with stage("events: producing, until inventory has decided them", events) as on_progress:
-        watch = BrokerWatch(config.kafka)
-        return produce.produced(
-            events, wishes, config.kafka, config.topics, on_progress=on_progress, meanwhile=watch.look_if_due
+    def _replay_after_reset(self) -> ReplayResult:
+        """See replay.py for the reasons."""
+        config, analytics = self.environment.config, self._analytics_group()
+        before = replay.read_snapshots(config.kafka, config.topics)
+        with self.stage("replay: resetting the offsets", None):
+            analytics.reset_to_earliest()
+        began_s = time.monotonic()
+        with self.environment.running("analytics"), self.stage("replay: rebuilding the metrics", None):
+            rebuilt_at_s = analytics.wait_until_caught_up()
+        after = replay.read_snapshots(config.kafka, config.topics, since=before.ends)
+        return replay.evaluate(
+            self._decide_again(),
+            before.metrics,
+            after.metrics,
+            rebuilt_s=None if rebuilt_at_s is None else rebuilt_at_s - began_s,
+            metrics_bytes=before.state_bytes,
+            difference=replay.find_difference(before, after),
         )
 
+    def _replay_live(self) -> ReplayResult:
+        """Without the reset: the offsets of a running group cannot be moved."""
+        decided = self._decide_again()
+        return replay.evaluate(
+            decided,
+            decided.metrics_of_analytics or decided.metrics,
+            None,
+            rebuilt_s=None,
+            metrics_bytes=sum(len(metrics.state()) for metrics in decided.told.values()),
+            difference=None,
+        )
 
-def _analytics_of(ground: Ground) -> Consumers:
-    return Consumers(ground.config, ground.group("analytics"), ground.config.topics.journal_topic)
+    # Steps that tests share
+
+    def _load(
+        self,
+        stage: str,
+        total: int | None,
+        work: Callable[..., R],
+        *arguments: Any,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> R:
+        """Run `work(report, target, *arguments)` in a load process. Raises BenchFailed."""
+        with self.stage(stage, total) as on_progress:
+            return run_in_load_process(
+                work,
+                self.environment.load_target(self.options.seed),
+                *arguments,
+                on_progress=on_progress,
+                meanwhile=meanwhile or BrokerProbe(self.environment.config.kafka).probe_if_due,
+            )
+
+    def _produce(self) -> ProducedEvents:
+        events = self.options.events or produce.EVENTS
+        return self._load(
+            "events: producing, until inventory has decided them", events, produce.produce, events
+        )
+
+    def _analytics_group(self) -> MeasuredGroup:
+        return self.environment.group("analytics", self.environment.config.topics.journal_topic)
+
+    def _audit(self, accepted: Sequence[str]) -> Findings:
+        with self.stage("auditing", None) as on_progress:
+            return audited(self.environment.config, accepted, on_progress=lambda done, _: on_progress(done))
+
+    def _decide_again(self) -> Replay:
+        with self.stage("replay: deciding everything again", None):
+            return decide_again(self.environment.config)
 
 
-def _audited(ground: Ground, accepted: Sequence[str], stage: Stage) -> Findings:
-    with stage("auditing", None) as on_progress:
-        return audited(ground.config, accepted, on_progress=lambda done, _: on_progress(done))
-
-
-def _decided_again(ground: Ground, stage: Stage) -> Replay:
-    with stage("replay: deciding everything again", None):
-        return decided_again(ground.config)
+def _describe_machine() -> str:
+    """With the load before the run: other programs' work is part of every latency."""
+    load = f"; load average {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{load}"
