@@ -22,6 +22,7 @@ from campus.inventory.rules import StockRules
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import log_bounds, partitions_of
 from campus.processing.restore import Folds
+from campus.startup.system import running, system
 from roles import analytics
 from tests.support.customers import order
 from tests.support.kafka import OneKafka
@@ -50,8 +51,7 @@ class Bench:
         return code, json.loads(self._capsys.readouterr().out)
 
     def _system(self, *names: str, config: Config) -> Any:
-        modules = campuskafka._role_modules()
-        return campuskafka._running(campuskafka._system(config, names, modules), config)
+        return running(system(config, names, campuskafka._role_modules()), config)
 
 
 @pytest.fixture
