@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from campus.addresses import Address, listens
 from campus.bench.load_process import BenchFailed
@@ -65,8 +65,10 @@ class Environment:
         producer: Any = self.config.roles["producer"]
         return Address(producer.host, producer.port)
 
-    def group(self, role: str, topic: str) -> MeasuredGroup:
+    def group(self, role: Literal["inventory", "analytics"]) -> MeasuredGroup:
         settings: Any = self.config.roles[role]
+        topics = self.config.topics
+        topic = topics.orders_topic if role == "inventory" else topics.journal_topic
         return MeasuredGroup(self.config.kafka, settings.group, topic)
 
     def load_target(self, seed: int) -> LoadTarget:
@@ -75,20 +77,17 @@ class Environment:
         return LoadTarget(self.endpoint, self.config.kafka, self.config.topics, orders)
 
     def slowed_down(self, delay_s: float) -> "Environment":
-        """The same, with an inventory that takes `delay_s` longer for each order."""
+        """The same, with an inventory that takes `delay_s` for each order."""
         return replace(self, config=_with_role(self.config, "inventory", processing_delay_s=delay_s))
 
     @contextmanager
     def running(self, *names: str) -> Iterator[None]:
-        """Run these roles, by default all, for as long as the block lasts. A live system runs anyway.
-
-        What the roles print is discarded.
-        """
+        """Run these roles, by default all, without their output. Does nothing on a live system."""
         if self.system is None:
             yield
             return
-        chosen = names or tuple(name for name in ROLES if name in self.config.roles)
-        with contextlib.redirect_stdout(io.StringIO()), self.system(*chosen, config=self.config):
+        names = names or tuple(name for name in ROLES if name in self.config.roles)
+        with contextlib.redirect_stdout(io.StringIO()), self.system(*names, config=self.config):
             yield
 
 
@@ -105,10 +104,8 @@ def live_environment(config: Config) -> Environment:
 
 @contextmanager
 def own_environment(config: Config, system: System) -> Iterator[Environment]:
-    """Removes its topics and groups when the block ends, however it ends.
-
-    Raises BrokerAway, NotRemoved. If the block raised, that error, and logs what could not be removed.
-    """
+    """Removes its topics and groups however the block ends. Raises BrokerAway, NotRemoved, unless the block
+    raised: then it raises that error, and logs what could not be removed."""
     run = f"bench-{secrets.token_hex(4)}"
     try:
         yield Environment(_own_config(config, f"{run}-"), run, system)
@@ -145,25 +142,17 @@ class BrokerProbe:
 
 
 def _own_config(config: Config, prefix: str) -> Config:
-    own = replace(
-        config,
-        broker=replace(config.broker, mode="external"),  # it runs already, and outlives every restart here
-        topics=replace(config.topics, prefix=prefix),
-    )
-    for name in ("inventory", "analytics"):
-        own = _with_role(own, name, group=f"{prefix}{name}")
-    own = _with_role(own, "analytics", report_every_s=NEVER_S)
+    broker = replace(config.broker, mode="external")  # it runs already, and outlives every restart here
+    own = replace(config, broker=broker, topics=replace(config.topics, prefix=prefix))
+    own = _with_role(own, "inventory", group=f"{prefix}inventory")
+    own = _with_role(own, "analytics", group=f"{prefix}analytics", report_every_s=NEVER_S)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]  # free for now; if it is taken first, the start of the role says so
     # The whole load comes from one address: a limit per address would be all that is measured.
-    return _with_role(own, "producer", host="127.0.0.1", port=_free_port(), client_requests_per_s=None)
+    return _with_role(own, "producer", host="127.0.0.1", port=port, client_requests_per_s=None)
 
 
 def _with_role(config: Config, name: str, **settings: Any) -> Config:
     role: Any = config.roles[name]
     return replace(config, roles={**config.roles, name: replace(role, **settings)})
-
-
-def _free_port() -> int:
-    """Free for now; if another program takes it first, the role's start fails and says so."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

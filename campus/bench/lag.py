@@ -12,6 +12,7 @@ from threading import Event
 from typing import NamedTuple
 
 from campus.addresses import wait_until
+from campus.audit.findings import Findings
 from campus.bench.environment import LoadTarget
 from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
 from campus.bench.load_process import Report
@@ -19,7 +20,6 @@ from campus.bench.measured_group import MeasuredGroup, Observe
 from campus.groups.lag_verdict import Observation, Verdict, judged
 
 RATE_PER_S = 200.0
-DURATION_S = 10.0
 CLIENTS = 32
 OVERLOAD = 2.0  # the load's rate, as a multiple of what the slowed inventory handles
 
@@ -126,11 +126,10 @@ def evaluate(
     load: Load,
     result: LoadResult,
     observations: Mapping[int, Sequence[Observation]],
+    findings: Findings,
     *,
     group: str,
     delay_s: float | None,
-    audit: str,
-    violations: int,
 ) -> LagResult:
     points = tuple(
         LagPoint(seen.at_s - result.began_s, partition, seen.committed, seen.end, seen.lag)
@@ -152,8 +151,8 @@ def evaluate(
         peak_at_s=peak_at_s,
         drained_s=_drained_s(observations, result.ended_s),
         partitions=tuple(_summary(p, observations[p], result) for p in sorted(observations)),
-        audit=audit,
-        violations=violations,
+        audit=findings.verdict,
+        violations=findings.violations,
         points=points,
     )
 

@@ -15,7 +15,8 @@ from campus.bench.load_process import BenchFailed, Report
 from campus.bench.outcome_listener import outcome_listener
 from campus.bench.statistics import Summary, percentile, summarize
 
-EVENTS = 100  # by default, one after the other
+EVENTS = 100  # by default one after the other; with a rate, OPEN_LOOP_CLIENTS send them
+OPEN_LOOP_CLIENTS = 64
 
 
 class LatencyPoint(NamedTuple):

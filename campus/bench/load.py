@@ -139,12 +139,12 @@ def run_load(
     async def run() -> LoadResult:
         clients = [HttpClient(target.endpoint) for _ in range(load.clients)]
         orders, clock = iter(target.orders), Clock()
+        requests: list[TimedRequest] = []
+        late_s = [0.0]
         try:
-            warm_up_requests: list[TimedRequest] = []
-            await send_all(warm_up, orders, clients, clock, warm_up_requests)
-            on_warmed_up(_order_ids(warm_up_requests, target))
-            requests: list[TimedRequest] = []
-            late_s = [0.0]
+            await send_all(warm_up, orders, clients, clock, requests)
+            on_warmed_up(_order_ids(requests, target))
+            requests.clear()
             reporting = asyncio.ensure_future(_report_regularly(lambda: report(len(requests)), late_s))
             began_s, cpu_s = time.monotonic(), time.process_time()
             await send_all(load, orders, clients, clock, requests)

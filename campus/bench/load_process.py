@@ -30,10 +30,7 @@ class BenchFailed(CampusError):
 
 
 def run_in_load_process(
-    work: Callable[..., R],
-    *arguments: Any,
-    on_progress: Report,
-    meanwhile: Callable[[], None] = lambda: None,
+    work: Callable[..., R], *arguments: Any, on_progress: Report, meanwhile: Callable[[], None]
 ) -> R:
     """Run `work(report, *arguments)` in another process and return its result.
 
@@ -44,7 +41,7 @@ def run_in_load_process(
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(sender, work, arguments), name="load", daemon=True)
-    with _ignore_sigint():
+    with signal_handler(signal.SIGINT, signal.SIG_IGN):  # inherited: its parent handles Ctrl-C, and ends it
         process.start()
     sender.close()  # else the receiver would never see EOF
     try:
@@ -72,13 +69,13 @@ def run_in_load_process(
 
 
 @contextmanager
-def _ignore_sigint() -> Iterator[None]:
-    """A process started meanwhile ignores SIGINT for good: Ctrl-C is for its parent, which ends it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def signal_handler(number: int, handler: Any) -> Iterator[None]:
+    """Handle a signal in this way for as long as the block lasts."""
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
 def _run(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -47,19 +47,17 @@ class OutcomeListener:
         """
         while True:
             known = len(self.decided_at_s)  # before the search: an outcome that comes during it is a new one
-            if all(order_id in self.decided_at_s for order_id in order_ids) or not self._grows(known):
+            if all(order_id in self.decided_at_s for order_id in order_ids):
                 return
 
-    def _grows(self, known: int) -> bool:
-        """Wait for another outcome than those that were known."""
+            def is_over(known: int = known) -> bool:
+                return len(self.decided_at_s) > known or self.error is not None
 
-        def is_over() -> bool:
-            return len(self.decided_at_s) > known or self.error is not None
-
-        wait_until(is_over, Event(), timeout_s=OUTCOME_TIMEOUT_S)
-        if self.error is not None:
-            raise self.error
-        return len(self.decided_at_s) > known
+            wait_until(is_over, Event(), timeout_s=OUTCOME_TIMEOUT_S)
+            if self.error is not None:
+                raise self.error
+            if len(self.decided_at_s) == known:
+                return
 
 
 @contextmanager

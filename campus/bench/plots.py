@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 
 mpl.use("Agg")
 
@@ -27,8 +28,7 @@ from campus.bench.statistics import Summary
 
 BLACK, BLUE, VERMILION = "#000000", "#0072B2", "#D55E00"
 COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION)
-DASHES = ("-", "--", ":", "-.")
-PARTITIONS_MAX = 12  # more lines cannot be told apart; the total is always drawn
+LINES = [*cycler(color=COLOURS * 2, linestyle=("-", "--", ":", "-.") * 3)]  # 12 partitions can be told apart
 SIZE_INCHES = (7.2, 4.2)
 DPI = 150
 STYLE: Any = {
@@ -135,17 +135,10 @@ def draw_lag(figure: Figure, test: LagResult) -> None:
     total = sum_partitions(test.points)
     axes.step([*total], [*total.values()], where="post", color=BLACK, linewidth=2, label="all partitions")
     lagging = [summary.partition for summary in test.partitions if summary.peak]
-    for number, partition in enumerate(lagging[:PARTITIONS_MAX]):
-        points = [point for point in test.points if point.partition == partition]
-        axes.step(
-            [point.at_s for point in points],
-            [point.lag for point in points],
-            where="post",
-            color=COLOURS[number % len(COLOURS)],
-            linestyle=DASHES[number % len(DASHES)],
-            linewidth=1.2,
-            label=f"partition {partition}",
-        )
+    for partition, line in zip(lagging, LINES, strict=False):
+        lags = {point.at_s: point.lag for point in test.points if point.partition == partition}
+        label = f"partition {partition}"
+        axes.step([*lags], [*lags.values()], where="post", linewidth=1.2, label=label, **line)
     axes.set(
         title="Consumer lag of inventory",
         xlabel="time since the load began, in s",

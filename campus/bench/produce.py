@@ -6,17 +6,18 @@ lost: each event gets one outcome on inventory-events, and the audit must be cle
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from campus.audit.findings import Findings
 from campus.bench.environment import LoadTarget
 from campus.bench.load_process import Report
 from campus.bench.orders import OrderRequest
 from campus.bench.outcome_listener import outcome_listener
-from campus.config.settings import TopicsConfig
 from campus.domain.codec import keyed_record
 from campus.domain.events import OrderPlaced
 from campus.domain.order_ids import NOISE_BYTES, new_order_id
@@ -69,19 +70,20 @@ def produce(report: Report, target: LoadTarget, events: int) -> ProducedEvents:
 
     Raises AppendFailed, BenchFailed.
     """
-    orders = iter(target.orders)
+    orders, topics = iter(target.orders), target.topics
     order_ids: list[str] = []
     batches: list[tuple[float, int]] = []
-    with (
-        outcome_listener(target) as listener,
-        closing(Writer(target.kafka, client_id="bench")) as writer,
-    ):
+    with outcome_listener(target) as listener, closing(Writer(target.kafka, client_id="bench")) as writer:
         began_s = time.monotonic()
         while len(order_ids) < events:
-            batch = [_placed(order) for order in islice(orders, min(BATCH_EVENTS, events - len(order_ids)))]
-            writer.append(_by_partition(batch, target.topics))
-            batches.append((time.monotonic(), len(batch)))
-            order_ids += [order.order_id for order in batch]
+            records: dict[TopicPartition, list[ProducerRecord]] = defaultdict(list)
+            count = min(BATCH_EVENTS, events - len(order_ids))
+            for order in map(_placed, islice(orders, count)):
+                tp = TopicPartition(topics.orders_topic, item_partition(order.item, topics.partitions))
+                records[tp].append(keyed_record(order))
+                order_ids.append(order.order_id)
+            writer.append(records)
+            batches.append((time.monotonic(), count))
             report(len(order_ids))
         listener.wait_for(order_ids)
     return ProducedEvents(tuple(order_ids), began_s, tuple(batches), listener.decided_at_s)
@@ -98,19 +100,7 @@ def _placed(order: OrderRequest) -> OrderPlaced:
     )
 
 
-def _by_partition(
-    orders: Sequence[OrderPlaced], topics: TopicsConfig
-) -> dict[TopicPartition, list[ProducerRecord]]:
-    records: dict[TopicPartition, list[ProducerRecord]] = {}
-    for order in orders:
-        tp = TopicPartition(topics.orders_topic, item_partition(order.item, topics.partitions))
-        records.setdefault(tp, []).append(keyed_record(order))
-    return records
-
-
-def evaluate(
-    produced: ProducedEvents, *, counted_at_s: float | None, audit: str, violations: int
-) -> ProductionResult:
+def evaluate(produced: ProducedEvents, findings: Findings, *, counted_at_s: float | None) -> ProductionResult:
     began_s = produced.began_s
     decided_at_s = sorted(
         produced.decided_at_s[order_id] - began_s
@@ -124,8 +114,8 @@ def evaluate(
         decided_s=decided_at_s[-1] if decided_at_s and not lost else None,
         counted_s=None if counted_at_s is None else counted_at_s - began_s,
         lost=lost,
-        audit=audit,
-        violations=violations,
+        audit=findings.verdict,
+        violations=findings.violations,
         acknowledged_at_s=tuple(at_s - began_s for at_s, count in produced.batches for _ in range(count)),
         decided_at_s=tuple(decided_at_s),
     )

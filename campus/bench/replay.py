@@ -57,13 +57,9 @@ class ReplayResult:
     minutes: Mapping[str, int]
 
     @property
-    def is_consistent(self) -> bool:
-        """Zero events prove nothing."""
-        return self.before.events > 0 and self.first_difference is None and self.verdict == "identical"
-
-    @property
     def has_passed(self) -> bool:
-        return self.is_consistent
+        """The metrics are consistent. Zero events prove nothing."""
+        return self.before.events > 0 and self.first_difference is None and self.verdict == "identical"
 
 
 def read_snapshots(
@@ -112,24 +108,25 @@ def _describe_difference(old: bytes, new: bytes) -> str:
 
 def evaluate(
     decided: Replay,
-    before: OrderMetrics,
-    after: OrderMetrics | None,
+    before: AnalyticsSnapshots | None,
+    after: AnalyticsSnapshots | None,
     *,
     rebuilt_s: float | None,
-    metrics_bytes: int,
-    difference: str | None,
 ) -> ReplayResult:
-    """`difference`: between the metrics before and after, if there is one."""
+    """`before` and `after` the reset; None without one: then the metrics are those that `decided` has."""
+    difference = decided.first_difference
+    metrics = before.metrics if before else decided.metrics_of_analytics or decided.metrics
+    found = find_difference(before, after) if before and after else None
     return ReplayResult(
-        before=count_orders(before),
-        after=None if after is None else count_orders(after),
+        before=count_orders(metrics),
+        after=count_orders(after.metrics) if after else None,
         rebuilt_s=rebuilt_s,
-        metrics_bytes=metrics_bytes,
-        first_difference=difference or _locate(decided.first_difference),
+        metrics_bytes=before.state_bytes if before else sum(len(m.state()) for m in decided.told.values()),
+        first_difference=found or (_describe(difference) if difference else None),
         verdict=decided.verdict,
         decisions=decided.decisions,
         digest=decided.digest,
-        minutes=before.minutes,
+        minutes=metrics.minutes,
     )
 
 
@@ -137,8 +134,6 @@ def count_orders(metrics: OrderMetrics) -> OrderCounts:
     return OrderCounts(metrics.total, metrics.successful, metrics.failed)
 
 
-def _locate(difference: Difference | None) -> str | None:
-    if difference is None:
-        return None
+def _describe(difference: Difference) -> str:
     seq = "" if difference.seq is None else f" seq {difference.seq}"
     return f"partition {difference.partition}{seq}: {difference.what}"

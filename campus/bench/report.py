@@ -98,7 +98,7 @@ def _replay(test: ReplayResult) -> Iterator[str]:
         yield "After Offset Reset: not done (the offsets of a group that runs cannot be moved)"
     else:
         yield from _counts("After Offset Reset", test.after)
-    yield f"Consistent Metrics: {test.is_consistent}"
+    yield f"Consistent Metrics: {test.has_passed}"
     yield ""
     if test.after is not None:
         yield _line(

@@ -10,6 +10,7 @@ from campus.bench.latency import LatencyResult
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import ReplayResult
 
+TESTS = ("latency", "production", "lag", "replay")
 SERIES = ("points", "acknowledged_at_s", "decided_at_s")  # too long for JSON; evidence.py writes them
 
 
@@ -30,13 +31,8 @@ class Results:
     @property
     def tests(self) -> dict[str, LatencyResult | ProductionResult | LagResult | ReplayResult]:
         """Those that ran, by the name of their field."""
-        fields = {
-            "latency": self.latency,
-            "production": self.production,
-            "lag": self.lag,
-            "replay": self.replay,
-        }
-        return {name: test for name, test in fields.items() if test is not None}
+        tests = zip(TESTS, (self.latency, self.production, self.lag, self.replay), strict=True)
+        return {name: test for name, test in tests if test is not None}
 
     @property
     def has_passed(self) -> bool:
@@ -54,5 +50,5 @@ def as_data(results: Results) -> dict[str, Any]:
         if isinstance(test, LatencyResult | ProductionResult):
             data[name]["rate_per_s"] = test.rate_per_s
         if isinstance(test, ReplayResult):
-            data[name]["consistent_metrics"] = test.is_consistent
+            data[name]["consistent_metrics"] = test.has_passed
     return {"right": results.has_passed, "ground": data.pop("environment"), **data}

@@ -12,9 +12,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from campus.bench.environment import Environment, live_environment, own_environment
 from campus.bench.evidence import write_evidence
 from campus.bench.load import CLIENTS_MAX
+from campus.bench.load_process import signal_handler
 from campus.bench.produce import EVENTS_MAX
 from campus.bench.report import as_text
 from campus.bench.results import Results, as_data
@@ -33,7 +33,15 @@ from campus.kafka.clients import broker_version
 HELP = "measure latency, throughput, lag and replay, and report on it"
 TESTS = ("latency", "produce", "lag", "replay")
 REPORT_FILE = "kafka_test_report.txt"
-RATE_MAX, DURATION_MAX_S = 100_000, 3600
+COUNT = "how many (default: 100 requests, 10000 produced events; lag: as many as --duration gives)"
+CLIENTS = "connections that order at the same time (default: latency 1, or 64 with --rate; lag 32)"
+RATE = "requests due per second: an open loop; latency counts from when one was due (default: lag 200)"
+NUMBERS = (
+    ("--events", "N", number(int, 1, EVENTS_MAX), COUNT),
+    ("--clients", "N", number(int, 1, CLIENTS_MAX), CLIENTS),
+    ("--rate", "R", number(float, 0.1, 100_000), RATE),
+    ("--duration", "S", number(float, 0.1, 3600), "seconds of load, instead of --events (default: 10)"),
+)
 
 
 class WrongOptions(CampusError):
@@ -43,42 +51,13 @@ class WrongOptions(CampusError):
 class NotSaved(CampusError):
     exit_code = 1
 
-    def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(
-            f"{path} cannot be written ({error.strerror}). Choose another place with --report or --evidence"
-        )
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("test", choices=[*TESTS, "all"], help="which test, or all of them")
     parser.add_argument("--live", action="store_true", help="measure the running system, as it is")
-    parser.add_argument(
-        "--events",
-        type=number(int, 1, EVENTS_MAX),
-        metavar="N",
-        help="how many (default: 100 requests, 10000 produced events; lag: as many as --duration gives)",
-    )
-    parser.add_argument(
-        "--clients",
-        type=number(int, 1, CLIENTS_MAX),
-        metavar="N",
-        help="connections that order at the same time (default: latency 1, or 64 with --rate; lag 32)",
-    )
-    parser.add_argument(
-        "--rate",
-        type=number(float, 0.1, RATE_MAX),
-        metavar="R",
-        help="requests due per second: an open loop; latency counts from when one was due (default: lag 200)",
-    )
-    parser.add_argument(
-        "--duration",
-        type=number(float, 0.1, DURATION_MAX_S),
-        metavar="S",
-        help="seconds of load, instead of --events (default: 10)",
-    )
-    parser.add_argument(
-        "--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="the orders are drawn from it"
-    )
+    for option, unit, kind, text in NUMBERS:
+        parser.add_argument(option, type=kind, metavar=unit, help=text)
+    parser.add_argument("--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="draws the orders")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument(
         "--report",
@@ -108,18 +87,21 @@ def run(args: argparse.Namespace, context: Context) -> int:
         duration_s=args.duration,
         seed=args.seed,
     )
-    config = context.config
     with (
-        _sigterm_as_interrupt(),
-        a_broker(config),
-        nullcontext(live_environment(config))
-        if args.live
-        else own_environment(config, context.system) as environment,
+        # SIGTERM ends the run as Ctrl-C does, so that its topics and groups are removed then, too.
+        signal_handler(signal.SIGTERM, signal.default_int_handler),
+        a_broker(context.config),
+        _environment(args.live, context) as environment,
     ):
-        with _progress_bars() as stage:
+        with _progress_bar() as stage:
             results = Suite(environment, options, stage).run(TESTS if args.test == "all" else (args.test,))
         _print_and_save(results, args, environment)
     return 0 if results.has_passed else 1
+
+
+def _environment(live: bool, context: Context) -> AbstractContextManager[Environment]:
+    config = context.config
+    return nullcontext(live_environment(config)) if live else own_environment(config, context.system)
 
 
 def _print_and_save(results: Results, args: argparse.Namespace, environment: Environment) -> None:
@@ -152,37 +134,24 @@ def _saving(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise NotSaved(Path(error.filename or path), error) from error
+        raise NotSaved(
+            f"{error.filename or path} cannot be written ({error.strerror}). Choose another place with "
+            "--report or --evidence"
+        ) from error
 
 
 @contextmanager
-def _progress_bars() -> Iterator[Stage]:
+def _progress_bar() -> Iterator[Stage]:
     """On standard error, if that and standard output are both a terminal; else nowhere."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     is_shown = console.is_terminal and sys.stdout.isatty()
-    with Progress(*columns, console=console, disable=not is_shown, transient=True) as bars:
+    with Progress(*columns, console=console, disable=not is_shown, transient=True) as bar:
 
-        @contextmanager
-        def stage(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-            task = bars.add_task(name, total=total)
-            try:
-                yield lambda done: bars.update(task, completed=done)
-            finally:
-                bars.remove_task(task)
+        def stage(name: str, total: int | None) -> Callable[[int], None]:
+            for before in bar.task_ids:
+                bar.remove_task(before)
+            task = bar.add_task(name, total=total)
+            return lambda done: bar.update(task, completed=done)
 
         yield stage
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does, so that it also removes its topics and groups."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,11 +2,13 @@
 
 import pytest
 
+from campus.audit.findings import Findings
 from campus.bench import latency, produce
 from campus.bench.http_clients import OrderResponse
 from campus.bench.load import GeneratorStats, Load, LoadResult, TimedRequest
 from campus.bench.produce import ProducedEvents
 
+CLEAN = Findings(decisions=1)
 OPEN = Load(clients=2, events=3, rate_per_s=10.0)
 REQUESTS = (
     TimedRequest(due_s=100.0, sent_s=100.0, answered_s=100.01, response=OrderResponse(202, "A")),
@@ -49,7 +51,7 @@ ALL_DECIDED = {"A": 100.6, "B": 102.0, "C": 101.5, "of the load before": 99.0}
 
 
 def test_production_ends_with_the_last_acknowledgement_and_is_drained_with_the_last_decision():
-    found = produce.evaluate(produced(ALL_DECIDED), counted_at_s=103.0, audit="clean", violations=0)
+    found = produce.evaluate(produced(ALL_DECIDED), CLEAN, counted_at_s=103.0)
     assert (found.events, found.acknowledged_s, found.rate_per_s) == (3, 1.0, 3.0)
     assert (found.decided_s, found.counted_s, found.lost) == (2.0, 3.0, 0)
     assert found.acknowledged_at_s == (0.5, 0.5, 1.0)
@@ -59,6 +61,6 @@ def test_production_ends_with_the_last_acknowledgement_and_is_drained_with_the_l
 
 def test_an_event_without_an_outcome_is_lost():
     without_b = {order_id: at_s for order_id, at_s in ALL_DECIDED.items() if order_id != "B"}
-    found = produce.evaluate(produced(without_b), counted_at_s=103.0, audit="clean", violations=0)
+    found = produce.evaluate(produced(without_b), CLEAN, counted_at_s=103.0)
     assert (found.lost, found.decided_s) == (1, None)
     assert not found.has_passed

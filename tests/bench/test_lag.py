@@ -2,11 +2,13 @@
 
 from itertools import pairwise
 
+from campus.audit.findings import Findings
 from campus.bench.http_clients import OrderResponse
 from campus.bench.lag import DRAIN_TIMEOUT_S, SAMPLE_EVERY_S, LagSampler, evaluate, sum_partitions
 from campus.bench.load import GeneratorStats, Load, LoadResult, TimedRequest
 from campus.groups.lag_verdict import Observation
 
+CLEAN = Findings(decisions=1)
 LOAD = Load(clients=1, duration_s=10.0, rate_per_s=2.0)
 RESULT = LoadResult(
     (TimedRequest(0.0, 0.0, 0.1, OrderResponse(202, "o-1")),),
@@ -25,7 +27,7 @@ def seen_every_second(*lags: int, read_a_second: int = 5, began_s: float = 100.0
 
 
 def lag_of(seen):
-    return evaluate(LOAD, RESULT, seen, group="g", delay_s=0.01, audit="clean", violations=0)
+    return evaluate(LOAD, RESULT, seen, CLEAN, group="g", delay_s=0.01)
 
 
 def test_the_peak_is_the_highest_total_of_all_partitions_in_one_sample():
