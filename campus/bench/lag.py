@@ -28,7 +28,7 @@ SAMPLE_EVERY_S = 0.25
 # Fewer intervals than the minimum cannot show that it keeps growing.
 JUDGED_INTERVAL_S = 2.0
 JUDGED_INTERVALS_MIN = 4
-DRAIN_TIMEOUT_S = 30.0  # without less lag
+DRAIN_TIMEOUT_S = 30.0  # without the lag falling
 
 
 class LagPoint(NamedTuple):
