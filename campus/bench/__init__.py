@@ -1,4 +1,16 @@
-"""The tests that people run to see how the system behaves: latency, ten thousand events, lag, replay.
+"""Measures how the system behaves, for `campuskafka.py bench`: latency, throughput, consumer lag and replay.
 
-Each measures what it says and hands back figures; nothing here prints.
+Each of the four tests runs a load, checks that nothing was lost, and returns figures; nothing here prints.
+The load comes from a process of its own. Read suite.py first: it has the steps of each test.
+
+    suite.py             the four tests
+    environment.py       where they run: on topics and groups of their own, or on the live system
+    load.py              the load generator: closed and open loops
+    http_clients.py      its HTTP client        orders.py            what it orders
+    load_process.py      runs work in another process
+    outcome_listener.py  when the outcome of each order became visible
+    measured_group.py    one consumer group: its lag, its catching up, the reset of its offsets
+    latency.py  produce.py  lag.py  replay.py    the figures of each test
+    results.py  report.py  evidence.py  plots.py    the results as data, text, files and pictures
+    statistics.py        percentiles
 """

@@ -1,7 +1,7 @@
-"""Where it is measured: on topics and groups of the run's own, or on the system that runs, as it is.
+"""Where the tests run: on topics and groups made for this run, or on the live system as it is.
 
-A ground of one's own is a copy of the config under a prefix drawn for the run, with a free port; the user's
-topics, groups and port are not touched, and when the run is over, nothing of it is left.
+An environment of its own is a copy of the config with a random prefix and a free port. The user's topics,
+groups and port are not touched, and nothing of it is left when the run ends.
 """
 
 import contextlib
@@ -13,28 +13,38 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from campus.addresses import Address, listens
 from campus.bench.load_process import BenchFailed
-from campus.bench.orders import Wishes
-from campus.config.settings import Config, KafkaConfig
+from campus.bench.measured_group import MeasuredGroup
+from campus.bench.orders import OrderMix
+from campus.config.settings import Config, KafkaConfig, TopicsConfig
 from campus.errors import CampusError
 from campus.kafka.removal import remove_all_named
 
 System = Callable[..., AbstractContextManager[None]]  # Context.system
-ITEMS = ("pizza", "burger", "salad", "sandwich")  # of a config without a stock
+DEFAULT_ITEMS = ("pizza", "burger", "salad", "sandwich")  # for a config without a stock
 ROLES = ("analytics", "inventory", "book", "producer")  # in the order in which they start
 NEVER_S = 86_400.0
-LOOK_EVERY_S = 1.0
-AWAY_S = 5.0  # then it was no short restart, and nothing that is measured after it is worth its time
+PROBE_EVERY_S = 1.0
+AWAY_S = 5.0  # longer than a short restart: what is measured after it would be worthless
 
 log = logging.getLogger("bench")
 
 
+class LoadTarget(NamedTuple):
+    """What a load process needs to know of an environment, which cannot itself go to another process."""
+
+    endpoint: Address
+    kafka: KafkaConfig
+    topics: TopicsConfig
+    orders: OrderMix
+
+
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """`system`: runs roles of this config in this process; None of a system that runs elsewhere."""
+class Environment:
+    """`system` runs roles with this config in this process; None if the system is live."""
 
     config: Config
     run: str
@@ -45,120 +55,104 @@ class Ground:
         return self.system is None
 
     @property
-    def described(self) -> str:
-        own = f"topics and groups of its own ({self.config.topics.prefix}…), removed afterwards"
-        return f"the system that runs at http://{self.endpoint}" if self.is_live else own
+    def description(self) -> str:
+        if self.is_live:
+            return f"the system that runs at http://{self.endpoint}"
+        return f"topics and groups of its own ({self.config.topics.prefix}…), removed afterwards"
 
     @property
     def endpoint(self) -> Address:
         producer: Any = self.config.roles["producer"]
         return Address(producer.host, producer.port)
 
-    @property
-    def delay_s(self) -> float:
-        inventory: Any = self.config.roles["inventory"]
-        return float(inventory.processing_delay_s)
-
-    def group(self, role: str) -> str:
+    def group(self, role: Literal["inventory", "analytics"]) -> MeasuredGroup:
         settings: Any = self.config.roles[role]
-        return str(settings.group)
+        topics = self.config.topics
+        topic = topics.orders_topic if role == "inventory" else topics.journal_topic
+        return MeasuredGroup(self.config.kafka, settings.group, topic)
 
-    def wishes(self, seed: int) -> Wishes:
+    def load_target(self, seed: int) -> LoadTarget:
         stock: Any = getattr(self.config.roles["inventory"], "stock", {})
-        return Wishes(run=self.run, items=tuple(sorted(stock)) or ITEMS, seed=seed)
+        orders = OrderMix(run=self.run, items=tuple(sorted(stock)) or DEFAULT_ITEMS, seed=seed)
+        return LoadTarget(self.endpoint, self.config.kafka, self.config.topics, orders)
 
-    def slowed_down(self, delay_s: float) -> "Ground":
-        """The same with an inventory that takes so long for each order."""
+    def slowed_down(self, delay_s: float) -> "Environment":
+        """The same, with an inventory that takes `delay_s` for each order."""
         return replace(self, config=_with_role(self.config, "inventory", processing_delay_s=delay_s))
 
     @contextmanager
     def running(self, *names: str) -> Iterator[None]:
-        """The whole system, or the roles that are named, for as long as the block lasts, unless it is live.
-
-        What the roles print is for whoever runs them, not for whoever measures them.
-        """
+        """Run these roles, by default all, without their output. Does nothing on a live system."""
         if self.system is None:
             yield
             return
-        chosen = names or tuple(name for name in ROLES if name in self.config.roles)
-        with contextlib.redirect_stdout(io.StringIO()), self.system(*chosen, config=self.config):
+        names = names or tuple(name for name in ROLES if name in self.config.roles)
+        with contextlib.redirect_stdout(io.StringIO()), self.system(*names, config=self.config):
             yield
 
 
-def live_ground(config: Config) -> Ground:
+def live_environment(config: Config) -> Environment:
     """Raises BenchFailed if no system runs."""
-    ground = Ground(config, f"bench-{secrets.token_hex(4)}", None)
-    if not listens(ground.endpoint):
+    environment = Environment(config, f"bench-{secrets.token_hex(4)}", None)
+    if not listens(environment.endpoint):
         raise BenchFailed(
-            f"nothing takes orders at http://{ground.endpoint}, so there is nothing to measure. Probably it "
-            "was not started, or has another port. Start it, or leave --live out to have one started"
+            f"no live system to measure: nothing listens at http://{environment.endpoint}. Probably it was "
+            "not started, or uses another port. Start it, or leave out --live to have one started"
         )
-    return ground
+    return environment
 
 
 @contextmanager
-def own_ground(config: Config, system: System) -> Iterator[Ground]:
-    """For as long as the block lasts; whatever ends it, topics and groups are gone afterwards.
-
-    Raises BrokerAway, NotRemoved; where something else has ended the block, that, and says what is left.
-    """
+def own_environment(config: Config, system: System) -> Iterator[Environment]:
+    """Removes its topics and groups however the block ends. Raises BrokerAway, NotRemoved, unless the block
+    raised: then it raises that error, and logs what could not be removed."""
     run = f"bench-{secrets.token_hex(4)}"
-    ground = Ground(_own_config(config, f"{run}-"), run, system)
     try:
-        yield ground
+        yield Environment(_own_config(config, f"{run}-"), run, system)
     except BaseException:
         try:
             remove_all_named(config.kafka, f"{run}-")
-        except (CampusError, KeyboardInterrupt) as fault:
-            why = str(fault) or "it was interrupted"
-            log.warning("the topics and groups that begin with %s- could not be removed: %s", run, why)
+        except (CampusError, KeyboardInterrupt) as error:
+            reason = str(error) or "interrupted"
+            log.warning("the topics and groups that begin with %s- could not be removed: %s", run, reason)
         raise
     remove_all_named(config.kafka, f"{run}-")
 
 
-class BrokerWatch:
-    """Notices that there is no broker any more: a load would wait for each of its answers in vain."""
+class BrokerProbe:
+    """Notices that the broker is gone. A load would wait for its responses in vain."""
 
     def __init__(self, kafka: KafkaConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._kafka, self._clock = kafka, clock
-        self._there_at_s = self._looked_at_s = clock()
+        self._answered_at_s = self._probed_at_s = clock()
 
-    def look_if_due(self) -> None:
-        """Raises BenchFailed."""
+    def probe_if_due(self) -> None:
+        """Raises BenchFailed if no broker has answered for AWAY_S."""
         now_s = self._clock()
-        if now_s - self._looked_at_s < LOOK_EVERY_S:
+        if now_s - self._probed_at_s < PROBE_EVERY_S:
             return
-        self._looked_at_s = now_s
+        self._probed_at_s = now_s
         if any(map(listens, self._kafka.addresses)):
-            self._there_at_s = now_s
-        elif now_s - self._there_at_s >= AWAY_S:
+            self._answered_at_s = now_s
+        elif now_s - self._answered_at_s >= AWAY_S:
             raise BenchFailed(
                 f"Kafka at {self._kafka.bootstrap_servers} went away while it was measured. Probably it was "
-                "stopped, or has crashed: see its log, and start again"
+                "stopped, or it crashed. See its log, and run the test again"
             )
 
 
 def _own_config(config: Config, prefix: str) -> Config:
-    """Of a broker that is there: whoever measures keeps it running over all starts and stops."""
-    own = replace(
-        config,
-        broker=replace(config.broker, mode="external"),
-        topics=replace(config.topics, prefix=prefix),
-    )
-    for name in ("inventory", "analytics"):
-        own = _with_role(own, name, group=f"{prefix}{name}")
-    own = _with_role(own, "analytics", report_every_s=NEVER_S)
-    # All the load comes from one address: a limit by address would be all that is measured.
-    return _with_role(own, "producer", host="127.0.0.1", port=_free_port(), client_requests_per_s=None)
+    broker = replace(config.broker, mode="external")  # it runs already, and outlives every restart here
+    own = replace(config, broker=broker, topics=replace(config.topics, prefix=prefix))
+    own = _with_role(own, "inventory", group=f"{prefix}inventory")
+    own = _with_role(own, "analytics", group=f"{prefix}analytics", report_every_s=NEVER_S)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]  # free for now; if it is taken first, the start of the role says so
+    # The whole load comes from one address: a limit per address would be all that is measured.
+    return _with_role(own, "producer", host="127.0.0.1", port=port, client_requests_per_s=None)
 
 
 def _with_role(config: Config, name: str, **settings: Any) -> Config:
     role: Any = config.roles[name]
     return replace(config, roles={**config.roles, name: replace(role, **settings)})
-
-
-def _free_port() -> int:
-    """Free a moment ago; the role says so if somebody was quicker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
-"""The bundle that somebody else can check a report by: figures, series, config, versions, plots.
+"""The files by which someone else can check a report: figures, series, config, versions, plots.
 
-No secret is in it: those of the config are masked. The plots need matplotlib; without it all the rest is
-written, and what is missing is said.
+Secrets of the config are masked. The plots need matplotlib; without it, the rest is written, and a line says
+what is missing.
 """
 
 import csv
@@ -9,21 +9,22 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
-from campus.bench.report import Results, as_data, as_text
+from campus.bench.report import as_text
+from campus.bench.results import Results, as_data
 from campus.config.settings import Config, as_dict
 
 PACKAGES = ("kafka-python", "msgspec", "bottle", "uvloop", "httptools", "matplotlib")
 
 
 def write_evidence(folder: Path, results: Results, config: Config, kafka_version: str) -> list[str]:
-    """Write all of it there; what was written, or could not be, in lines. Raises OSError."""
+    """Write all files; returns lines that say which, and what could not be written. Raises OSError."""
     texts = {
         "report.txt": as_text(results) + "\n",
         "report.json": json.dumps(as_data(results), indent=2) + "\n",
@@ -32,31 +33,26 @@ def write_evidence(folder: Path, results: Results, config: Config, kafka_version
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    tables = list(_write_tables(folder, results))
-    return [f"evidence in {folder}: {', '.join([*texts, *tables])}", *_plots(folder, results)]
+    tables = dict(_tables(results))
+    for name, rows in tables.items():
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    return [f"evidence in {folder}: {', '.join([*texts, *tables])}", _write_plots(folder, results)]
 
 
-def _write_tables(folder: Path, results: Results) -> Iterator[str]:
+def _tables(results: Results) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
+    """The name and the rows of each, its head first."""
     if results.latency:
-        rows = ((f"{p.at_s:.6f}", _ms(p.accepted_s), _ms(p.decided_s)) for p in results.latency.points)
-        yield _table(folder / "latency.csv", ("at_s", "accepted_ms", "decided_ms"), rows)
+        points = ((f"{p.at_s:.6f}", _ms(p.accepted_s), _ms(p.decided_s)) for p in results.latency.points)
+        yield "latency.csv", [("at_s", "accepted_ms", "decided_ms"), *points]
     if results.lag:
         lags = ((f"{p.at_s:.3f}", p.partition, p.committed, p.end, p.lag) for p in results.lag.points)
-        yield _table(folder / "lag.csv", ("at_s", "partition", "committed", "end", "lag"), lags)
+        yield "lag.csv", [("at_s", "partition", "committed", "end", "lag"), *lags]
     if results.production:
-        times = sorted(
-            [(at_s, "acknowledged") for at_s in results.production.acknowledged_at_s]
-            + [(at_s, "decided") for at_s in results.production.decided_at_s]
-        )
-        yield _table(folder / "production.csv", ("at_s", "event"), ((f"{t:.6f}", what) for t, what in times))
-
-
-def _table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(head)
-        table.writerows(rows)
-    return path.name
+        acknowledged = [(at_s, "acknowledged") for at_s in results.production.acknowledged_at_s]
+        decided = [(at_s, "decided") for at_s in results.production.decided_at_s]
+        events = ((f"{at_s:.6f}", event) for at_s, event in sorted(acknowledged + decided))
+        yield "production.csv", [("at_s", "event"), *events]
 
 
 def _ms(value_s: float | None) -> str:
@@ -75,9 +71,9 @@ def _versions(kafka_version: str) -> Iterator[tuple[str, str]]:
             yield name, "not installed"
 
 
-def _plots(folder: Path, results: Results) -> list[str]:
+def _write_plots(folder: Path, results: Results) -> str:
     if find_spec("matplotlib") is None:
-        return ["no plots: matplotlib is missing. Install it by `pip install matplotlib`, or by `make setup`"]
-    from campus.bench import plots  # not before it is wanted: importing matplotlib takes a second
+        return "no plots: matplotlib is missing. Run `pip install matplotlib` or `make setup`"
+    from campus.bench import plots  # only when needed: importing matplotlib takes a second
 
-    return [f"plots in {folder}: {', '.join(plots.write_plots(folder, results))}"]
+    return f"plots in {folder}: {', '.join(plots.write_plots(folder, results))}"

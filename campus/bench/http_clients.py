@@ -1,29 +1,27 @@
-"""A customer who orders by HTTP: one connection, kept from order to order, one order at a time.
+"""The HTTP client of the load generator: one keep-alive connection, one request at a time.
 
-No more HTTP than is needed to read our own server's answers, so that little of a measured latency, and of
-the processor, is the customer's.
+It must add little to a latency. It parses with httptools: 1.5 µs of CPU a response, where a parser written by
+hand took 2.8. Of whole runs, the CPU an order was 0.92 to 1.05 times that with the other parser: within the
+noise (28 interleaved pairs each at 1 and 256 connections, and at 1,000 orders/s due; a busy machine, whose
+latencies were too noisy to compare). With asyncio's streams it was 1.2 to 1.8 times (8 pairs each).
 """
 
 import asyncio
-import re
-from dataclasses import dataclass
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
 
+import httptools
 import msgspec
 
 from campus.addresses import Address
-from campus.bench.orders import Wish
+from campus.bench.orders import OrderRequest
 
-ANSWER_TIMEOUT_S = 30.0
-ANSWER_BYTES_MAX = 1024 * 1024
-NO_ANSWER = 0  # in place of a status
-
-_HEAD_END = b"\r\n\r\n"
-_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})\r\n", re.IGNORECASE)
-_CLOSES = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
+RESPONSE_TIMEOUT_S = 30.0
+RESPONSE_BYTES_MAX = 1024 * 1024
+NO_RESPONSE = 0  # in place of a status
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class OrderResponse(NamedTuple):
     status: int
     order_id: str | None
 
@@ -35,76 +33,73 @@ class _Accepted(msgspec.Struct):
 _accepted = msgspec.json.Decoder(_Accepted)
 
 
-class Customer(asyncio.Protocol):
+class HttpClient(asyncio.Protocol):
     def __init__(self, endpoint: Address) -> None:
         self._endpoint = endpoint
         self._head = (
             f"POST /order HTTP/1.1\r\nHost: {endpoint}\r\nContent-Type: application/json\r\n".encode()
         )
         self._transport: asyncio.Transport | None = None
-        self._received = bytearray()
-        self._answer: asyncio.Future[Answer] | None = None
+        self._parser: Any = None
+        self._body = b""
+        self._response: asyncio.Future[OrderResponse] | None = None
 
-    async def order(self, wish: Wish) -> Answer:
-        """NO_ANSWER if the connection cannot be made, breaks, or nothing comes in time."""
-        body = msgspec.json.encode(wish)
+    async def send(self, order: OrderRequest) -> OrderResponse:
+        """NO_RESPONSE if it cannot connect, the connection breaks, or RESPONSE_TIMEOUT_S pass."""
         loop = asyncio.get_running_loop()
+        if self._transport is None:
+            with suppress(OSError):
+                await loop.create_connection(lambda: self, self._endpoint.host, self._endpoint.port)
+        if self._transport is None:
+            return OrderResponse(NO_RESPONSE, None)
+        body = msgspec.json.encode(order)
+        self._response = loop.create_future()
+        # Not wait_for: before Python 3.12, it makes a task for each request, which costs as much as all else.
+        timeout = loop.call_later(RESPONSE_TIMEOUT_S, self.close)
+        self._transport.write(b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body))
         try:
-            transport = self._transport or await self._connected(loop)
-        except OSError:
-            return Answer(NO_ANSWER, None)
-        self._answer = loop.create_future()
-        # Not wait_for: it makes a task of each order, which costs as much as all the rest here.
-        patience = loop.call_later(ANSWER_TIMEOUT_S, self.close)
-        transport.write(b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body))
-        try:
-            return await self._answer
+            return await self._response
         finally:
-            patience.cancel()
+            timeout.cancel()
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
             self.connection_lost(None)
 
-    async def _connected(self, loop: asyncio.AbstractEventLoop) -> asyncio.Transport:
-        self._transport, _ = await loop.create_connection(
-            lambda: self, self._endpoint.host, self._endpoint.port
-        )
-        return self._transport
+    # Called by the event loop
 
-    # What the event loop calls
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._parser, self._body = httptools.HttpResponseParser(self), b""
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        head_end = self._received.find(_HEAD_END)
-        if head_end < 0:
-            return
-        head = bytes(self._received[: head_end + 2])
-        length = _CONTENT_LENGTH.search(head)
-        body_starts = head_end + len(_HEAD_END)
-        body_ends = body_starts + (int(length[1]) if length else 0)
-        if length is None or body_ends > ANSWER_BYTES_MAX:
-            self.close()  # not an answer of this program's server
-        elif len(self._received) >= body_ends:
-            body = bytes(self._received[body_starts:body_ends])
-            del self._received[:body_ends]
-            self._resolve(_answer_of(head, body))
-            if _CLOSES.search(head):
-                self.close()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:  # not a response of this program's server
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._received.clear()
-        self._resolve(Answer(NO_ANSWER, None))
+        self._resolve(OrderResponse(NO_RESPONSE, None))
 
-    def _resolve(self, answer: Answer) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(answer)
+    # Called by the parser
 
+    def on_body(self, part: bytes) -> None:
+        self._body += part
+        if len(self._body) > RESPONSE_BYTES_MAX:
+            self.close()
 
-def _answer_of(head: bytes, body: bytes) -> Answer:
-    try:
-        return Answer(int(head[9:12]), _accepted.decode(body).order_id)
-    except (ValueError, msgspec.MsgspecError):
-        return Answer(int(head[9:12]) if head[9:12].isdigit() else NO_ANSWER, None)
+    def on_message_complete(self) -> None:
+        try:
+            order_id = _accepted.decode(self._body).order_id
+        except msgspec.MsgspecError:
+            order_id = None
+        self._body = b""
+        self._resolve(OrderResponse(self._parser.get_status_code(), order_id))
+        if not self._parser.should_keep_alive():
+            self.close()
+
+    def _resolve(self, response: OrderResponse) -> None:
+        if self._response is not None and not self._response.done():
+            self._response.set_result(response)

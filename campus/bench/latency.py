@@ -1,27 +1,26 @@
-"""How long an order takes: to its 202, and end to end, until its outcome can be read on inventory-events.
+"""How long an order takes: until its 202, and end to end, until its outcome is visible on inventory-events.
 
-The two are apart: the 202 says that Kafka has the order, the outcome that inventory has decided it. In an
-open loop both count from when the order was due.
+The two are separate figures: the 202 says that Kafka has the order, the outcome that inventory has decided
+it. In an open loop, both count from when the request was due.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from campus.addresses import Address
-from campus.bench.load import Generator, Load, Offered, offer
-from campus.bench.load_process import BenchFailed, Tell, run_in_load_process
-from campus.bench.orders import Wishes
-from campus.bench.outcome_listener import Arrivals, arrivals_of
-from campus.bench.statistics import Summary, percentile, summary
-from campus.config.settings import KafkaConfig, TopicsConfig
+from campus.bench.environment import LoadTarget
+from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
+from campus.bench.load_process import BenchFailed, Report
+from campus.bench.outcome_listener import outcome_listener
+from campus.bench.statistics import Summary, percentile, summarize
 
-EVENTS = 100  # one after the other, unless something else is asked for
+EVENTS = 100  # by default one after the other; with a rate, OPEN_LOOP_CLIENTS send them
+OPEN_LOOP_CLIENTS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One order, in seconds since the load began; None: no outcome came."""
+class LatencyPoint(NamedTuple):
+    """One accepted order. `at_s`: since the load began; `decided_s`: None if no outcome came."""
 
     at_s: float
     accepted_s: float
@@ -29,8 +28,8 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """`refused`: how many, by the status that they were answered with; 0 is no answer at all."""
+class LatencyResult:
+    """`refused`: the number of requests by status; NO_RESPONSE (0) is one of them."""
 
     load: Load
     requests: int
@@ -40,11 +39,11 @@ class Latency:
     refused: dict[int, int]
     undecided: int
     sent_late_p99_ms: float
-    generator: Generator
-    points: tuple[Point, ...]
+    generator: GeneratorStats
+    points: tuple[LatencyPoint, ...]
 
     @property
-    def is_right(self) -> bool:
+    def has_passed(self) -> bool:
         return self.accepted is not None and not self.refused and not self.undecided
 
     @property
@@ -52,64 +51,45 @@ class Latency:
         return self.requests / self.took_s if self.took_s else 0.0
 
 
-def measured(
-    load: Load,
-    wishes: Wishes,
-    endpoint: Address,
-    kafka: KafkaConfig,
-    topics: TopicsConfig,
-    *,
-    on_progress: Callable[[int], None],
-    meanwhile: Callable[[], None],
-) -> Latency:
-    """Raises BenchFailed."""
-    offered, decided_at_s = run_in_load_process(
-        _work, load, wishes, endpoint, kafka, topics, on_progress=on_progress, meanwhile=meanwhile
-    )
-    return figures(load, offered, decided_at_s)
+def run_and_listen(report: Report, target: LoadTarget, load: Load) -> tuple[LoadResult, dict[str, float]]:
+    """Run in the load process. Returns also when each order was decided. Raises BenchFailed."""
+    with outcome_listener(target) as listener:
+
+        def wait_for_outcomes(order_ids: Sequence[str]) -> None:
+            listener.wait_for(order_ids)
+            if not listener.decided_at_s:
+                raise BenchFailed(
+                    "orders are accepted, but no outcome comes. Probably inventory does not run, or is far "
+                    "behind. Run `campuskafka.py lag`"
+                )
+
+        result = run_load(load, target, report=report, on_warmed_up=wait_for_outcomes)
+        listener.wait_for(result.accepted)
+    return result, listener.decided_at_s
 
 
-def figures(load: Load, offered: Offered, decided_at_s: dict[str, float]) -> Latency:
-    samples = offered.samples
-    accepted = [sample for sample in samples if sample.is_accepted]
+def evaluate(load: Load, result: LoadResult, decided_at_s: Mapping[str, float]) -> LatencyResult:
+    requests = result.requests
     points = tuple(
-        Point(
-            at_s=sample.due_s - offered.began_s,
-            accepted_s=sample.latency_s,
-            decided_s=None if at_s is None else at_s - sample.due_s,
+        LatencyPoint(
+            at_s=request.due_s - result.began_s,
+            accepted_s=request.latency_s,
+            decided_s=None if at_s is None else at_s - request.due_s,
         )
-        for sample in accepted
-        for at_s in [decided_at_s.get(sample.answer.order_id or "")]
+        for request in requests
+        if request.is_accepted
+        for at_s in [decided_at_s.get(request.response.order_id or "")]
     )
-    late_ms = sorted(1000 * (sample.sent_s - sample.due_s) for sample in samples)
-    return Latency(
+    late_ms = sorted(1000 * (request.sent_s - request.due_s) for request in requests)
+    return LatencyResult(
         load=load,
-        requests=len(samples),
-        took_s=offered.ended_s - offered.began_s,
-        accepted=summary(point.accepted_s for point in points),
-        decided=summary(point.decided_s for point in points if point.decided_s is not None),
-        refused=dict(Counter(sample.answer.status for sample in samples if not sample.is_accepted)),
+        requests=len(requests),
+        took_s=result.ended_s - result.began_s,
+        accepted=summarize(point.accepted_s for point in points),
+        decided=summarize(point.decided_s for point in points if point.decided_s is not None),
+        refused=dict(Counter(request.response.status for request in requests if not request.is_accepted)),
         undecided=sum(point.decided_s is None for point in points),
         sent_late_p99_ms=percentile(late_ms, 99) if late_ms else 0.0,
-        generator=offered.generator,
+        generator=result.generator,
         points=points,
     )
-
-
-def _work(
-    tell: Tell, load: Load, wishes: Wishes, endpoint: Address, kafka: KafkaConfig, topics: TopicsConfig
-) -> tuple[Offered, dict[str, float]]:
-    """In the process of the load."""
-    with arrivals_of(wishes.run, kafka, topics) as arrivals:
-        offered = offer(load, wishes, endpoint, tell=tell, warmed_up=lambda ids: _all_decided(arrivals, ids))
-        arrivals.wait_for(offered.accepted)
-    return offered, arrivals.at_s
-
-
-def _all_decided(arrivals: Arrivals, order_ids: Sequence[str]) -> None:
-    arrivals.wait_for(order_ids)
-    if not arrivals.at_s:
-        raise BenchFailed(
-            "orders are accepted, but no outcome comes. Probably no inventory runs, or far behind. Look at "
-            "`campuskafka.py lag`"
-        )

@@ -1,8 +1,8 @@
-"""A load of orders: closed (who is answered orders again) or open (at fixed times, come what may).
+"""The load generator. A closed loop sends when a client is free; an open loop sends at fixed times.
 
-In an open loop a latency counts from when the order was due. A customer who is still waiting for the last
-answer when the next order is due sends it late, and that lateness is in the figure: a slow system cannot
-make itself look better by slowing down whoever measures it (coordinated omission).
+In an open loop, latency counts from when the request was due. If all clients still wait for a response when
+the next request is due, it is sent late, and the delay is part of its latency: a slow system cannot look
+better by slowing down the one who measures it (coordinated omission).
 """
 
 import asyncio
@@ -11,21 +11,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple
 
-from campus.addresses import Address
-from campus.bench.http_clients import Answer, Customer
-from campus.bench.load_process import BenchFailed
-from campus.bench.orders import Wish, Wishes
+from campus.bench.environment import LoadTarget
+from campus.bench.http_clients import HttpClient, OrderResponse
+from campus.bench.load_process import BenchFailed, Report
+from campus.bench.orders import OrderRequest
 
 CLIENTS_MAX = 500  # select() takes 1,024 files
-TOLD_EVERY_S = 0.1
-WARM_UP_ORDERS = 10
+REPORT_EVERY_S = 0.1
+WARM_UP_ORDERS_MIN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """`events` orders, or as many as `duration_s` takes; `rate_per_s`: an open loop. One of the first two."""
+    """`events` requests, or as many as `duration_s` gives: one of them is set. `rate_per_s`: an open loop."""
 
     clients: int
     events: int | None = None
@@ -34,13 +34,13 @@ class Load:
 
     @property
     def total(self) -> int | None:
-        """How many orders that is, if it is known before."""
+        """The number of requests; None if it depends on the system."""
         if self.events is not None or self.rate_per_s is None:
             return self.events
         return round(self.rate_per_s * (self.duration_s or 0.0))
 
-    def dues(self, now: Callable[[], float]) -> Iterator[float | None]:
-        """When each order is due; None: as soon as there is somebody to send it."""
+    def due_times(self, now: Callable[[], float]) -> Iterator[float | None]:
+        """When each request is due; None: as soon as a client is free."""
         start_s, total = now(), self.total
         if self.rate_per_s is not None:
             yield from (start_s + number / self.rate_per_s for number in range(total or 0))
@@ -52,14 +52,13 @@ class Load:
                 yield None
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One order. Times are of the monotonic clock, which is the same for every process of the machine."""
+class TimedRequest(NamedTuple):
+    """Times are of the monotonic clock, which all processes of a machine share."""
 
     due_s: float
     sent_s: float
     answered_s: float
-    answer: Answer
+    response: OrderResponse
 
     @property
     def latency_s(self) -> float:
@@ -67,15 +66,32 @@ class Sample:
 
     @property
     def is_accepted(self) -> bool:
-        return self.answer.status == HTTPStatus.ACCEPTED
+        return self.response.status == HTTPStatus.ACCEPTED
 
 
-class Clock(Protocol):
-    def now(self) -> float: ...
-    async def sleep_until(self, at_s: float) -> None: ...
+@dataclass(frozen=True, slots=True)
+class GeneratorStats:
+    """Whether the load generator was the bottleneck. `busy`: the share of the time it used the processor;
+    `late_most_s`: how late its timers fired at most. On a loaded machine, even an idle generator's are late.
+    """
+
+    busy: float
+    late_most_s: float
 
 
-class RealClock:
+class LoadResult(NamedTuple):
+    requests: tuple[TimedRequest, ...]
+    began_s: float
+    ended_s: float
+    generator: GeneratorStats
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The order ids of the accepted requests."""
+        return tuple(r.response.order_id for r in self.requests if r.is_accepted and r.response.order_id)
+
+
+class Clock:
     def now(self) -> float:
         return time.monotonic()
 
@@ -83,122 +99,86 @@ class RealClock:
         await asyncio.sleep(at_s - time.monotonic())
 
 
-class Orderer(Protocol):
-    async def order(self, wish: Wish) -> Answer: ...
-
-
-async def offered(
+async def send_all(
     load: Load,
-    wishes: Iterator[Wish],
-    customers: Sequence[Orderer],
+    orders: Iterator[OrderRequest],
+    clients: Sequence[HttpClient],
     clock: Clock,
-    samples: list[Sample],
+    requests: list[TimedRequest],
 ) -> None:
-    """Every order of the load, carried by the customers, into `samples` as they are answered."""
-    dues = load.dues(clock.now)
+    """Send every order of the load; appends to `requests` as they are answered."""
+    due_times = load.due_times(clock.now)
 
-    async def carry(customer: Orderer) -> None:
-        for due_s in dues:  # which all customers share: whoever is free takes the next one
+    async def send_with(client: HttpClient) -> None:
+        for due_s in due_times:  # shared by all clients: whichever is free takes the next one
             if due_s is not None and due_s > clock.now():
                 await clock.sleep_until(due_s)
             sent_s = clock.now()
-            answer = await customer.order(next(wishes))
-            samples.append(Sample(sent_s if due_s is None else due_s, sent_s, clock.now(), answer))
+            response = await client.send(next(orders))
+            requests.append(TimedRequest(sent_s if due_s is None else due_s, sent_s, clock.now(), response))
 
-    await asyncio.gather(*map(carry, customers))
-
-
-@dataclass(frozen=True, slots=True)
-class Generator:
-    """Whether whoever sent the orders was a bottleneck. `busy`: the share of the time in which it computed;
-    `late_most_s`: by how much a timer of its own was late, which on a full machine can be with nothing to do.
-    """
-
-    busy: float
-    late_most_s: float
+    await asyncio.gather(*map(send_with, clients))
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    samples: tuple[Sample, ...]
-    began_s: float
-    ended_s: float
-    generator: Generator
-
-    @property
-    def accepted(self) -> tuple[str, ...]:
-        return tuple(s.answer.order_id for s in self.samples if s.is_accepted and s.answer.order_id)
-
-
-def offer(
+def run_load(
     load: Load,
-    wishes: Wishes,
-    endpoint: Address,
+    target: LoadTarget,
     *,
-    tell: Callable[[int], None],
-    warmed_up: Callable[[Sequence[str]], object],
+    report: Report,
+    on_warmed_up: Callable[[Sequence[str]], object],
     warm_up_orders: int | None = None,
-) -> Offered:
-    """Send a load to the door of a system, after a few orders that are not counted.
+) -> LoadResult:
+    """Send a load to a running system, after a warm-up that is not part of the result.
 
-    `warm_up_orders` of those; if not said, one for each connection, and some at least, so that every group
-    has its members. `warmed_up` is given their ids, and may wait for their outcomes; `tell` hears now and
-    then how many orders were answered. Raises BenchFailed if not one order is accepted.
+    `warm_up_orders`: by default one for each client, and at least WARM_UP_ORDERS_MIN, so that every group
+    has its members. `on_warmed_up` gets their ids and may wait for their outcomes. `report` gets the number
+    of answered requests, every REPORT_EVERY_S. Raises BenchFailed if no warm-up order is accepted.
     """
-    # Not epoll or uvloop, whose timers are whole milliseconds: in an open loop that would be latency.
+    warm_up = Load(clients=load.clients, events=warm_up_orders or max(WARM_UP_ORDERS_MIN, load.clients))
+
+    async def run() -> LoadResult:
+        clients = [HttpClient(target.endpoint) for _ in range(load.clients)]
+        orders, clock = iter(target.orders), Clock()
+        requests: list[TimedRequest] = []
+        late_s = [0.0]
+        try:
+            await send_all(warm_up, orders, clients, clock, requests)
+            on_warmed_up(_order_ids(requests, target))
+            requests.clear()
+            reporting = asyncio.ensure_future(_report_regularly(lambda: report(len(requests)), late_s))
+            began_s, cpu_s = time.monotonic(), time.process_time()
+            await send_all(load, orders, clients, clock, requests)
+            ended_s, cpu_s = time.monotonic(), time.process_time() - cpu_s
+            reporting.cancel()
+        finally:
+            for client in clients:
+                client.close()
+        generator = GeneratorStats(cpu_s / max(ended_s - began_s, 1e-9), max(late_s))
+        return LoadResult(tuple(requests), began_s, ended_s, generator)
+
+    # Not epoll or uvloop, whose timers count whole milliseconds: an open loop would add that to the latency.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     try:
-        warm_up = Load(clients=load.clients, events=warm_up_orders or max(WARM_UP_ORDERS, load.clients))
-        return loop.run_until_complete(_offer(load, warm_up, wishes, endpoint, tell, warmed_up))
+        return loop.run_until_complete(run())
     finally:
         loop.close()
 
 
-async def _offer(
-    load: Load,
-    warm_up: Load,
-    wishes: Wishes,
-    endpoint: Address,
-    tell: Callable[[int], None],
-    warmed_up: Callable[[Sequence[str]], object],
-) -> Offered:
-    customers = [Customer(endpoint) for _ in range(load.clients)]
-    drawn, clock = iter(wishes), RealClock()
-    try:
-        warmed_up(await _warm_up(warm_up, endpoint, drawn, customers, clock))
-        samples: list[Sample] = []
-        late_s: list[float] = []
-        telling = asyncio.ensure_future(_tell_on(lambda: tell(len(samples)), late_s))
-        began_s, computed_s = time.monotonic(), time.process_time()
-        await offered(load, drawn, customers, clock, samples)
-        ended_s, computed_s = time.monotonic(), time.process_time() - computed_s
-        telling.cancel()
-    finally:
-        for customer in customers:
-            customer.close()
-    generator = Generator(computed_s / max(ended_s - began_s, 1e-9), max(late_s, default=0.0))
-    return Offered(tuple(samples), began_s, ended_s, generator)
-
-
-async def _warm_up(
-    load: Load, endpoint: Address, wishes: Iterator[Wish], customers: Sequence[Orderer], clock: Clock
-) -> list[str]:
-    samples: list[Sample] = []
-    await offered(load, wishes, customers, clock, samples)
-    order_ids = [sample.answer.order_id for sample in samples if sample.answer.order_id is not None]
+def _order_ids(requests: Sequence[TimedRequest], target: LoadTarget) -> list[str]:
+    order_ids = [r.response.order_id for r in requests if r.response.order_id is not None]
     if not order_ids:
-        status = samples[-1].answer.status or "no answer"
+        status = requests[-1].response.status or "no response"
         raise BenchFailed(
-            f"http://{endpoint}/order accepts no orders ({status}). Probably it is no CampusKafka, or its "
-            "Kafka is away. Look at its log, and at roles.producer.host and port"
+            f"http://{target.endpoint}/order accepts no orders ({status}). Probably it is not CampusKafka, "
+            "or its Kafka is down. Look at its log, and check roles.producer.host and port"
         )
     return order_ids
 
 
-async def _tell_on(tell: Callable[[], None], late_s: list[float]) -> None:
-    """Until it is cancelled; into `late_s` by how much each of its turns came late."""
+async def _report_regularly(report: Callable[[], None], late_s: list[float]) -> None:
+    """Until cancelled. Appends to `late_s` how late each timer fired."""
     while True:
-        tell()
-        due_s = time.monotonic() + TOLD_EVERY_S
-        await asyncio.sleep(TOLD_EVERY_S)
+        report()
+        due_s = time.monotonic() + REPORT_EVERY_S
+        await asyncio.sleep(REPORT_EVERY_S)
         late_s.append(time.monotonic() - due_s)

@@ -1,7 +1,7 @@
-"""Whoever measures works in a process of its own: it shares no interpreter with what it measures.
+"""Runs work in a process of its own, which shares no interpreter with the system it measures.
 
-In one interpreter the system's threads and the load's would wait for each other, up to 5 ms a turn, and a
-latency would be of both.
+In one interpreter, the threads of the system and of the load would wait for each other, up to 5 ms a turn,
+and every measured latency would include that.
 """
 
 import multiprocessing
@@ -15,82 +15,74 @@ from typing import Any, TypeVar
 from campus import logs
 from campus.errors import CampusError
 
-LOOK_EVERY_S = 0.05
-END_S = 5.0
-SWITCH_S = 0.0005  # whoever notes a time there must not wait 5 ms for another thread's turn
+POLL_S = 0.05
+JOIN_TIMEOUT_S = 5.0
+SWITCH_INTERVAL_S = 0.0005  # a thread that takes a time must not wait 5 ms for its turn
 
-Tell = Callable[[int], None]
+Report = Callable[[int], None]
 R = TypeVar("R")
 
 
 class BenchFailed(CampusError):
-    """What was to be measured could not be."""
+    """The measurement could not be made."""
 
     exit_code = 1
 
 
 def run_in_load_process(
-    work: Callable[..., R],
-    *arguments: Any,
-    on_progress: Callable[[int], None],
-    meanwhile: Callable[[], None] = lambda: None,
+    work: Callable[..., R], *arguments: Any, on_progress: Report, meanwhile: Callable[[], None]
 ) -> R:
-    """`work(tell, *arguments)` in another process; what it tells comes to `on_progress`.
+    """Run `work(report, *arguments)` in another process and return its result.
 
-    `meanwhile` is called here every now and then as long as it works. If this one is interrupted, the other
-    is ended. Raises BenchFailed with what the other had to say.
+    `on_progress` gets what the work reports; `meanwhile` is called about every POLL_S. However this ends,
+    the other process ends with it. Raises BenchFailed if the work raises a CampusError or its process dies.
     """
-    # Started anew, not forked: a fork would copy the locks of threads that it does not have.
+    # Spawned, not forked: a fork would copy locks that are held by threads it does not have.
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, work, arguments), name="load", daemon=True)
-    with _deaf_to_interrupts():
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(sender, work, arguments), name="load", daemon=True)
+    with signal_handler(signal.SIGINT, signal.SIG_IGN):  # inherited: its parent handles Ctrl-C, and ends it
         process.start()
-    theirs.close()  # so that its end is heard here
+    sender.close()  # else the receiver would never see EOF
     try:
-        result: R = _result(ours, on_progress, meanwhile)
-        return result
+        while True:
+            meanwhile()
+            if not receiver.poll(POLL_S):
+                continue
+            kind, value = receiver.recv()
+            if kind == "progress":
+                on_progress(value)
+            elif kind == "failed":
+                raise BenchFailed(value)
+            else:
+                result: R = value
+                return result
+    except EOFError:
+        raise BenchFailed(
+            "the load process ended without a result. Probably it was killed, or crashed with the error "
+            "above. Run the test again"
+        ) from None
     finally:
         process.kill()
-        process.join(END_S)
-        ours.close()
+        process.join(JOIN_TIMEOUT_S)
+        receiver.close()
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """What is started meanwhile stays so for good: Ctrl-C is for the one who started it, and who ends it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def signal_handler(number: int, handler: Any) -> Iterator[None]:
+    """Handle a signal in this way for as long as the block lasts."""
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
-def _result(pipe: Connection, on_progress: Callable[[int], None], meanwhile: Callable[[], None]) -> Any:
-    while True:
-        meanwhile()
-        if not pipe.poll(LOOK_EVERY_S):
-            continue
-        try:
-            word, value = pipe.recv()
-        except EOFError:
-            raise BenchFailed(
-                "the process that measures ended without a word. Probably it was killed, or what it wrote "
-                "above says why. Run it again"
-            ) from None
-        if word == "told":
-            on_progress(value)
-        elif word == "failed":
-            raise BenchFailed(value)
-        else:
-            return value
-
-
-def _work(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _run(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     logs.set_up("WARNING", "text")
-    sys.setswitchinterval(SWITCH_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        result = work(lambda value: pipe.send(("told", value)), *arguments)
+        result = work(lambda value: pipe.send(("progress", value)), *arguments)
     except CampusError as error:
         pipe.send(("failed", str(error)))
     else:

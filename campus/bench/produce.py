@@ -1,20 +1,23 @@
-"""Events by a direct producer, past HTTP: until Kafka has them all, and until the roles have drained them.
+"""Throughput without HTTP: events that a producer of our own appends to order-events.
 
-They are written in rounds, one at a time, each acknowledged by the broker before the next is sent. Then
-nothing may be lost: each event has one outcome on inventory-events, and the audit finds nothing wrong.
+They go in batches, one at a time: each is acknowledged by the broker before the next is sent. Nothing may be
+lost: each event gets one outcome on inventory-events, and the audit must be clean.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
-from campus.bench.load_process import Tell, run_in_load_process
-from campus.bench.orders import Wish, Wishes
-from campus.bench.outcome_listener import arrivals_of
-from campus.config.settings import KafkaConfig, TopicsConfig
+from campus.audit.findings import Findings
+from campus.bench.environment import LoadTarget
+from campus.bench.load_process import Report
+from campus.bench.orders import OrderRequest
+from campus.bench.outcome_listener import outcome_listener
 from campus.domain.codec import keyed_record
 from campus.domain.events import OrderPlaced
 from campus.domain.order_ids import NOISE_BYTES, new_order_id
@@ -24,24 +27,23 @@ from campus.kafka.producer.writer import Writer
 from campus.kafka.records import ProducerRecord, TopicPartition
 
 EVENTS = 10_000
-EVENTS_MOST = 1_000_000
-ROUND_EVENTS = 500
+EVENTS_MAX = 1_000_000
+BATCH_EVENTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Produced:
-    """Times are of the monotonic clock; `rounds`: when each was acknowledged, and its events."""
+class ProducedEvents(NamedTuple):
+    """Times are of the monotonic clock. `batches`: when each was acknowledged, and its number of events."""
 
     order_ids: tuple[str, ...]
     began_s: float
-    rounds: tuple[tuple[float, int], ...]
+    batches: tuple[tuple[float, int], ...]
     decided_at_s: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Production:
-    """Times from the first event sent. `decided_s`, `counted_s`: until inventory, and analytics, had drained
-    the last one; None if they have not. `acknowledged_at_s`, `decided_at_s`: of each event, in order."""
+class ProductionResult:
+    """Times count from the first event sent. `decided_s`, `counted_s`: until inventory, and analytics, had
+    processed the last one; None if they have not. `acknowledged_at_s`, `decided_at_s`: of every event."""
 
     events: int
     acknowledged_s: float
@@ -54,7 +56,7 @@ class Production:
     decided_at_s: tuple[float, ...]
 
     @property
-    def is_right(self) -> bool:
+    def has_passed(self) -> bool:
         drained = self.decided_s is not None and self.counted_s is not None
         return self.events > 0 and self.lost == 0 and self.audit == "clean" and drained
 
@@ -63,72 +65,57 @@ class Production:
         return self.events / self.acknowledged_s if self.acknowledged_s else 0.0
 
 
-def produced(
-    events: int,
-    wishes: Wishes,
-    kafka: KafkaConfig,
-    topics: TopicsConfig,
-    *,
-    on_progress: Callable[[int], None],
-    meanwhile: Callable[[], None],
-) -> Produced:
-    """All acknowledged, and as many decided as will be. Raises BenchFailed."""
-    return run_in_load_process(
-        _work, events, wishes, kafka, topics, on_progress=on_progress, meanwhile=meanwhile
-    )
+def produce(report: Report, target: LoadTarget, events: int) -> ProducedEvents:
+    """Run in the load process. Returns when the events are decided, or when no more outcomes come.
 
-
-def figures(produced: Produced, *, counted_at_s: float | None, audit: str, violations: int) -> Production:
-    decided_at_s = [produced.decided_at_s[i] for i in produced.order_ids if i in produced.decided_at_s]
-    lost = len(produced.order_ids) - len(decided_at_s)
-    began_s = produced.began_s
-    return Production(
-        events=len(produced.order_ids),
-        acknowledged_s=produced.rounds[-1][0] - began_s if produced.rounds else 0.0,
-        decided_s=max(decided_at_s) - began_s if decided_at_s and not lost else None,
-        counted_s=None if counted_at_s is None else counted_at_s - began_s,
-        lost=lost,
-        audit=audit,
-        violations=violations,
-        acknowledged_at_s=tuple(at_s - began_s for at_s, count in produced.rounds for _ in range(count)),
-        decided_at_s=tuple(sorted(at_s - began_s for at_s in decided_at_s)),
-    )
-
-
-def _work(tell: Tell, events: int, wishes: Wishes, kafka: KafkaConfig, topics: TopicsConfig) -> Produced:
-    """In the process of the load."""
+    Raises AppendFailed, BenchFailed.
+    """
+    orders, topics = iter(target.orders), target.topics
     order_ids: list[str] = []
-    rounds: list[tuple[float, int]] = []
-    with (
-        arrivals_of(wishes.run, kafka, topics) as arrivals,
-        closing(Writer(kafka, client_id="bench")) as writer,
-    ):
-        drawn = iter(wishes)
+    batches: list[tuple[float, int]] = []
+    with outcome_listener(target) as listener, closing(Writer(target.kafka, client_id="bench")) as writer:
         began_s = time.monotonic()
         while len(order_ids) < events:
-            count = min(ROUND_EVENTS, events - len(order_ids))
-            writer.append(_round(drawn, count, topics, order_ids))
-            rounds.append((time.monotonic(), count))
-            tell(len(order_ids))
-        arrivals.wait_for(order_ids)
-    return Produced(tuple(order_ids), began_s, tuple(rounds), arrivals.at_s)
+            records: dict[TopicPartition, list[ProducerRecord]] = defaultdict(list)
+            count = min(BATCH_EVENTS, events - len(order_ids))
+            for order in map(_placed, islice(orders, count)):
+                tp = TopicPartition(topics.orders_topic, item_partition(order.item, topics.partitions))
+                records[tp].append(keyed_record(order))
+                order_ids.append(order.order_id)
+            writer.append(records)
+            batches.append((time.monotonic(), count))
+            report(len(order_ids))
+        listener.wait_for(order_ids)
+    return ProducedEvents(tuple(order_ids), began_s, tuple(batches), listener.decided_at_s)
 
 
-def _round(
-    wishes: Iterator[Wish], count: int, topics: TopicsConfig, order_ids: list[str]
-) -> dict[TopicPartition, list[ProducerRecord]]:
-    """The next events, by the partition of their item; their ids are added to the list."""
-    records: dict[TopicPartition, list[ProducerRecord]] = {}
-    for wish in islice(wishes, count):
-        now_ms = time.time_ns() // 1_000_000
-        order = OrderPlaced(
-            order_id=new_order_id(now_ms, os.urandom(NOISE_BYTES)),
-            user_id=wish.user_id,
-            item=wish.item,
-            quantity=wish.quantity,
-            placed_at=iso_utc(now_ms),
-        )
-        order_ids.append(order.order_id)
-        tp = TopicPartition(topics.orders_topic, item_partition(wish.item, topics.partitions))
-        records.setdefault(tp, []).append(keyed_record(order))
-    return records
+def _placed(order: OrderRequest) -> OrderPlaced:
+    now_ms = time.time_ns() // 1_000_000
+    return OrderPlaced(
+        order_id=new_order_id(now_ms, os.urandom(NOISE_BYTES)),
+        user_id=order.user_id,
+        item=order.item,
+        quantity=order.quantity,
+        placed_at=iso_utc(now_ms),
+    )
+
+
+def evaluate(produced: ProducedEvents, findings: Findings, *, counted_at_s: float | None) -> ProductionResult:
+    began_s = produced.began_s
+    decided_at_s = sorted(
+        produced.decided_at_s[order_id] - began_s
+        for order_id in produced.order_ids
+        if order_id in produced.decided_at_s
+    )
+    lost = len(produced.order_ids) - len(decided_at_s)
+    return ProductionResult(
+        events=len(produced.order_ids),
+        acknowledged_s=produced.batches[-1][0] - began_s if produced.batches else 0.0,
+        decided_s=decided_at_s[-1] if decided_at_s and not lost else None,
+        counted_s=None if counted_at_s is None else counted_at_s - began_s,
+        lost=lost,
+        audit=findings.verdict,
+        violations=findings.violations,
+        acknowledged_at_s=tuple(at_s - began_s for at_s, count in produced.batches for _ in range(count)),
+        decided_at_s=tuple(decided_at_s),
+    )

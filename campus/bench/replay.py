@@ -1,26 +1,26 @@
-"""Replay with an offset reset: what analytics had counted, against what it counts again from the beginning.
+"""Replay by an offset reset: compares what analytics counted with what it counts again from the beginning.
 
-The metrics are those that analytics itself has written down, per partition: before, at its clean stop; after,
-at the next one, between which its group's offsets were moved to the earliest. Only what was written after the
-reset is taken for the metrics after it: a snapshot from before would be compared with itself.
+The metrics are the snapshots that analytics writes at a clean stop: once before its group's offsets are moved
+to the earliest, and once after. Of the second, only snapshots written after the reset count: an older one
+would be compared with itself.
 """
 
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from itertools import takewhile
+from typing import Literal, NamedTuple
 
 from campus.analytics.metrics import OrderMetrics, summed
 from campus.config.settings import KafkaConfig, TopicsConfig
 from campus.domain.snapshot import Snapshot, SnapshotUnreadable, unpacked
 from campus.kafka.log_reader import LogReader
 from campus.kafka.records import Bounds, TopicPartition
-from campus.replay.findings import first_figure
+from campus.replay.findings import Difference, ReplayFindings, first_figure
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What analytics has counted, as it wrote it down: snapshots by partition. `ends`: of their topic."""
+class AnalyticsSnapshots(NamedTuple):
+    """The latest snapshot of each partition; `ends`: the end offsets of their topic when they were read."""
 
     snapshots: Mapping[int, Snapshot]
     ends: Mapping[int, int]
@@ -29,23 +29,25 @@ class Counted:
     def metrics(self) -> OrderMetrics:
         return summed(OrderMetrics.from_state(snapshot.state) for snapshot in self.snapshots.values())
 
+    @property
+    def state_bytes(self) -> int:
+        return sum(len(snapshot.state) for snapshot in self.snapshots.values())
+
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One reading of all events: how many orders were decided, and how."""
-
+class OrderCounts:
     events: int
     successful: int
     failed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayTest:
-    """`after`: None where a live group's offsets cannot be reset. `first_difference`: in words. `verdict`,
-    `decisions`, `digest`: of deciding everything again with a fresh ledger."""
+class ReplayResult:
+    """`after`: None on a live system, whose offsets cannot be reset. `verdict`, `decisions`, `digest`: of
+    deciding everything again with a fresh ledger. `minutes`: orders decided in each."""
 
-    before: Read
-    after: Read | None
+    before: OrderCounts
+    after: OrderCounts | None
     rebuilt_s: float | None
     metrics_bytes: int
     first_difference: str | None
@@ -55,62 +57,84 @@ class ReplayTest:
     minutes: Mapping[str, int]
 
     @property
-    def is_consistent(self) -> bool:
-        """Nothing read is nothing proved."""
+    def has_passed(self) -> bool:
+        """The metrics are consistent. Zero events prove nothing."""
         return self.before.events > 0 and self.first_difference is None and self.verdict == "identical"
 
-    @property
-    def is_right(self) -> bool:
-        return self.is_consistent
 
-
-def counted(kafka: KafkaConfig, topics: TopicsConfig, since: Mapping[int, int] | None = None) -> Counted:
-    """What stands written down now, of what was written at or after these offsets. Raises BrokerAway."""
-    tps = [
-        TopicPartition(topics.analytics_snapshots_topic, partition) for partition in range(topics.partitions)
-    ]
-    found: dict[int, Snapshot] = {}
-    with closing(LogReader(kafka, client_id="bench-replay")) as history:
-        bounds = history.bounds(tps)
+def read_snapshots(
+    kafka: KafkaConfig, topics: TopicsConfig, since: Mapping[int, int] | None = None
+) -> AnalyticsSnapshots:
+    """`since`: offsets by partition; snapshots before them are ignored. Raises BrokerAway, HistoryMissing."""
+    since = since or {}
+    topic = topics.analytics_snapshots_topic
+    snapshots: dict[int, Snapshot] = {}
+    with closing(LogReader(kafka, client_id="bench-replay")) as reader:
+        bounds = reader.bounds([TopicPartition(topic, partition) for partition in range(topics.partitions)])
         spans = {
-            tp: Bounds(max(at.start, (since or {}).get(tp.partition, 0)), at.end) for tp, at in bounds.items()
+            tp: Bounds(max(log.start, since.get(tp.partition, 0)), log.end) for tp, log in bounds.items()
         }
-        for tp, records in history.read(spans):
+        for tp, records in reader.read(spans):
             for record in records:
                 try:
-                    found[tp.partition] = unpacked(record.value)
+                    snapshots[tp.partition] = unpacked(record.value)
                 except SnapshotUnreadable:
-                    found.pop(tp.partition, None)  # then the partition counts as not written down
-    return Counted(found, {tp.partition: at.end for tp, at in bounds.items()})
+                    snapshots.pop(tp.partition, None)  # an older one is not the latest
+    return AnalyticsSnapshots(snapshots, {tp.partition: log.end for tp, log in bounds.items()})
 
 
-def read_of(metrics: OrderMetrics) -> Read:
-    return Read(metrics.total, metrics.successful, metrics.failed)
-
-
-def first_difference(before: Counted, after: Counted) -> str | None:
-    """Where the metrics are not the same, byte for byte; None if they are."""
+def find_difference(before: AnalyticsSnapshots, after: AnalyticsSnapshots) -> str | None:
+    """The first difference, in words; None if the metrics are the same, byte for byte."""
     for partition in sorted(before.snapshots.keys() | after.snapshots.keys()):
         old, new = before.snapshots.get(partition), after.snapshots.get(partition)
         if old is None or new is None:
             return (
-                f"partition {partition}: analytics has written nothing {'before' if old is None else 'after'}"
+                f"partition {partition}: analytics wrote no snapshot {'before' if old is None else 'after'}"
             )
         if old.seq != new.seq:
             return f"partition {partition}: counted up to seq {old.seq} before, {new.seq} after"
         if old.state != new.state:
-            return f"partition {partition}: {_in_words(old.state, new.state)}"
+            return f"partition {partition}: {_describe_difference(old.state, new.state)}"
     return None
 
 
-def _in_words(old: bytes, new: bytes) -> str:
-    metrics = [OrderMetrics.from_state(state) for state in (old, new)]
-    if figure := first_figure(*metrics):
+def _describe_difference(old: bytes, new: bytes) -> str:
+    if figure := first_figure(OrderMetrics.from_state(old), OrderMetrics.from_state(new)):
         name, before, after = figure
         return f"{name} is {before} before, {after} after"
-    at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    return f"the same figures, but other bytes from byte {at} on"
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))
+    return f"the same figures, but other bytes from byte {sum(1 for _ in same)} on"
 
 
-def metrics_bytes(counted: Counted) -> int:
-    return sum(len(snapshot.state) for snapshot in counted.snapshots.values())
+def evaluate(
+    decided: ReplayFindings,
+    before: AnalyticsSnapshots | None = None,
+    after: AnalyticsSnapshots | None = None,
+    rebuilt_s: float | None = None,
+) -> ReplayResult:
+    """`before` and `after` the reset; None without one: then the metrics are those that `decided` has."""
+    difference = decided.first_difference
+    metrics = before.metrics if before else decided.metrics_of_analytics or decided.metrics
+    found = find_difference(before, after) if before and after else None
+    return ReplayResult(
+        before=count_orders(metrics),
+        after=count_orders(after.metrics) if after else None,
+        rebuilt_s=rebuilt_s,
+        metrics_bytes=before.state_bytes
+        if before
+        else sum(len(m.state()) for m in decided.analytics.values()),
+        first_difference=found or (_describe(difference) if difference else None),
+        verdict=decided.verdict,
+        decisions=decided.decisions,
+        digest=decided.digest,
+        minutes=metrics.minutes,
+    )
+
+
+def count_orders(metrics: OrderMetrics) -> OrderCounts:
+    return OrderCounts(metrics.total, metrics.successful, metrics.failed)
+
+
+def _describe(difference: Difference) -> str:
+    seq = "" if difference.seq is None else f" seq {difference.seq}"
+    return f"partition {difference.partition}{seq}: {difference.what}"

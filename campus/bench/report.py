@@ -1,98 +1,51 @@
-"""What was measured as text, under the headings that people of this course know, and as plain data for JSON.
+"""The results as text. Pure: the same results give the same text.
 
-The first lines under a heading are fixed, to the letter, and their numbers plain: reports are compared, and
-read by scripts. Our further figures stand below them. Pure: the same results give the same text.
+The headings and the first lines below each are a contract, to the letter, and their numbers are plain: people
+compare reports, and scripts read them. Our further figures stand below those lines, indented.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
-from campus.bench.lag import Lag
-from campus.bench.latency import Latency
-from campus.bench.load import Generator, Load
-from campus.bench.produce import Production
-from campus.bench.replay import Read, ReplayTest
+from campus.bench.lag import LagResult
+from campus.bench.latency import LatencyResult
+from campus.bench.load import GeneratorStats, Load
+from campus.bench.produce import ProductionResult
+from campus.bench.replay import OrderCounts, ReplayResult
+from campus.bench.results import Results
 from campus.bench.statistics import Summary
 
-WIDTH = 72
+RULE = "=" * 72
 NAME_CHARS = 26
-BUSY_MOST = 0.7  # of the time; a load that computes for longer may measure itself
-SERIES = ("points", "acknowledged_at_s", "decided_at_s")  # too long for JSON; see evidence.py
-
-
-@dataclass(slots=True, kw_only=True)
-class Results:
-    """None: was not asked for. `ground`, `machine`: where it was measured, in words."""
-
-    ground: str
-    machine: str
-    began_at: str
-    seed: int
-    took_s: float = 0.0
-    latency: Latency | None = None
-    production: Production | None = None
-    lag: Lag | None = None
-    replay: ReplayTest | None = None
-
-    @property
-    def is_right(self) -> bool:
-        ran = [test for test in (self.latency, self.production, self.lag, self.replay) if test is not None]
-        return bool(ran) and all(test.is_right for test in ran)
+BUSY_MAX = 0.7  # of the time; above it, the load generator may measure itself
 
 
 def as_text(results: Results) -> str:
     lines = [
         _line("CampusKafka test report", results.began_at),
-        _line("Measured on", results.ground),
+        _line("Measured on", results.environment),
         _line("Machine", results.machine),
-        _line("Orders", f"drawn by seed {results.seed}"),
+        _line("Orders", f"drawn from seed {results.seed}"),
     ]
-    if results.latency:
-        lines += [*_heading("BASELINE LATENCY RESULTS"), *_latency(results.latency)]
-    if results.production:
-        lines += [*_heading("10K EVENTS PRODUCTION RESULTS"), *_production(results.production)]
-    if results.lag:
-        lines += [*_heading("CONSUMER LAG RESULTS"), *_lag(results.lag)]
-    if results.replay:
-        lines += [*_heading("REPLAY TEST RESULTS"), *_replay(results.replay)]
-    verdict = "all that ran is right" if results.is_right else "something is NOT right, see above"
-    return "\n".join([*lines, "", "=" * WIDTH, f"{verdict} ({results.took_s:.1f} s in all)"])
+    for name, test in results.tests.items():
+        title, section = SECTIONS[name]
+        lines += ["", RULE, title, RULE, *section(test)]
+    verdict = "all tests passed" if results.has_passed else "something is NOT right, see above"
+    return "\n".join([*lines, "", RULE, f"{verdict} ({results.took_s:.1f} s in all)"])
 
 
-def as_data(results: Results) -> dict[str, Any]:
-    """For JSON: all figures, without the series that they were made of."""
-    data: dict[str, Any] = msgspec.to_builtins(results)
-    for name in ("latency", "production", "lag", "replay"):
-        test = getattr(results, name)
-        if test is None:
-            del data[name]
-            continue
-        for series in SERIES:
-            data[name].pop(series, None)
-        data[name]["right"] = test.is_right
-    if results.replay:
-        data["replay"]["consistent_metrics"] = results.replay.is_consistent
-    for name in ("latency", "production"):
-        if name in data:
-            data[name]["rate_per_s"] = getattr(results, name).rate_per_s
-    return {"right": results.is_right, **data}
-
-
-def _latency(test: Latency) -> Iterator[str]:
-    """The known lines are of the 202: what a client of the API waits for."""
-    yield f"Total Requests: {test.requests}"
+def _latency(test: LatencyResult) -> Iterator[str]:
+    """The contract's lines are about the 202: what a client of the API waits for."""
     accepted = test.accepted
-    yield f"Average Latency: {_ms(accepted.mean_ms if accepted else None)}"
-    yield f"Min Latency: {_ms(accepted.min_ms if accepted else None)}"
-    yield f"Max Latency: {_ms(accepted.max_ms if accepted else None)}"
+    yield f"Total Requests: {test.requests}"
+    yield f"Average Latency: {f'{accepted.mean_ms:.2f} ms' if accepted else 'none'}"
+    yield f"Min Latency: {f'{accepted.min_ms:.2f} ms' if accepted else 'none'}"
+    yield f"Max Latency: {f'{accepted.max_ms:.2f} ms' if accepted else 'none'}"
     yield ""
     yield _line("Load", f"{_load(test.load)}; {test.rate_per_s:.0f} requests/s")
-    yield f"  {'Latency in ms':<{NAME_CHARS}}{'avg':>8}{'min':>8}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}"
-    yield _percentiles("to the 202", test.accepted)
-    yield _percentiles("to the outcome", test.decided)
+    yield _line("Latency in ms", "".join(f"{name:>8}" for name in ("avg", "min", "p50", "p95", "p99", "max")))
+    yield _line("to the 202", _percentiles(test.accepted))
+    yield _line("to the outcome", _percentiles(test.decided))
     yield _line("", "(visible on inventory-events; percentiles by nearest rank)")
     if test.load.rate_per_s:
         yield _line("", "(both from when a request was due: what it waited to be sent is in it)")
@@ -103,7 +56,7 @@ def _latency(test: Latency) -> Iterator[str]:
     yield _line("Without an outcome", str(test.undecided))
 
 
-def _production(test: Production) -> Iterator[str]:
+def _production(test: ProductionResult) -> Iterator[str]:
     yield f"Total Events: {test.events}"
     yield f"Duration: {test.acknowledged_s:.2f} seconds"
     yield f"Throughput: {test.rate_per_s:.2f} events/second"
@@ -117,58 +70,69 @@ def _production(test: Production) -> Iterator[str]:
     yield _line("Audit", f"{test.audit}, {test.violations} violations")
 
 
-def _lag(test: Lag) -> Iterator[str]:
+def _lag(test: LagResult) -> Iterator[str]:
+    final = sum(partition.at_last for partition in test.partitions)
     yield f"Total Requests: {test.accepted + test.refused}"
     yield f"Peak Lag: {test.peak} messages"
-    yield f"Final Lag: {sum(one.at_last for one in test.partitions)} messages"
+    yield f"Final Lag: {final} messages"
     yield ""
     yield _line("Load", f"{_load(test.load)}, for {test.load_s:.1f} s; {test.refused} refused")
-    yield _line("Inventory", _inventory(test))
+    yield _line("Inventory", _inventory(test.delay_s))
     yield _line("Group", f"{test.group}; lag is end offset − committed offset")
     yield _line("Peak", f"{test.peak} messages, {test.peak_at_s:.1f} s after the load began")
-    yield _line("Drained", _drained(test))
+    is_drained = test.drained_s is not None
+    yield _line(
+        "Drained", f"{_s(test.drained_s)} after the load" if is_drained else f"NOT, {final} messages left"
+    )
     yield _generator(test.generator)
-    yield f"  {'Lag by partition':<{NAME_CHARS}}{'peak':>8}{'load end':>10}{'final':>8}   under load, final"
-    for one in test.partitions:
-        figures = f"{one.peak:>8}{one.at_load_end:>10}{one.at_last:>8}"
-        yield f"  {one.partition:<{NAME_CHARS}}{figures}   {one.verdict_under_load}, {one.verdict_at_last}"
+    yield _line("Lag by partition", f"{'peak':>8}{'load end':>10}{'final':>8}   under load, final")
+    for p in test.partitions:
+        verdicts = f"{p.verdict_under_load}, {p.verdict_at_last}"
+        yield _line(str(p.partition), f"{p.peak:>8}{p.at_load_end:>10}{p.at_last:>8}   {verdicts}")
     yield _line("Audit", f"{test.audit}, {test.violations} violations")
 
 
-def _replay(test: ReplayTest) -> Iterator[str]:
-    yield from _read("Initial Read", test.before)
+def _replay(test: ReplayResult) -> Iterator[str]:
+    yield from _counts("Initial Read", test.before)
     if test.after is None:
         yield "After Offset Reset: not done (the offsets of a group that runs cannot be moved)"
     else:
-        yield from _read("After Offset Reset", test.after)
-    yield f"Consistent Metrics: {test.is_consistent}"
+        yield from _counts("After Offset Reset", test.after)
+    yield f"Consistent Metrics: {test.has_passed}"
     yield ""
     if test.after is not None:
-        compared = f"{test.metrics_bytes} bytes in all, compared partition by partition"
-        yield _line("Metrics of analytics", compared)
+        yield _line(
+            "Metrics of analytics", f"{test.metrics_bytes} bytes in all, compared partition by partition"
+        )
         yield _line("Rebuilt within", f"{_s(test.rebuilt_s)}, starting and committing included")
     yield _line("First difference", test.first_difference or "none")
     yield _line("Decided again", f"{test.verdict}, {test.decisions} decisions by a fresh ledger")
     yield _line("Digest", test.digest)
 
 
-def _read(name: str, read: Read) -> Iterator[str]:
-    yield f"{name}: {read.events} events"
-    yield f"  Successful: {read.successful}"
-    yield f"  Failed: {read.failed}"
+# By the name of the result: its heading and its lines.
+SECTIONS: dict[str, tuple[str, Callable[[Any], Iterator[str]]]] = {
+    "latency": ("BASELINE LATENCY RESULTS", _latency),
+    "production": ("10K EVENTS PRODUCTION RESULTS", _production),
+    "lag": ("CONSUMER LAG RESULTS", _lag),
+    "replay": ("REPLAY TEST RESULTS", _replay),
+}
 
 
-def _inventory(test: Lag) -> str:
-    if test.delay_s is None:
+def _line(name: str, value: str) -> str:
+    return f"  {name:<{NAME_CHARS}}{value}"
+
+
+def _counts(name: str, counts: OrderCounts) -> Iterator[str]:
+    yield f"{name}: {counts.events} events"
+    yield f"  Successful: {counts.successful}"
+    yield f"  Failed: {counts.failed}"
+
+
+def _inventory(delay_s: float | None) -> str:
+    if delay_s is None:
         return "as it runs: a live system is not slowed down, so it may keep up"
-    return f"takes {1000 * test.delay_s:g} ms for each order, so at most {1 / test.delay_s:.0f} a second"
-
-
-def _drained(test: Lag) -> str:
-    left = sum(one.at_last for one in test.partitions)
-    return (
-        f"NOT, {left} messages are left" if test.drained_s is None else f"{_s(test.drained_s)} after the load"
-    )
+    return f"takes {1000 * delay_s:g} ms for each order, so at most {1 / delay_s:.0f} a second"
 
 
 def _load(load: Load) -> str:
@@ -179,29 +143,17 @@ def _load(load: Load) -> str:
     return f"closed loop, {load.clients} clients"
 
 
-def _generator(generator: Generator) -> str:
-    warning = ": it may have measured ITSELF" if generator.busy > BUSY_MOST else ""
+def _generator(generator: GeneratorStats) -> str:
+    warning = ": it may have measured ITSELF" if generator.busy > BUSY_MAX else ""
     late = f"its timers at most {1000 * generator.late_most_s:.1f} ms late"
     return _line("Load generator", f"busy {100 * generator.busy:.0f} % of the time, {late}{warning}")
 
 
-def _percentiles(name: str, of: Summary | None) -> str:
+def _percentiles(of: Summary | None) -> str:
     if of is None:
-        return f"  {name:<{NAME_CHARS}}{'none':>8}"
+        return f"{'none':>8}"
     values = (of.mean_ms, of.min_ms, of.p50_ms, of.p95_ms, of.p99_ms, of.max_ms)
-    return f"  {name:<{NAME_CHARS}}" + "".join(f"{value:>8.2f}" for value in values)
-
-
-def _heading(title: str) -> list[str]:
-    return ["", "=" * WIDTH, title, "=" * WIDTH]
-
-
-def _line(name: str, value: str) -> str:
-    return f"  {name:<{NAME_CHARS}}{value}"
-
-
-def _ms(value_ms: float | None) -> str:
-    return "none" if value_ms is None else f"{value_ms:.2f} ms"
+    return "".join(f"{value:>8.2f}" for value in values)
 
 
 def _s(value_s: float | None) -> str:

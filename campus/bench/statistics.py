@@ -1,7 +1,7 @@
-"""Latencies in a few figures. Percentiles are by nearest rank: each is a value that was really measured.
+"""Latencies as a few figures. Percentiles are by nearest rank: each is a value that was measured.
 
-Of n values in order the p-th percentile is the one of rank ceil(p · n / 100); nothing is interpolated, so the
-99th of 100 values is the second largest, and the 99th of 10 is the largest.
+The p-th percentile of n sorted values is the one of rank ceil(p · n / 100), never interpolated: the 99th of
+100 values is the second largest, and the 99th of 10 is the largest.
 """
 
 import math
@@ -20,8 +20,8 @@ class Summary:
     max_ms: float
 
 
-def summary(latencies_s: Iterable[float]) -> Summary | None:
-    """None of no values: there is nothing to say about them."""
+def summarize(latencies_s: Iterable[float]) -> Summary | None:
+    """None if there are no values."""
     ordered_ms = sorted(1000 * latency_s for latency_s in latencies_s)
     if not ordered_ms:
         return None
@@ -37,7 +37,7 @@ def summary(latencies_s: Iterable[float]) -> Summary | None:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
-    """By nearest rank, of values in order, of which there is at least one."""
-    # In whole numbers: 0.07 · 100 is a little more than 7, and its ceiling 8.
+    """By nearest rank, of at least one sorted value."""
+    # In integers: in floating point, 0.07 · 100 is a little more than 7, and its ceiling is 8.
     rank = max(1, -(-percent * len(ordered) // 100))
     return ordered[rank - 1]

@@ -1,34 +1,33 @@
-"""The four tests: each starts the system, or finds it running; loads it, watches it, checks the outcome."""
+"""The four tests. Each starts the system or finds it running, loads it, observes it, checks the outcome."""
 
 import os
 import platform
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from campus.audit.findings import Findings
 from campus.audit.kafka_logs import run_audit
-from campus.bench import lag, latency, produce
-from campus.bench.consumers import Consumers
-from campus.bench.environment import BrokerWatch, Ground
+from campus.bench import lag, latency, produce, replay
+from campus.bench.environment import BrokerProbe, Environment
 from campus.bench.load import Load
-from campus.bench.replay import ReplayTest, counted, first_difference, metrics_bytes, read_of
-from campus.bench.report import Results
+from campus.bench.load_process import Report, run_in_load_process
+from campus.bench.results import Results
 from campus.domain.times import iso_utc
 from campus.replay.findings import ReplayFindings
-from campus.replay.kafka_logs import replay as decided_again
+from campus.replay.kafka_logs import replay as decide_again
 
-OPEN_LOOP_CLIENTS = 64
-OPEN_LOOP_S = 10.0
+LOAD_S = 10.0
 
-# A part of the work: its name, and how much of it there is, if known; yields whom to tell how far it is.
-Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+# Begins a stage of the work: its name, and its size if that is known. Returns a callback for what is done.
+Stage = Callable[[str, int | None], Report]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for; None: what is usual for each test."""
+    """None: the default of each test."""
 
     events: int | None = None
     clients: int | None = None
@@ -36,177 +35,127 @@ class Options:
     duration_s: float | None = None
     seed: int = 1
 
-    def latency_load(self) -> Load:
-        """A hundred orders one after the other, unless something else was asked for."""
-        if self.rate_per_s is not None:
-            return Load(
-                clients=self.clients or OPEN_LOOP_CLIENTS,
-                events=self.events,
-                duration_s=self.duration_s or (None if self.events else OPEN_LOOP_S),
-                rate_per_s=self.rate_per_s,
-            )
-        events = self.events if self.duration_s else self.events or latency.EVENTS
-        return Load(clients=self.clients or 1, events=events, duration_s=self.duration_s)
-
-    def lag_load(self) -> Load:
+    def load(self, *, clients: int, events: int | None = None, rate_per_s: float | None = None) -> Load:
+        """A load with these defaults; of LOAD_S if nothing says how many events or how long."""
+        events = self.events or (None if self.duration_s else events)
         return Load(
-            clients=self.clients or lag.CLIENTS,
-            events=self.events,
-            duration_s=self.duration_s or (None if self.events else lag.DURATION_S),
-            rate_per_s=self.rate_per_s or lag.RATE_PER_S,
+            clients=self.clients or clients,
+            events=events,
+            duration_s=self.duration_s or (None if events else LOAD_S),
+            rate_per_s=self.rate_per_s or rate_per_s,
         )
 
 
-def measured(ground: Ground, tests: Collection[str], options: Options, stage: Stage) -> Results:
-    """These of the tests, on the same ground. Raises BenchFailed, BrokerAway, HistoryMissing."""
-    began_at, began_s = iso_utc(time.time_ns() // 1_000_000), time.monotonic()
-    results = Results(ground=ground.described, machine=_machine(), began_at=began_at, seed=options.seed)
-    if "latency" in tests:
-        results.latency = latency_test(ground, options, stage)
-    if "produce" in tests:
-        results.production = produce_test(ground, options, stage)
-    if "lag" in tests:
-        results.lag = lag_test(ground, options, stage)
-    if "replay" in tests:
-        results.replay = replay_test(ground, options, stage, has_events=len(tests) > 1)
-    results.took_s = time.monotonic() - began_s
-    return results
+@dataclass(frozen=True, slots=True)
+class Suite:
+    environment: Environment
+    options: Options
+    stage: Stage
 
-
-def _machine() -> str:
-    """What else ran when it began is in every latency, so it is told."""
-    busy = f"; load average {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{busy}"
-
-
-def latency_test(ground: Ground, options: Options, stage: Stage) -> latency.Latency:
-    load, wishes, config = options.latency_load(), ground.wishes(options.seed), ground.config
-    with ground.running(), stage("latency: ordering", load.total) as on_progress:
-        return latency.measured(
-            load,
-            wishes,
-            ground.endpoint,
-            config.kafka,
-            config.topics,
-            on_progress=on_progress,
-            meanwhile=BrokerWatch(config.kafka).look_if_due,
+    def run(self, tests: Collection[str]) -> Results:
+        """Run these tests. Raises BenchFailed, BrokerAway, HistoryMissing."""
+        began_s = time.monotonic()
+        results = Results(
+            environment=self.environment.description,
+            machine=_describe_machine(),
+            began_at=iso_utc(time.time_ns() // 1_000_000),
+            seed=self.options.seed,
         )
+        if "latency" in tests:
+            results.latency = self._test_latency()
+        if "produce" in tests:
+            results.production = self._test_production()
+        if "lag" in tests:
+            results.lag = self._test_lag()
+        if "replay" in tests:
+            results.replay = self._test_replay(has_events=len(tests) > 1)
+        results.took_s = time.monotonic() - began_s
+        return results
 
+    def _test_latency(self) -> latency.LatencyResult:
+        if self.options.rate_per_s is None:
+            load = self.options.load(clients=1, events=latency.EVENTS)
+        else:
+            load = self.options.load(clients=latency.OPEN_LOOP_CLIENTS)
+        with self.environment.running():
+            result, decided_at_s = self._load("latency: ordering", load.total, latency.run_and_listen, load)
+        return latency.evaluate(load, result, decided_at_s)
 
-def produce_test(ground: Ground, options: Options, stage: Stage) -> produce.Production:
-    with ground.running():
-        produced = _produced(ground, options, stage)
-        with stage("events: until analytics has counted them", None):
-            counted_at_s = _analytics_of(ground).caught_up_at_s()
-        findings = _audited(ground, produced.order_ids, stage)
-    return produce.figures(
-        produced, counted_at_s=counted_at_s, audit=findings.verdict, violations=findings.violations
-    )
+    def _test_production(self) -> produce.ProductionResult:
+        with self.environment.running():
+            produced = self._produce()
+            self.stage("events: until analytics has counted them", None)
+            counted_at_s = self.environment.group("analytics").wait_until_caught_up()
+            findings = self._audit(produced.order_ids)
+        return produce.evaluate(produced, findings, counted_at_s=counted_at_s)
 
+    def _test_lag(self) -> lag.LagResult:
+        load = self.options.load(clients=lag.CLIENTS, rate_per_s=lag.RATE_PER_S)
+        environment, group, delay_s = self.environment, self.environment.group("inventory"), None
+        if load.rate_per_s and not environment.is_live:
+            delay_s = lag.OVERLOAD / load.rate_per_s
+            environment = environment.slowed_down(delay_s)
+        with environment.running(), group.observer() as observe:
+            sampler = lag.LagSampler(observe)
+            sample = sampler.sample_if_due
+            result = self._load("lag: ordering", load.total, lag.run_from_idle, load, group, meanwhile=sample)
+            peak = sampler.lag
+            on_progress = self.stage("lag: draining", peak)
+            sampler.sample_until_drained(lambda left: on_progress(peak - left))
+            findings = self._audit(result.accepted)
+        observations = sampler.observations
+        return lag.evaluate(load, result, observations, findings, group=group.name, delay_s=delay_s)
 
-def lag_test(ground: Ground, options: Options, stage: Stage) -> lag.Lag:
-    load = options.lag_load()
-    if not ground.is_live and load.rate_per_s:
-        ground = ground.slowed_down(lag.OVERLOAD / load.rate_per_s)
-    inventory = Consumers(ground.config, ground.group("inventory"), ground.config.topics.orders_topic)
-    with ground.running(), inventory.seen() as look:
-        watch = lag.Watch(look)
-        with stage("lag: ordering", load.total) as on_progress:
-            wishes = ground.wishes(options.seed)
-            offered = lag.loaded(load, wishes, ground.endpoint, inventory, watch, on_progress=on_progress)
-        with stage("lag: draining", watch.lag) as on_progress:
-            most = watch.lag
-            watch.until_drained(lambda left: on_progress(most - left))
-        findings = _audited(ground, offered.accepted, stage)
-    return lag.figures(
-        load,
-        offered,
-        watch.seen,
-        group=inventory.group,
-        delay_s=None if ground.is_live else ground.delay_s,
-        audit=findings.verdict,
-        violations=findings.violations,
-    )
-
-
-def replay_test(ground: Ground, options: Options, stage: Stage, *, has_events: bool) -> ReplayTest:
-    """`has_events`: of tests before this one, on the same ground; else they are made first."""
-    if ground.is_live:
-        return _replayed_live(ground, stage)
-    if not has_events:
-        with ground.running():
-            _produced(ground, options, stage)
-    return _replayed(ground, stage)
-
-
-def _replayed(ground: Ground, stage: Stage) -> ReplayTest:
-    """What each step is for is told in replay.py."""
-    kafka, topics = ground.config.kafka, ground.config.topics
-    before = counted(kafka, topics)
-    analytics = _analytics_of(ground)
-    with stage("replay: resetting the offsets", None):
+    def _test_replay(self, *, has_events: bool) -> replay.ReplayResult:
+        """`has_events`: earlier tests have produced some; else they are produced first."""
+        if self.environment.is_live:  # the offsets of a running group cannot be moved
+            return replay.evaluate(self._decide_again())
+        if not has_events:
+            with self.environment.running():
+                self._produce()
+        config, analytics = self.environment.config, self.environment.group("analytics")
+        before = replay.read_snapshots(config.kafka, config.topics)
+        self.stage("replay: resetting the offsets", None)
         analytics.reset_to_earliest()
-    began_s = time.monotonic()
-    with ground.running("analytics"), stage("replay: rebuilding the metrics", None):
-        rebuilt_at_s = analytics.caught_up_at_s()
-    after = counted(kafka, topics, since=before.ends)
-    found = _decided_again(ground, stage)
-    difference = first_difference(before, after) or _difference_of(found)
-    return ReplayTest(
-        before=read_of(before.metrics),
-        after=read_of(after.metrics),
-        rebuilt_s=None if rebuilt_at_s is None else rebuilt_at_s - began_s,
-        metrics_bytes=metrics_bytes(before),
-        first_difference=difference,
-        verdict=found.verdict,
-        decisions=found.decisions,
-        digest=found.digest,
-        minutes=before.metrics.minutes,
-    )
+        self.stage("replay: rebuilding the metrics", None)
+        began_s = time.monotonic()
+        with self.environment.running("analytics"):
+            rebuilt_at_s = analytics.wait_until_caught_up()
+        after = replay.read_snapshots(config.kafka, config.topics, since=before.ends)
+        rebuilt_s = None if rebuilt_at_s is None else rebuilt_at_s - began_s
+        return replay.evaluate(self._decide_again(), before, after, rebuilt_s)
+
+    # Steps that tests share
+
+    def _load(
+        self,
+        stage: str,
+        total: int | None,
+        work: Callable[..., R],
+        *arguments: Any,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> R:
+        """Run `work(report, target, *arguments)` in a load process. Raises BenchFailed."""
+        target = self.environment.load_target(self.options.seed)
+        meanwhile = meanwhile or BrokerProbe(target.kafka).probe_if_due
+        on_progress = self.stage(stage, total)
+        return run_in_load_process(work, target, *arguments, on_progress=on_progress, meanwhile=meanwhile)
+
+    def _produce(self) -> produce.ProducedEvents:
+        events = self.options.events or produce.EVENTS
+        stage = "events: producing, until inventory has decided them"
+        return self._load(stage, events, produce.produce, events)
+
+    def _audit(self, accepted: Sequence[str]) -> Findings:
+        on_progress = self.stage("auditing", None)
+        return run_audit(self.environment.config, accepted, on_progress=lambda done, _: on_progress(done))
+
+    def _decide_again(self) -> ReplayFindings:
+        self.stage("replay: deciding everything again", None)
+        return decide_again(self.environment.config)
 
 
-def _replayed_live(ground: Ground, stage: Stage) -> ReplayTest:
-    """The offsets of a group that runs cannot be reset; the rest can be done all the same."""
-    found = _decided_again(ground, stage)
-    told = found.metrics_of_analytics or found.metrics
-    return ReplayTest(
-        before=read_of(told),
-        after=None,
-        rebuilt_s=None,
-        metrics_bytes=sum(len(metrics.state()) for metrics in found.analytics.values()),
-        first_difference=_difference_of(found),
-        verdict=found.verdict,
-        decisions=found.decisions,
-        digest=found.digest,
-        minutes=told.minutes,
-    )
-
-
-def _difference_of(found: ReplayFindings) -> str | None:
-    if (first := found.first_difference) is None:
-        return None
-    where = f"partition {first.partition}" + ("" if first.seq is None else f" seq {first.seq}")
-    return f"{where}: {first.what}"
-
-
-def _produced(ground: Ground, options: Options, stage: Stage) -> produce.Produced:
-    events, wishes, config = options.events or produce.EVENTS, ground.wishes(options.seed), ground.config
-    with stage("events: producing, until inventory has decided them", events) as on_progress:
-        watch = BrokerWatch(config.kafka)
-        return produce.produced(
-            events, wishes, config.kafka, config.topics, on_progress=on_progress, meanwhile=watch.look_if_due
-        )
-
-
-def _analytics_of(ground: Ground) -> Consumers:
-    return Consumers(ground.config, ground.group("analytics"), ground.config.topics.journal_topic)
-
-
-def _audited(ground: Ground, accepted: Sequence[str], stage: Stage) -> Findings:
-    with stage("auditing", None) as on_progress:
-        return run_audit(ground.config, accepted, on_progress=lambda done, _: on_progress(done))
-
-
-def _decided_again(ground: Ground, stage: Stage) -> ReplayFindings:
-    with stage("replay: deciding everything again", None):
-        return decided_again(ground.config)
+def _describe_machine() -> str:
+    """With the load before the run: other programs' work is part of every latency."""
+    load = f"; load average {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{load}"

@@ -1,9 +1,9 @@
 """Measure how the system behaves: latency, ten thousand events, consumer lag, replay, and report on it.
 
-On topics and groups of its own, which are removed afterwards, with the roles started for it; with --live on
-the system that runs, as it is: orders go through its door into its topics, and what cannot be done to it
-without changing it (slowing inventory down, moving the offsets of a group that runs) is left out, and said.
-Exits with 0 if all that ran is right (nothing lost, metrics consistent), 1 if something is not.
+Runs the roles for it, on topics and groups of its own, which it removes afterwards. With --live it measures
+the running system as it is: orders go through its API into its topics, and what would change the system
+(slowing inventory down, moving a running group's offsets) is left out, and the report says so.
+Exits with 0 if every test passed (nothing lost, metrics consistent), with 1 if one did not.
 """
 
 import argparse
@@ -14,17 +14,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from campus.bench.environment import Ground, live_ground, own_ground
+from campus.bench.environment import Environment, live_environment, own_environment
 from campus.bench.evidence import write_evidence
 from campus.bench.load import CLIENTS_MAX
-from campus.bench.produce import EVENTS_MOST
-from campus.bench.report import Results, as_data, as_text
-from campus.bench.suite import Options, Stage, measured
+from campus.bench.load_process import signal_handler
+from campus.bench.produce import EVENTS_MAX
+from campus.bench.report import as_text
+from campus.bench.results import Results, as_data
+from campus.bench.suite import Options, Stage, Suite
 from campus.commands import Context, a_broker, number
 from campus.errors import CampusError
 from campus.kafka.clients import broker_version
@@ -32,7 +33,15 @@ from campus.kafka.clients import broker_version
 HELP = "measure latency, throughput, lag and replay, and report on it"
 TESTS = ("latency", "produce", "lag", "replay")
 REPORT_FILE = "kafka_test_report.txt"
-RATE_MOST, DURATION_MOST_S = 100_000, 3600
+COUNT = "how many (default: 100 requests, 10000 produced events; lag: as many as --duration gives)"
+CLIENTS = "connections that order at the same time (default: latency 1, or 64 with --rate; lag 32)"
+RATE = "requests due per second: an open loop; latency counts from when one was due (default: lag 200)"
+NUMBERS = (
+    ("--events", "N", number(int, 1, EVENTS_MAX), COUNT),
+    ("--clients", "N", number(int, 1, CLIENTS_MAX), CLIENTS),
+    ("--rate", "R", number(float, 0.1, 100_000), RATE),
+    ("--duration", "S", number(float, 0.1, 3600), "seconds of load, instead of --events (default: 10)"),
+)
 
 
 class WrongOptions(CampusError):
@@ -42,41 +51,14 @@ class WrongOptions(CampusError):
 class NotSaved(CampusError):
     exit_code = 1
 
-    def __init__(self, path: Path, fault: OSError) -> None:
-        super().__init__(
-            f"{path} cannot be written ({fault.strerror}). Name one that can be, by --report or --evidence"
-        )
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("test", choices=[*TESTS, "all"], help="which test, or all of them")
-    parser.add_argument("--live", action="store_true", help="measure the system that runs, as it is")
+    parser.add_argument("--live", action="store_true", help="measure the running system, as it is")
+    for option, unit, kind, text in NUMBERS:
+        parser.add_argument(option, type=kind, metavar=unit, help=text)
     parser.add_argument(
-        "--events",
-        type=number(int, 1, EVENTS_MOST),
-        metavar="N",
-        help="how many (default: 100 requests, 10000 events produced, whatever lag's load comes to)",
-    )
-    parser.add_argument(
-        "--clients",
-        type=number(int, 1, CLIENTS_MAX),
-        metavar="N",
-        help="that order at the same time (default: latency 1 and, without --rate, a closed loop; lag 32)",
-    )
-    parser.add_argument(
-        "--rate",
-        type=number(float, 0.1, RATE_MOST),
-        metavar="R",
-        help="requests due a second: an open loop; latency counts from when one was due (default: lag 200)",
-    )
-    parser.add_argument(
-        "--duration",
-        type=number(float, 0.1, DURATION_MOST_S),
-        metavar="S",
-        help="seconds of load, in place of --events (default: 10)",
-    )
-    parser.add_argument(
-        "--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="what is ordered is drawn by it"
+        "--seed", type=number(int, 0, 2**32), default=1, metavar="N", help="seed of the orders"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument(
@@ -84,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path(tempfile.gettempdir()) / REPORT_FILE,
         metavar="PATH",
-        help="where the report is saved (default: %(default)s)",
+        help="where to save the report (default: %(default)s)",
     )
     parser.add_argument(
         "--evidence",
@@ -96,13 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     if args.events and args.duration:
-        raise WrongOptions("--events says how many and --duration how long; give one of the two")
+        raise WrongOptions("--events and --duration both say how long the load is; give one of the two")
     if args.rate and args.duration and round(args.rate * args.duration) < 1:
-        raise WrongOptions(
-            f"--rate {args.rate:g} for --duration {args.duration:g} s comes to no order at all"
-        )
-    _check_places(args)
-    tests = TESTS if args.test == "all" else (args.test,)
+        raise WrongOptions(f"--rate {args.rate:g} for --duration {args.duration:g} s gives no order at all")
+    _check_writable(args)
     options = Options(
         events=args.events,
         clients=args.clients,
@@ -111,39 +90,41 @@ def run(args: argparse.Namespace, context: Context) -> int:
         seed=args.seed,
     )
     with (
-        _sigterm_as_interrupt(),
+        # SIGTERM ends the run as Ctrl-C does, so that its topics and groups are removed then, too.
+        signal_handler(signal.SIGTERM, signal.default_int_handler),
         a_broker(context.config),
-        _ground(args.live, context) as ground,
+        _environment(args.live, context) as environment,
     ):
-        with _stages() as stage:
-            results = measured(ground, tests, options, stage)
-        _print_and_save(results, args, ground, context)
-    return 0 if results.is_right else 1
+        with _progress_bar() as stage:
+            results = Suite(environment, options, stage).run(TESTS if args.test == "all" else (args.test,))
+        _print_and_save(results, args, environment)
+    return 0 if results.has_passed else 1
 
 
-def _print_and_save(results: Results, args: argparse.Namespace, ground: Ground, context: Context) -> None:
+def _environment(live: bool, context: Context) -> AbstractContextManager[Environment]:
+    config = context.config
+    return nullcontext(live_environment(config)) if live else own_environment(config, context.system)
+
+
+def _print_and_save(results: Results, args: argparse.Namespace, environment: Environment) -> None:
     text = as_text(results)
     print(json.dumps(as_data(results), indent=2) if args.json else text, flush=True)
     with _saving(args.report):
         args.report.write_text(f"{text}\n", encoding="utf-8")
     saved = [f"saved to {args.report}"]
     if args.evidence:
-        kafka_version = broker_version(context.config.kafka)
+        kafka_version = broker_version(environment.config.kafka)
         with _saving(args.evidence):
-            saved += write_evidence(args.evidence, results, ground.config, kafka_version)
+            saved += write_evidence(args.evidence, results, environment.config, kafka_version)
     print("\n".join(saved), file=sys.stderr)
 
 
-def _ground(live: bool, context: Context) -> AbstractContextManager[Ground]:
-    return nullcontext(live_ground(context.config)) if live else own_ground(context.config, context.system)
-
-
-def _check_places(args: argparse.Namespace) -> None:
-    """What cannot be written is better known before anything is measured."""
+def _check_writable(args: argparse.Namespace) -> None:
+    """Before anything is measured. Leaves no report behind that was not there."""
     is_new = not args.report.exists()
     with _saving(args.report):
         args.report.open("a").close()
-        if is_new:  # a run that measures nothing leaves none
+        if is_new:
             args.report.unlink()
     if args.evidence:
         with _saving(args.evidence):
@@ -154,46 +135,25 @@ def _check_places(args: argparse.Namespace) -> None:
 def _saving(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as fault:
-        raise NotSaved(Path(fault.filename or path), fault) from fault
-
-
-# While it works
+    except OSError as error:
+        raise NotSaved(
+            f"{error.filename or path} cannot be written ({error.strerror}). Choose another place with "
+            "--report or --evidence"
+        ) from error
 
 
 @contextmanager
-def _stages() -> Iterator[Stage]:
-    """Bars on a terminal's standard error; none if either of the two goes elsewhere."""
-    notes = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    shown = notes.is_terminal and sys.stdout.isatty()
-    with Progress(*columns, console=notes, disable=not shown, transient=True) as bars:
+def _progress_bar() -> Iterator[Stage]:
+    """On standard error, if that and standard output are both a terminal; else nowhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    is_shown = console.is_terminal and sys.stdout.isatty()
+    with Progress(*columns, console=console, disable=not is_shown, transient=True) as bar:
 
-        @contextmanager
-        def stage(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-            task = bars.add_task(name, total=total)
-            try:
-                yield lambda done: bars.update(task, completed=done)
-            finally:
-                bars.remove_task(task)
+        def stage(name: str, total: int | None) -> Callable[[int], None]:
+            for before in bar.task_ids:
+                bar.remove_task(before)
+            task = bar.add_task(name, total=total)
+            return lambda done: bar.update(task, completed=done)
 
         yield stage
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """So that it cleans up after itself, too, when it is told to end by another program."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,32 +1,32 @@
-"""Results of a bench as somebody could have measured them: fixed figures, for its texts and plots."""
+"""Made-up results with fixed figures, for the tests of the report, the evidence and the plots."""
 
-from campus.bench.lag import Lag, LagPoint, PartitionLag
-from campus.bench.latency import Latency, Point
-from campus.bench.load import Generator, Load
-from campus.bench.produce import Production
-from campus.bench.replay import Read, ReplayTest
-from campus.bench.report import Results
-from campus.bench.statistics import summary
+from campus.bench.lag import LagPoint, LagResult, PartitionLagSummary
+from campus.bench.latency import LatencyPoint, LatencyResult
+from campus.bench.load import GeneratorStats, Load
+from campus.bench.produce import ProductionResult
+from campus.bench.replay import OrderCounts, ReplayResult
+from campus.bench.results import Results
+from campus.bench.statistics import summarize
 
 
-def a_latency(**figures: object) -> Latency:
+def a_latency(**figures: object) -> LatencyResult:
     accepted_s = [0.001 * (n + 1) for n in range(100)]
     usual = {
         "load": Load(clients=1, events=100),
         "requests": 100,
         "took_s": 0.5,
-        "accepted": summary(accepted_s),
-        "decided": summary(2 * latency_s for latency_s in accepted_s),
+        "accepted": summarize(accepted_s),
+        "decided": summarize(2 * latency_s for latency_s in accepted_s),
         "refused": {},
         "undecided": 0,
         "sent_late_p99_ms": 0.0,
-        "generator": Generator(busy=0.12, late_most_s=0.0005),
-        "points": tuple(Point(n / 200, at, 2 * at) for n, at in enumerate(accepted_s)),
+        "generator": GeneratorStats(busy=0.12, late_most_s=0.0005),
+        "points": tuple(LatencyPoint(n / 200, at, 2 * at) for n, at in enumerate(accepted_s)),
     }
-    return Latency(**{**usual, **figures})
+    return LatencyResult(**{**usual, **figures})
 
 
-def a_production(**figures: object) -> Production:
+def a_production(**figures: object) -> ProductionResult:
     usual = {
         "events": 10_000,
         "acknowledged_s": 0.5,
@@ -38,10 +38,10 @@ def a_production(**figures: object) -> Production:
         "acknowledged_at_s": tuple(0.5 * (n + 1) / 10_000 for n in range(10_000)),
         "decided_at_s": tuple(1.25 * (n + 1) / 10_000 for n in range(10_000)),
     }
-    return Production(**{**usual, **figures})
+    return ProductionResult(**{**usual, **figures})
 
 
-def a_lag(**figures: object) -> Lag:
+def a_lag(**figures: object) -> LagResult:
     usual = {
         "load": Load(clients=32, duration_s=10.0, rate_per_s=200.0),
         "group": "bench-inventory",
@@ -49,13 +49,13 @@ def a_lag(**figures: object) -> Lag:
         "accepted": 2_000,
         "refused": 0,
         "load_s": 10.0,
-        "generator": Generator(busy=0.05, late_most_s=0.0005),
+        "generator": GeneratorStats(busy=0.05, late_most_s=0.0005),
         "peak": 1_000,
         "peak_at_s": 10.0,
         "drained_s": 10.2,
         "partitions": (
-            PartitionLag(0, 0, 0, 0, "OK", "OK"),
-            PartitionLag(1, 1_000, 1_000, 0, "WARN", "OK"),
+            PartitionLagSummary(0, 0, 0, 0, "OK", "OK"),
+            PartitionLagSummary(1, 1_000, 1_000, 0, "WARN", "OK"),
         ),
         "audit": "clean",
         "violations": 0,
@@ -65,14 +65,14 @@ def a_lag(**figures: object) -> Lag:
             for partition in (0, 1)
         ),
     }
-    return Lag(**{**usual, **figures})
+    return LagResult(**{**usual, **figures})
 
 
-def a_replay(**figures: object) -> ReplayTest:
-    read = Read(events=10_000, successful=400, failed=9_600)
+def a_replay(**figures: object) -> ReplayResult:
+    counts = OrderCounts(events=10_000, successful=400, failed=9_600)
     usual = {
-        "before": read,
-        "after": read,
+        "before": counts,
+        "after": counts,
         "rebuilt_s": 0.9,
         "metrics_bytes": 650,
         "first_difference": None,
@@ -81,12 +81,12 @@ def a_replay(**figures: object) -> ReplayTest:
         "digest": "5a" * 32,
         "minutes": {"2026-01-01T12:00": 9_000, "2026-01-01T12:02": 1_000},
     }
-    return ReplayTest(**{**usual, **figures})
+    return ReplayResult(**{**usual, **figures})
 
 
 def all_results() -> Results:
     return Results(
-        ground="topics and groups of its own (bench-00000000-…), removed afterwards",
+        environment="topics and groups of its own (bench-00000000-…), removed afterwards",
         machine="Linux x86_64, 2 processors; load average 0.1 before",
         began_at="2026-01-01T12:00:00.000Z",
         seed=7,

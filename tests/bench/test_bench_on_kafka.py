@@ -1,4 +1,4 @@
-"""The bench on a real Kafka: it measures, it finds what is wrong on purpose, and it leaves nothing behind."""
+"""`bench` on a real Kafka: it measures, detects deliberate faults, and leaves nothing behind."""
 
 import json
 import re
@@ -22,10 +22,11 @@ from campus.inventory.rules import StockRules
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import log_bounds, partitions_of
 from campus.processing.restore import FoldFactory
+from campus.startup.system import running, system
 from roles import analytics
 from tests.support.customers import order
 from tests.support.kafka import OneKafka
-from tests.support.ledgers import audited, order_ids, records_of
+from tests.support.ledgers import order_ids, records_of, run_audit
 from tests.support.processes import Campus, soon
 
 MakeCampus = Callable[..., Campus]
@@ -33,25 +34,24 @@ QUICK = ("--events", "60")
 
 
 class Bench:
-    """The command in this process, so that a test can make a role of it wrong."""
+    """The command in this process, so that a test can break one of its roles."""
 
     def __init__(self, config: Config, folder: Path, capsys: Any) -> None:
         self.config, self.report, self._capsys = config, folder / "report.txt", capsys
 
-    def run(self, *words: str) -> int:
+    def run(self, *options: str) -> int:
         parser = ArgumentParser()
         bench.add_arguments(parser)
-        args = parser.parse_args([*words, "--report", str(self.report)])
+        args = parser.parse_args([*options, "--report", str(self.report)])
         return bench.run(args, Context(config=self.config, system=self._system))
 
-    def says(self, *words: str) -> tuple[int, Any]:
-        """Its exit code, and its figures."""
-        code = self.run(*words, "--json")
+    def figures(self, *options: str) -> tuple[int, Any]:
+        """Its exit code, and the figures it prints as JSON."""
+        code = self.run(*options, "--json")
         return code, json.loads(self._capsys.readouterr().out)
 
     def _system(self, *names: str, config: Config) -> Any:
-        modules = campuskafka._role_modules()
-        return campuskafka._running(campuskafka._system(config, names, modules), config)
+        return running(system(config, names, campuskafka._role_modules()), config)
 
 
 @pytest.fixture
@@ -92,35 +92,35 @@ def left_behind(kafka: OneKafka) -> list[str]:
     return topics + groups_of_a_bench(kafka)
 
 
-def test_all_four_are_right_and_nothing_of_them_is_left(
+def test_all_four_tests_pass_and_leave_nothing_behind(
     a_bench: Bench, kafka: OneKafka, tmp_path: Path
 ) -> None:
     evidence = tmp_path / "evidence"
-    code, told = a_bench.says("all", "--events", "150", "--evidence", str(evidence))
-    assert (code, told["right"]) == (0, True)
+    code, figures = a_bench.figures("all", "--events", "150", "--evidence", str(evidence))
+    assert (code, figures["right"]) == (0, True)
 
-    latency = told["latency"]
+    latency = figures["latency"]
     accepted, decided = latency["accepted"], latency["decided"]
     assert latency["requests"] == accepted["count"] == decided["count"] == 150
     assert 0 < accepted["min_ms"] <= accepted["p50_ms"] <= accepted["p99_ms"] <= accepted["max_ms"]
     assert accepted["mean_ms"] < decided["mean_ms"]
 
-    production = told["production"]
+    production = figures["production"]
     assert (production["events"], production["lost"], production["audit"]) == (150, 0, "clean")
-    # Which comes first is not said: an outcome can be read before the last acknowledgement is heard.
+    # In no fixed order: an outcome can be read before the last acknowledgement arrives.
     assert production["acknowledged_s"] > 0
     assert production["decided_s"] > 0
     assert production["counted_s"] > 0
 
-    lag = told["lag"]
+    lag = figures["lag"]
     assert (lag["accepted"], lag["refused"], lag["delay_s"]) == (150, 0, 0.01)
     assert lag["peak"] > 0
     assert lag["drained_s"] > 0
-    assert [one["at_last"] for one in lag["partitions"]] == [0] * 4
+    assert [partition["at_last"] for partition in lag["partitions"]] == [0] * 4
 
-    replay = told["replay"]
+    replay = figures["replay"]
     assert replay["before"] == replay["after"]
-    assert replay["before"]["events"] == 3 * 150 + 10 + 1  # with those before the two loads
+    assert replay["before"]["events"] == 3 * 150 + 10 + 1  # and the warm-up orders of the two loads
     assert (replay["verdict"], replay["consistent_metrics"]) == ("identical", True)
 
     report = a_bench.report.read_text("utf-8")
@@ -131,7 +131,7 @@ def test_all_four_are_right_and_nothing_of_them_is_left(
 
 
 class ShortLedger(StockLedger):
-    """Refuses whoever asks for three portions, though they are there."""
+    """Refuses every order for three portions, though the stock is there."""
 
     def decide(self, record: Any) -> Any:
         entry, side_output = super().decide(record)
@@ -143,7 +143,7 @@ class ShortLedger(StockLedger):
 
 
 class ForgetfulMetrics(OrderMetrics):
-    """Counts no fifth failure."""
+    """Does not count every fifth failure."""
 
     def apply(self, event: Any) -> None:
         if not (isinstance(event, InventoryFailed) and event.seq % 5 == 0):
@@ -151,19 +151,17 @@ class ForgetfulMetrics(OrderMetrics):
 
 
 @pytest.mark.long
-def test_a_ledger_made_wrong_on_purpose_gives_inconsistent_metrics(
-    a_bench: Bench, kafka: OneKafka, monkeypatch: Any
-) -> None:
+def test_a_wrong_ledger_gives_inconsistent_metrics(a_bench: Bench, kafka: OneKafka, monkeypatch: Any) -> None:
     monkeypatch.setattr(StockRules, "fold", lambda rules, p: ShortLedger(p, rules.partitions))
-    code, told = a_bench.says("replay", *QUICK)
-    assert (code, told["right"]) == (1, False)
-    assert (told["replay"]["verdict"], told["replay"]["consistent_metrics"]) == ("different", False)
-    assert re.search(r"partition \d seq \d+: ", told["replay"]["first_difference"])
+    code, figures = a_bench.figures("replay", *QUICK)
+    assert (code, figures["right"]) == (1, False)
+    assert (figures["replay"]["verdict"], figures["replay"]["consistent_metrics"]) == ("different", False)
+    assert re.search(r"partition \d seq \d+: ", figures["replay"]["first_difference"])
     assert "Consistent Metrics: False" in a_bench.report.read_text("utf-8")
     assert left_behind(kafka) == []
 
 
-def test_analytics_that_counts_otherwise_the_second_time_is_found_out(
+def test_analytics_that_counts_differently_the_second_time_is_detected(
     a_bench: Bench, monkeypatch: Any
 ) -> None:
     made: list[OrderMetrics] = []
@@ -172,39 +170,36 @@ def test_analytics_that_counts_otherwise_the_second_time_is_found_out(
         made.append(ForgetfulMetrics() if len(made) >= 4 else OrderMetrics())  # 4 partitions, the first time
         return made[-1]
 
-    factory = FoldFactory(new, lambda _, state: OrderMetrics.from_state(state))
-    monkeypatch.setattr(analytics, "FOLD_FACTORY", factory)
-    code, told = a_bench.says("replay", "--events", "600")
-    assert (code, told["replay"]["consistent_metrics"]) == (1, False)
+    monkeypatch.setattr(analytics, "FOLDS", FoldFactory(new, lambda _, state: OrderMetrics.from_state(state)))
+    code, figures = a_bench.figures("replay", "--events", "600")
+    assert (code, figures["replay"]["consistent_metrics"]) == (1, False)
     assert re.search(
-        r"partition \d: failed is (\d+) before, (?!\1)\d+ after", told["replay"]["first_difference"]
+        r"partition \d: failed is (\d+) before, (?!\1)\d+ after", figures["replay"]["first_difference"]
     )
 
 
 @pytest.mark.long
 def test_an_open_loop_counts_every_order_that_was_due(a_bench: Bench) -> None:
-    code, told = a_bench.says("latency", "--rate", "100", "--duration", "1")
-    latency = told["latency"]
+    code, figures = a_bench.figures("latency", "--rate", "100", "--duration", "1")
+    latency = figures["latency"]
     assert (code, latency["requests"], latency["load"]["rate_per_s"]) == (0, 100, 100.0)
     assert latency["took_s"] > 0.9
     assert "open loop, 100 requests/s due" in a_bench.report.read_text("utf-8")
 
 
 @pytest.mark.long
-def test_wrong_decisions_are_found_by_the_audit_of_what_was_produced(
-    a_bench: Bench, monkeypatch: Any
-) -> None:
+def test_the_audit_finds_wrong_decisions_about_produced_events(a_bench: Bench, monkeypatch: Any) -> None:
     monkeypatch.setattr(StockRules, "fold", lambda rules, p: ShortLedger(p, rules.partitions))
-    code, told = a_bench.says("produce", *QUICK)
-    assert (code, told["production"]["audit"]) == (1, "violated")
-    assert told["production"]["violations"] > 0
+    code, figures = a_bench.figures("produce", *QUICK)
+    assert (code, figures["production"]["audit"]) == (1, "violated")
+    assert figures["production"]["violations"] > 0
 
 
 @pytest.mark.long
-def test_it_touches_nothing_of_the_system_that_runs_beside_it(here: Campus, a_bench: Bench) -> None:
+def test_a_system_that_runs_beside_it_is_not_touched(here: Campus, a_bench: Bench) -> None:
     here.start_up("--all")
     mine = order(here.endpoint).body["order_id"]
-    audited(here.config, accepted=[mine])
+    run_audit(here.config, accepted=[mine])
     before = {topic: records_of(here.config.kafka, topic, 4) for topic in topics_of(here.config)}
     assert a_bench.run("produce", *QUICK) == 0
     after = {topic: records_of(here.config.kafka, topic, 4) for topic in topics_of(here.config)}
@@ -213,36 +208,36 @@ def test_it_touches_nothing_of_the_system_that_runs_beside_it(here: Campus, a_be
 
 
 @pytest.mark.long
-def test_live_measures_the_system_that_runs_as_it_is(here: Campus, a_bench: Bench, kafka: OneKafka) -> None:
+def test_live_measures_the_running_system_as_it_is(here: Campus, a_bench: Bench, kafka: OneKafka) -> None:
     here.start_up("--all")
-    code, told = a_bench.says("all", "--live", *QUICK)
-    assert (code, told["right"]) == (0, True)
-    assert len(order_ids(here.config)) == 3 * 60 + 10 + 1  # with those before the load
-    assert told["lag"]["delay_s"] is None  # it is not slowed down
-    assert (told["replay"]["after"], told["replay"]["verdict"]) == (None, "identical")
+    code, figures = a_bench.figures("all", "--live", *QUICK)
+    assert (code, figures["right"]) == (0, True)
+    assert len(order_ids(here.config)) == 3 * 60 + 10 + 1  # and the warm-up orders of the two loads
+    assert figures["lag"]["delay_s"] is None  # not slowed down
+    assert (figures["replay"]["after"], figures["replay"]["verdict"]) == (None, "identical")
     report = a_bench.report.read_text("utf-8")
     assert "After Offset Reset: not done" in report
     assert "a live system is not slowed down" in report
     assert left_behind(kafka) == []
 
 
-def test_live_without_a_system_says_so(a_bench: Bench) -> None:
+def test_live_without_a_running_system_is_an_error(a_bench: Bench) -> None:
     with pytest.raises(BenchFailed, match="no live system to measure"):
         a_bench.run("latency", "--live")
 
 
-def test_without_a_system_no_report_is_left_and_an_older_one_stays_as_it_is(a_bench: Bench) -> None:
+def test_a_failed_run_leaves_no_report_and_keeps_an_older_one(a_bench: Bench) -> None:
     with pytest.raises(BenchFailed):
         a_bench.run("latency", "--live")
     assert not a_bench.report.exists()
-    a_bench.report.write_text("of yesterday", "utf-8")
+    a_bench.report.write_text("yesterday's report", "utf-8")
     with pytest.raises(BenchFailed):
         a_bench.run("latency", "--live")
-    assert a_bench.report.read_text("utf-8") == "of yesterday"
+    assert a_bench.report.read_text("utf-8") == "yesterday's report"
 
 
 @pytest.mark.long
-def test_what_was_measured_is_printed_even_if_it_cannot_all_be_saved(a_bench: Bench, capsys: Any) -> None:
+def test_the_report_is_printed_even_if_not_everything_can_be_saved(a_bench: Bench, capsys: Any) -> None:
     folder = a_bench.report.parent / "evidence"
     (folder / "report.json").mkdir(parents=True)
     with pytest.raises(NotSaved, match=r"report\.json cannot be written"):
@@ -251,7 +246,7 @@ def test_what_was_measured_is_printed_even_if_it_cannot_all_be_saved(a_bench: Be
 
 
 @pytest.mark.long
-def test_a_broker_that_dies_ends_it_soon_and_it_says_what_is_left(
+def test_a_broker_that_dies_ends_the_run_and_the_log_names_what_is_left(
     campus: MakeCampus, own_broker: OneKafka
 ) -> None:
     here = campus(on=own_broker)
@@ -268,33 +263,33 @@ def test_a_broker_that_dies_ends_it_soon_and_it_says_what_is_left(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_nothing_behind_either(
-    here: Campus, kafka: OneKafka, word: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(
+    here: Campus, kafka: OneKafka, number: signal.Signals
 ) -> None:
     program = here.start("bench", "lag", "--report", str(here.folder / "report.txt"))
     soon(lambda: any("inventory" in name for name in groups_of_a_bench(kafka)))
-    program.send(word)
+    program.send(number)
     assert program.ends() == 130, program.output
     assert "Traceback" not in program.output
     assert left_behind(kafka) == []
 
 
-def test_what_cannot_be_is_a_wrong_command_line(a_bench: Bench, capsys: Any) -> None:
+def test_impossible_options_are_a_wrong_command_line(a_bench: Bench, capsys: Any) -> None:
     with pytest.raises(WrongOptions, match="one of the two"):
         a_bench.run("latency", "--events", "5", "--duration", "5")
-    for words in (
+    for options in (
         ("latency", "--rate", "0"),
         ("produce", "--events", "many"),
         ("latency", "--clients", "501"),
         ("latency", "--seed", "-1"),
     ):
         with pytest.raises(SystemExit) as ended:
-            a_bench.run(*words)
+            a_bench.run(*options)
         assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert "501 is not allowed: 1 to 500" in told
-    assert "-1 is not allowed: 0 to 4294967296" in told
+    errors = capsys.readouterr().err
+    assert "501 is not allowed: 1 to 500" in errors
+    assert "-1 is not allowed: 0 to 4294967296" in errors
     with pytest.raises(WrongOptions, match="no order at all"):
         a_bench.run("latency", "--rate", "0.1", "--duration", "1")
 

@@ -1,4 +1,4 @@
-"""The bundle of evidence: everything in it, no secret, and still whole where matplotlib is missing."""
+"""The evidence files: all of them, without secrets, and without plots if matplotlib is missing."""
 
 import csv
 import json
@@ -33,23 +33,23 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_all_of_it_is_written_and_every_plot_is_a_picture(tmp_path):
-    said = write_evidence(tmp_path, all_results(), Config(), "4.3")
+def test_every_file_is_written_and_every_plot_is_a_picture(tmp_path):
+    lines = write_evidence(tmp_path, all_results(), Config(), "4.3")
     assert names_in(tmp_path) == TEXTS | TABLES | PLOTS
     for name in PLOTS:
         data = (tmp_path / name).read_bytes()
         assert data.startswith(PNG)
         assert struct.unpack(">II", data[16:24]) == (1080, 630)
-        assert name in " ".join(said)
+        assert name in " ".join(lines)
 
 
-def test_without_matplotlib_the_rest_is_written_and_it_says_what_is_missing(tmp_path, no_matplotlib):
-    said = write_evidence(tmp_path, all_results(), Config(), "4.3")
+def test_without_matplotlib_the_rest_is_written_and_a_line_says_what_is_missing(tmp_path, no_matplotlib):
+    lines = write_evidence(tmp_path, all_results(), Config(), "4.3")
     assert names_in(tmp_path) == TEXTS | TABLES
-    assert "matplotlib is missing" in said[-1]
+    assert "matplotlib is missing" in lines[-1]
 
 
-def test_no_secret_is_in_it(tmp_path, no_matplotlib):
+def test_no_file_holds_a_secret(tmp_path, no_matplotlib):
     security = SecurityConfig(protocol="SASL_SSL", sasl_username="ana", sasl_password=Secret("open sesame"))
     write_evidence(tmp_path, all_results(), Config(kafka=KafkaConfig(security=security)), "4.3")
     for path in tmp_path.iterdir():
@@ -58,7 +58,7 @@ def test_no_secret_is_in_it(tmp_path, no_matplotlib):
     assert config["kafka"]["security"]["sasl_password"] == "***"
 
 
-def test_the_series_are_those_of_the_results(tmp_path, no_matplotlib):
+def test_the_tables_hold_the_series_of_the_results(tmp_path, no_matplotlib):
     results = all_results()
     write_evidence(tmp_path, results, Config(), "4.3")
     latency = rows_of(tmp_path / "latency.csv")
@@ -72,14 +72,14 @@ def test_the_series_are_those_of_the_results(tmp_path, no_matplotlib):
     assert json.loads((tmp_path / "report.json").read_text("utf-8"))["right"] is True
 
 
-def test_of_one_test_only_its_own_are_written(tmp_path):
+def test_only_the_files_of_tests_that_ran_are_written(tmp_path):
     results = all_results()
     results.production = results.lag = results.replay = None
     write_evidence(tmp_path, results, Config(), "4.3")
     assert names_in(tmp_path) == TEXTS | {"latency.csv", "latency.png"}
 
 
-def test_versions_name_what_it_ran_on(tmp_path, no_matplotlib):
+def test_versions_name_broker_python_and_platform(tmp_path, no_matplotlib):
     write_evidence(tmp_path, all_results(), Config(), "4.3 (by its protocols)")
     lines = (tmp_path / "versions.txt").read_text("utf-8").splitlines()
     versions = dict(line.split(": ", 1) for line in lines)
@@ -91,7 +91,7 @@ def test_versions_name_what_it_ran_on(tmp_path, no_matplotlib):
 @pytest.mark.parametrize(
     "minutes", [{}, {"2026-01-01T23:59": 7}, {"2026-01-01T23:59": 7, "2026-01-03T00:00": 1}]
 )
-def test_orders_per_minute_are_drawn_of_however_many_minutes(tmp_path, minutes):
+def test_orders_per_minute_are_drawn_for_any_number_of_minutes(tmp_path, minutes):
     results = replace(
         all_results(), latency=None, production=None, lag=None, replay=a_replay(minutes=minutes)
     )

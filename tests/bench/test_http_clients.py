@@ -1,14 +1,14 @@
-"""A customer reads what a server answers, however it comes, and says so when it does not come."""
+"""The HTTP client reads responses however they arrive, and reports those that do not arrive."""
 
 import asyncio
 
 import pytest
 
 from campus.addresses import Address
-from campus.bench.http_clients import Answer, Customer
-from campus.bench.orders import Wish
+from campus.bench.http_clients import HttpClient, OrderResponse
+from campus.bench.orders import OrderRequest
 
-WISH = Wish("bench-1", "pizza", 2)
+ORDER = OrderRequest("bench-1", "pizza", 2)
 BODY = b'{"order_id":"o-1","status":"accepted"}'
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
@@ -32,58 +32,58 @@ class Server:
                 await writer.drain()
         writer.close()
 
-    def answers_to(self, orders: int) -> list[Answer]:
-        return asyncio.run(self._answers_to(orders))
+    def responses_to(self, orders: int) -> list[OrderResponse]:
+        return asyncio.run(self._responses_to(orders))
 
-    async def _answers_to(self, orders: int) -> list[Answer]:
+    async def _responses_to(self, orders: int) -> list[OrderResponse]:
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        customer = Customer(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
+        client = HttpClient(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
         try:
-            return [await customer.order(WISH) for _ in range(orders)]
+            return [await client.send(ORDER) for _ in range(orders)]
         finally:
-            customer.close()
+            client.close()
             server.close()
 
 
-def test_orders_on_one_connection_each_get_their_answer():
+def test_each_request_on_a_connection_gets_its_response():
     server = Server(ACCEPTED, ACCEPTED, ACCEPTED)
-    assert server.answers_to(3) == [Answer(202, "o-1")] * 3
+    assert server.responses_to(3) == [OrderResponse(202, "o-1")] * 3
     assert server.connections == 1
     assert server.requests[0].startswith(b"POST /order HTTP/1.1\r\n")
     assert server.requests[0].endswith(b'{"user_id":"bench-1","item":"pizza","quantity":2}')
 
 
-def test_an_answer_may_come_byte_by_byte():
-    assert Server(ACCEPTED, ACCEPTED, byte_by_byte=True).answers_to(2) == [Answer(202, "o-1")] * 2
+def test_a_response_may_arrive_byte_by_byte():
+    assert Server(ACCEPTED, ACCEPTED, byte_by_byte=True).responses_to(2) == [OrderResponse(202, "o-1")] * 2
 
 
-def test_a_refusal_is_told_with_its_status():
+def test_a_refusal_keeps_its_status():
     refusal = b'HTTP/1.1 503 Service Unavailable\r\ncontent-length: 17\r\n\r\n{"title":"later"}'
-    assert Server(refusal).answers_to(1) == [Answer(503, None)]
+    assert Server(refusal).responses_to(1) == [OrderResponse(503, None)]
 
 
 def test_after_connection_close_a_new_connection_is_made():
     closing = ACCEPTED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     server = Server(closing)
-    assert server.answers_to(2) == [Answer(202, "o-1")] * 2
+    assert server.responses_to(2) == [OrderResponse(202, "o-1")] * 2
     assert server.connections == 2
 
 
 @pytest.mark.parametrize(
     "broken",
     [b"", ACCEPTED[:-5], b"HTTP/1.1 202 Accepted\r\n\r\n"],
-    ids=["nothing", "half an answer", "no length"],
+    ids=["nothing", "half a response", "no length"],
 )
-def test_a_connection_that_breaks_is_no_answer(broken):
-    assert Server(broken).answers_to(1) == [Answer(0, None)]
+def test_a_broken_connection_is_no_response(broken):
+    assert Server(broken).responses_to(1) == [OrderResponse(0, None)]
 
 
-def test_a_door_where_nobody_listens_is_no_answer():
-    async def knock() -> Answer:
+def test_a_closed_port_is_no_response():
+    async def send() -> OrderResponse:
         server = await asyncio.start_server(Server().serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        return await Customer(Address("127.0.0.1", port)).order(WISH)
+        return await HttpClient(Address("127.0.0.1", port)).send(ORDER)
 
-    assert asyncio.run(knock()) == Answer(0, None)
+    assert asyncio.run(send()) == OrderResponse(0, None)

@@ -1,20 +1,25 @@
-"""What a watch of a group's lag makes of what it saw: peak, drain, verdicts; with looks that are made up."""
+"""Peak, drain and verdicts from made-up observations of a group's lag."""
 
 from itertools import pairwise
 
-from campus.bench.http_clients import Answer
-from campus.bench.lag import DRAIN_PATIENCE_S, LOOK_EVERY_S, Watch, figures, totals
-from campus.bench.load import Generator, Load, Offered, Sample
+from campus.audit.findings import Findings
+from campus.bench.http_clients import OrderResponse
+from campus.bench.lag import DRAIN_TIMEOUT_S, SAMPLE_EVERY_S, LagSampler, evaluate, sum_partitions
+from campus.bench.load import GeneratorStats, Load, LoadResult, TimedRequest
 from campus.groups.lag_verdict import Observation
 
+CLEAN = Findings(decisions=1)
 LOAD = Load(clients=1, duration_s=10.0, rate_per_s=2.0)
-OFFERED = Offered(
-    (Sample(0.0, 0.0, 0.1, Answer(202, "o-1")),), began_s=100.0, ended_s=110.0, generator=Generator(0.1, 0.0)
+RESULT = LoadResult(
+    (TimedRequest(0.0, 0.0, 0.1, OrderResponse(202, "o-1")),),
+    began_s=100.0,
+    ended_s=110.0,
+    generator=GeneratorStats(0.1, 0.0),
 )
 
 
 def seen_every_second(*lags: int, read_a_second: int = 5, began_s: float = 100.0) -> list[Observation]:
-    """A group that commits each second, and what is left before it."""
+    """The lags of a group that commits once a second."""
     return [
         Observation(began_s + n, 0, n * read_a_second, n * read_a_second + lag, True)
         for n, lag in enumerate(lags)
@@ -22,42 +27,42 @@ def seen_every_second(*lags: int, read_a_second: int = 5, began_s: float = 100.0
 
 
 def lag_of(seen):
-    return figures(LOAD, OFFERED, seen, group="g", delay_s=0.01, audit="clean", violations=0)
+    return evaluate(LOAD, RESULT, seen, CLEAN, group="g", delay_s=0.01)
 
 
-def test_the_peak_is_of_all_partitions_at_one_look():
+def test_the_peak_is_the_highest_total_of_all_partitions_in_one_sample():
     found = lag_of({0: seen_every_second(0, 30, 10, 0), 1: seen_every_second(0, 0, 40, 0)})
     assert (found.peak, found.peak_at_s) == (50, 2.0)
-    assert [one.peak for one in found.partitions] == [30, 40]
-    assert totals(found.points) == {0.0: 0, 1.0: 30, 2.0: 50, 3.0: 0}
+    assert [partition.peak for partition in found.partitions] == [30, 40]
+    assert sum_partitions(found.points) == {0.0: 0, 1.0: 30, 2.0: 50, 3.0: 0}
 
 
-def test_it_is_drained_at_the_first_look_after_which_nothing_lagged_again():
+def test_it_is_drained_at_the_first_sample_after_the_last_lag():
     growing, falling = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100], [60, 20, 0, 5, 0, 0]
     found = lag_of({0: seen_every_second(*growing, *falling)})
-    assert found.drained_s == 5.0  # after the load's end at 10 s: at 15 s, not at 13 s
-    assert found.is_right
+    assert found.drained_s == 5.0  # at 15 s, not at 13 s; the load ends at 10 s
+    assert found.has_passed
 
 
-def test_what_still_lags_at_the_last_look_is_not_drained():
+def test_lag_in_the_last_sample_is_not_drained():
     found = lag_of({0: seen_every_second(0, 10, 20, 10), 1: seen_every_second(0, 0, 0, 0)})
     assert found.drained_s is None
-    assert not found.is_right
+    assert not found.has_passed
 
 
-def test_what_never_lagged_was_drained_when_the_load_ended():
+def test_without_any_lag_it_is_drained_when_the_load_ends():
     assert lag_of({0: seen_every_second(*[0] * 12)}).drained_s == 0.0
 
 
-def test_the_verdict_is_one_under_the_load_and_another_when_it_is_over():
+def test_the_verdicts_under_load_and_after_it_are_separate():
     growing, falling = [1, *range(10, 110, 10)], [80, 40, 0, 0]
-    one = lag_of({0: seen_every_second(*growing, *falling)}).partitions[0]
-    assert (one.verdict_under_load, one.verdict_at_last) == ("WARN", "OK")
-    assert (one.at_load_end, one.at_last) == (100, 0)
+    partition = lag_of({0: seen_every_second(*growing, *falling)}).partitions[0]
+    assert (partition.verdict_under_load, partition.verdict_at_last) == ("WARN", "OK")
+    assert (partition.at_load_end, partition.at_last) == (100, 0)
 
 
-def test_between_two_commits_lag_grows_and_falls_at_each_and_still_it_grows_too_much():
-    # Looked at four times a second, a commit each second: as the roles do it.
+def test_lag_that_grows_on_is_a_warning_though_each_commit_lowers_it():
+    # Four samples and one commit a second, like the roles.
     seen = []
     for n in range(40):
         at_s, read = n / 4, 50 * (n // 4)
@@ -66,68 +71,68 @@ def test_between_two_commits_lag_grows_and_falls_at_each_and_still_it_grows_too_
     assert lag_of({0: seen}).partitions[0].verdict_under_load == "WARN"
 
 
-def looks_of(seconds, reads_to, ends_at):
-    """Four a second; each second the group commits how far it has come by then."""
+def sampled(seconds, reads_to, ends_at):
+    """Four samples a second, and one commit a second of how far the group has come."""
     return [Observation(100.0 + n / 4, 0, reads_to(n // 4), ends_at(n / 4), True) for n in range(4 * seconds)]
 
 
-def test_who_reads_all_and_commits_once_a_second_keeps_up():
-    uneven = [0, 2, 5, 7, 4, 6, 8, 9, 3, 7]  # were left by each commit
-    seen = looks_of(10, lambda s: 100 * s - uneven[s], lambda at_s: round(100 * at_s))
+def test_a_group_that_reads_everything_and_commits_once_a_second_keeps_up():
+    uneven = [0, 2, 5, 7, 4, 6, 8, 9, 3, 7]  # left over at each commit
+    seen = sampled(10, lambda s: 100 * s - uneven[s], lambda at_s: round(100 * at_s))
     assert lag_of({0: seen}).partitions[0].verdict_under_load == "OK"
 
 
-def test_of_a_few_seconds_it_cannot_be_said_that_lag_grows_on():
-    seen = looks_of(5, lambda s: 50 * s, lambda at_s: 1 + round(100 * at_s))
+def test_a_few_seconds_of_growing_lag_are_no_warning():
+    seen = sampled(5, lambda s: 50 * s, lambda at_s: 1 + round(100 * at_s))
     assert lag_of({0: seen}).partitions[0].verdict_under_load == "OK"
 
 
-def test_what_lagged_before_the_load_is_not_of_it():
+def test_lag_before_the_load_is_not_part_of_the_peak():
     before = seen_every_second(90, 40, began_s=98.0)
     found = lag_of({0: [*before, *seen_every_second(0, 30, 0)]})
     assert (found.peak, found.peak_at_s, found.partitions[0].peak) == (30, 1.0, 30)
 
 
 class ATime:
-    """Goes on by the time between two looks whenever somebody asks for it."""
+    """Advances by the time between two samples with each call."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
 
     def __call__(self) -> float:
-        self.now_s += LOOK_EVERY_S
+        self.now_s += SAMPLE_EVERY_S
         return self.now_s
 
 
-def watch_of(*lags: int) -> tuple[Watch, list[int]]:
-    """One that sees these lags, and the last of them for ever."""
+def sampler_of(*lags: int) -> tuple[LagSampler, list[int]]:
+    """A sampler that observes these lags, then the last of them forever."""
     left = [*lags]
 
-    def look():
+    def observe():
         return {0: Observation(0.0, 0, 0, left.pop(0) if len(left) > 1 else left[0], True)}
 
-    return Watch(look, clock=ATime()), left
+    return LagSampler(observe, clock=ATime()), left
 
 
-def test_a_watch_goes_on_until_nothing_is_left():
-    watch, _ = watch_of(30, 20, 10, 0)
-    watch.look_if_due()
-    told: list[int] = []
-    watch.until_drained(told.append)
-    assert (watch.lag, told[-1]) == (0, 0)
+def test_the_sampler_goes_on_until_no_lag_is_left():
+    sampler, _ = sampler_of(30, 20, 10, 0)
+    sampler.sample_if_due()
+    reported: list[int] = []
+    sampler.sample_until_drained(reported.append)
+    assert (sampler.lag, reported[-1]) == (0, 0)
 
 
-def test_a_watch_gives_up_on_what_does_not_get_less():
-    watch, _ = watch_of(30, 20, 20)
-    watch.look_if_due()
-    watch.until_drained(lambda _: None)
-    assert watch.lag == 20
-    assert watch.clock.now_s > DRAIN_PATIENCE_S
+def test_the_sampler_gives_up_when_the_lag_does_not_fall():
+    sampler, _ = sampler_of(30, 20, 20)
+    sampler.sample_if_due()
+    sampler.sample_until_drained(lambda _: None)
+    assert sampler.lag == 20
+    assert sampler.clock.now_s > DRAIN_TIMEOUT_S
 
 
-def test_a_watch_does_not_look_more_often_than_it_should():
-    watch, left = watch_of(3, 2, 1, 0)
-    watch.clock = lambda: 100.0
-    watch.look_if_due()
-    watch.look_if_due()
+def test_the_sampler_observes_once_per_interval():
+    sampler, left = sampler_of(3, 2, 1, 0)
+    sampler.clock = lambda: 100.0
+    sampler.sample_if_due()
+    sampler.sample_if_due()
     assert len(left) == 3

@@ -1,15 +1,16 @@
-"""Whoever waits for outcomes waits no longer than for the last of them."""
+"""Waiting for outcomes ends with the last one, with a timeout, or with the reader's error."""
 
 import threading
 
 import pytest
 
-from campus.bench import outcome_listener as arrivals
-from campus.bench.outcome_listener import Arrivals
+from campus.bench import outcome_listener
+from campus.bench.load_process import BenchFailed
+from campus.bench.outcome_listener import OutcomeListener
 
 
-class Coming(dict):
-    """The outcomes of these, noted by another thread just when it was looked whether one is there."""
+class RacingOutcomes(dict):
+    """Outcomes to which another thread adds the last one, just after a look-up missed it."""
 
     def __init__(self, last):
         super().__init__()
@@ -21,25 +22,25 @@ class Coming(dict):
         return was_there
 
 
-def test_the_last_outcome_may_come_while_it_is_looked_for(monkeypatch):
-    monkeypatch.setattr(arrivals, "PATIENCE_S", 60.0)
-    waited = Arrivals("run")
-    waited.at_s = Coming("o-1")
-    waiting = threading.Thread(target=waited.wait_for, args=(["o-1"],), daemon=True)
+def test_an_outcome_that_arrives_during_the_search_ends_the_wait(monkeypatch):
+    monkeypatch.setattr(outcome_listener, "OUTCOME_TIMEOUT_S", 60.0)
+    listener = OutcomeListener("run")
+    listener.decided_at_s = RacingOutcomes("o-1")
+    waiting = threading.Thread(target=listener.wait_for, args=(["o-1"],), daemon=True)
     waiting.start()
     waiting.join(5)
     assert not waiting.is_alive()
 
 
-def test_what_never_comes_is_not_waited_for_for_ever(monkeypatch):
-    monkeypatch.setattr(arrivals, "PATIENCE_S", 0.05)
-    waited = Arrivals("run")
-    waited.wait_for(["o-1"])
-    assert waited.at_s == {}
+def test_the_wait_for_an_outcome_that_never_comes_times_out(monkeypatch):
+    monkeypatch.setattr(outcome_listener, "OUTCOME_TIMEOUT_S", 0.05)
+    listener = OutcomeListener("run")
+    listener.wait_for(["o-1"])
+    assert listener.decided_at_s == {}
 
 
-def test_a_reader_that_broke_is_told_of(monkeypatch):
-    waited = Arrivals("run")
-    waited.fault = arrivals.BenchFailed("the journal is gone")
-    with pytest.raises(arrivals.BenchFailed, match="the journal is gone"):
-        waited.wait_for(["o-1"])
+def test_the_error_that_ended_the_reader_is_raised(monkeypatch):
+    listener = OutcomeListener("run")
+    listener.error = BenchFailed("the journal is gone")
+    with pytest.raises(BenchFailed, match="the journal is gone"):
+        listener.wait_for(["o-1"])

@@ -1,4 +1,4 @@
-"""The report's text, to the letter, and what makes it say that something is wrong."""
+"""The text of the report, to the letter, and what makes a run fail."""
 
 import json
 from dataclasses import replace
@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from campus.bench.load import Generator, Load
-from campus.bench.report import as_data, as_text
+from campus.bench.load import GeneratorStats, Load
+from campus.bench.report import as_text
+from campus.bench.results import as_data
 from tests.bench.results import a_lag, a_latency, a_production, a_replay, all_results
 
 GOLDEN = Path(__file__).parent / "golden" / "bench_report.txt"
 
 
-def test_the_report_is_as_it_always_was():
+def test_the_report_matches_the_golden_file():
     assert as_text(all_results()) + "\n" == GOLDEN.read_text("utf-8")
 
 
-def test_the_lines_that_people_look_for_stand_under_their_headings():
+def test_the_fixed_lines_stand_under_their_headings():
     text = as_text(all_results())
     parts = {
         "BASELINE LATENCY RESULTS": ["Total Requests: 100", "Average Latency: 50.50 ms"],
@@ -40,7 +41,7 @@ def test_the_lines_that_people_look_for_stand_under_their_headings():
         assert [line for line in lines if line not in part] == [], heading
 
 
-def test_what_did_not_run_is_not_in_it():
+def test_a_test_that_did_not_run_is_not_in_the_report():
     results = all_results()
     results.production = results.lag = results.replay = None
     text = as_text(results)
@@ -68,37 +69,37 @@ def test_what_did_not_run_is_not_in_it():
         ("replay", a_replay(verdict="empty")),
     ],
 )
-def test_whatever_is_wrong_makes_the_whole_wrong(test, wrong):
+def test_one_failed_test_fails_the_run(test, wrong):
     results = all_results()
     setattr(results, test, wrong)
-    assert not results.is_right
+    assert not results.has_passed
     assert "something is NOT right" in as_text(results)
     data = as_data(results)
     assert (data["right"], data[test]["right"]) == (False, False)
 
 
-def test_metrics_that_differ_are_not_consistent_and_the_difference_is_shown():
+def test_different_metrics_are_inconsistent_and_the_difference_is_shown():
     results = all_results()
     results.replay = a_replay(first_difference="partition 1: failed is 9 before, 8 after")
     assert "Consistent Metrics: False" in as_text(results)
     assert "partition 1: failed is 9 before, 8 after" in as_text(results)
 
 
-def test_zero_events_are_no_consistent_metrics():
+def test_zero_events_are_inconsistent():
     nothing = replace(a_replay().before, events=0, successful=0, failed=0)
     results = all_results()
     results.replay = a_replay(before=nothing, after=nothing)
     assert "Consistent Metrics: False" in as_text(results)
-    assert not results.is_right
+    assert not results.has_passed
 
 
-def test_nothing_that_ran_is_nothing_right():
+def test_a_run_without_tests_has_not_passed():
     results = all_results()
     results.latency = results.production = results.lag = results.replay = None
-    assert not results.is_right
+    assert not results.has_passed
 
 
-def test_what_a_live_system_does_not_allow_is_said_and_not_made_up():
+def test_on_a_live_system_the_reset_is_reported_as_not_done():
     results = all_results()
     results.replay = a_replay(after=None, rebuilt_s=None)
     text = as_text(results)
@@ -106,28 +107,28 @@ def test_what_a_live_system_does_not_allow_is_said_and_not_made_up():
     assert "Rebuilt" not in text
 
 
-def test_a_live_system_is_not_slowed_down_and_that_is_said():
+def test_the_report_says_that_a_live_system_is_not_slowed_down():
     results = all_results()
     results.lag = a_lag(delay_s=None)
     assert "as it runs: a live system is not slowed down" in as_text(results)
 
 
-def test_a_load_that_may_have_measured_itself_says_so():
+def test_a_busy_load_generator_is_reported_as_a_possible_bottleneck():
     results = all_results()
-    results.latency = a_latency(generator=Generator(busy=0.95, late_most_s=0.25))
+    results.latency = a_latency(generator=GeneratorStats(busy=0.95, late_most_s=0.25))
     assert "busy 95 % of the time, its timers at most 250.0 ms late: it may have measured ITSELF" in as_text(
         results
     )
 
 
-def test_of_an_open_loop_it_says_what_the_latencies_count_from():
+def test_for_an_open_loop_the_report_says_what_latency_counts_from():
     results = all_results()
     results.latency = a_latency(load=Load(clients=64, events=100, rate_per_s=50.0))
     assert "open loop, 50 requests/s due" in as_text(results)
     assert "both from when a request was due" in as_text(results)
 
 
-def test_the_data_are_json_without_the_long_series():
+def test_the_json_has_no_long_series():
     data = json.loads(json.dumps(as_data(all_results())))
     assert data["latency"]["accepted"]["p99_ms"] == 99
     assert data["production"]["rate_per_s"] == 20_000

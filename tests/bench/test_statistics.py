@@ -5,16 +5,16 @@ from random import Random
 
 import pytest
 
-from campus.bench.statistics import percentile, summary
+from campus.bench.statistics import percentile, summarize
 
 
-def test_of_the_numbers_1_to_1000_the_percentiles_are_their_tens():
+def test_the_percentiles_of_1_to_1000_are_their_multiples_of_ten():
     numbers = [float(n) for n in range(1, 1001)]
     assert [percentile(numbers, p) for p in (1, 50, 95, 99, 100)] == [10, 500, 950, 990, 1000]
 
 
 @pytest.mark.parametrize("percent", [50, 95, 99])
-def test_of_an_exponential_distribution_they_are_its_quantiles(percent):
+def test_the_percentiles_of_an_exponential_distribution_are_its_quantiles(percent):
     count = 10_000
     latencies_ms = [-math.log(1 - (n + 0.5) / count) for n in range(count)]
     assert percentile(latencies_ms, percent) == pytest.approx(-math.log(1 - percent / 100), rel=0.01)
@@ -28,26 +28,26 @@ def test_the_99th_of_a_hundred_is_the_second_largest():
     assert percentile([float(n) for n in range(100)], 99) == 98
 
 
-def test_rounding_of_the_computer_moves_no_rank():
+def test_floating_point_rounding_moves_no_rank():
     # 0.07 * 100 is 7.000000000000001 in floating point, whose ceiling is 8.
     assert percentile([float(n) for n in range(1, 101)], 7) == 7
 
 
-def test_a_summary_takes_seconds_in_any_order_and_tells_milliseconds():
+def test_a_summary_takes_unsorted_seconds_and_gives_milliseconds():
     latencies_s = [n / 1000 for n in range(1, 101)]
     Random(1).shuffle(latencies_s)
-    found = summary(latencies_s)
+    found = summarize(latencies_s)
     assert found is not None
     assert (found.count, found.min_ms, found.max_ms) == (100, 1, 100)
     assert (found.p50_ms, found.p95_ms, found.p99_ms) == (50, 95, 99)
     assert found.mean_ms == pytest.approx(50.5)
 
 
-def test_of_one_value_every_figure_is_that_value():
-    found = summary([0.002])
+def test_every_figure_of_one_value_is_that_value():
+    found = summarize([0.002])
     assert found is not None
     assert {found.mean_ms, found.min_ms, found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms} == {2.0}
 
 
-def test_nothing_is_said_about_no_values():
-    assert summary([]) is None
+def test_no_values_have_no_summary():
+    assert summarize([]) is None
