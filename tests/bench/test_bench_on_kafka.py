@@ -26,7 +26,7 @@ from campus.startup.system import running, system
 from roles import analytics
 from tests.support.customers import order
 from tests.support.kafka import OneKafka
-from tests.support.ledgers import order_ids, records_of, run_audit
+from tests.support.ledgers import audited, order_ids, records_of
 from tests.support.processes import Campus, soon
 
 MakeCampus = Callable[..., Campus]
@@ -170,7 +170,7 @@ def test_analytics_that_counts_differently_the_second_time_is_detected(
         made.append(ForgetfulMetrics() if len(made) >= 4 else OrderMetrics())  # 4 partitions, the first time
         return made[-1]
 
-    monkeypatch.setattr(analytics, "FOLDS", FoldFactory(new, lambda _, state: OrderMetrics.from_state(state)))
+    monkeypatch.setattr(analytics, "FOLD_FACTORY", FoldFactory(new, lambda _, state: OrderMetrics.from_state(state)))
     code, figures = a_bench.figures("replay", "--events", "600")
     assert (code, figures["replay"]["consistent_metrics"]) == (1, False)
     assert re.search(
@@ -199,7 +199,7 @@ def test_the_audit_finds_wrong_decisions_about_produced_events(a_bench: Bench, m
 def test_a_system_that_runs_beside_it_is_not_touched(here: Campus, a_bench: Bench) -> None:
     here.start_up("--all")
     mine = order(here.endpoint).body["order_id"]
-    run_audit(here.config, accepted=[mine])
+    audited(here.config, accepted=[mine])
     before = {topic: records_of(here.config.kafka, topic, 4) for topic in topics_of(here.config)}
     assert a_bench.run("produce", *QUICK) == 0
     after = {topic: records_of(here.config.kafka, topic, 4) for topic in topics_of(here.config)}
