@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from campus.config.settings import Secret, TopicsConfig
+from pydantic import SecretStr
+
+from campus.config.settings import TopicsConfig
 from campus.kafka.records import ProducerRecord, TopicPartition
 
 
@@ -47,4 +49,4 @@ class ApiSettings:
     batch_orders_max: int
     wait_max_s: int
     waits_max: int
-    token: Callable[[], Secret]
+    token: Callable[[], SecretStr]

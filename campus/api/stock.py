@@ -85,7 +85,7 @@ class StockHandler:
                 "named token in broker.data_dir",
                 headers=CHALLENGE,
             )
-        right = self._api_settings.token().reveal().encode()
+        right = self._api_settings.token().get_secret_value().encode()
         if not hmac.compare_digest(token.strip().encode("latin-1"), right):
             raise WRONG_TOKEN.refuses("It is not the token of this service", headers=CHALLENGE_AGAIN)
 

@@ -140,10 +140,9 @@ class BrokerWatch:
 
 def _own_config(config: Config, prefix: str) -> Config:
     """Of a broker that is there: whoever measures keeps it running over all starts and stops."""
-    own = replace(
-        config,
-        broker=replace(config.broker, mode="external"),
-        topics=replace(config.topics, prefix=prefix),
+    own = config.with_changes(
+        broker=config.broker.with_changes(mode="external"),
+        topics=config.topics.with_changes(prefix=prefix),
     )
     for name in ("inventory", "analytics"):
         own = _with_role(own, name, group=f"{prefix}{name}")
@@ -153,8 +152,7 @@ def _own_config(config: Config, prefix: str) -> Config:
 
 
 def _with_role(config: Config, name: str, **settings: Any) -> Config:
-    role: Any = config.roles[name]
-    return replace(config, roles={**config.roles, name: replace(role, **settings)})
+    return config.with_changes(roles={**config.roles, name: config.roles[name].with_changes(**settings)})
 
 
 def _free_port() -> int:

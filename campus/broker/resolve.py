@@ -11,7 +11,6 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Event
 
 from campus.addresses import Address, listens, speaks_kafka, wait_for_listener
@@ -45,7 +44,7 @@ class NothingAnswers(NoBroker):
 def for_these_clients(config: Config) -> BrokerConfig:
     """The embedded Kafka is for plain clients: those with TLS or a password mean somebody else's."""
     if config.kafka.security.protocol != "PLAINTEXT" and config.broker.mode == "auto":
-        return replace(config.broker, mode="external")
+        return config.broker.with_changes(mode="external")
     return config.broker
 
 

@@ -142,7 +142,7 @@ def _path(path: object) -> str | None:
 
 
 def _secret(secret: Any) -> str | None:
-    return None if secret is None else secret.reveal()
+    return None if secret is None else secret.get_secret_value()
 
 
 # kafka-python raises in `poll` on a record whose header name is not UTF-8, again at every poll, so one

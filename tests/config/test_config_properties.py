@@ -1,7 +1,6 @@
 """Whatever the text, reading it ends in a Config within all limits or in faults of one line each."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -10,21 +9,20 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, SecretStr
 
 from campus.config.config_file import ConfigError, load
-from campus.config.settings import Between, Portions, Secret, as_dict
+from campus.config.settings import Name, RoleSettings
 from campus.config.strict_yaml import YamlFaults, parse, scalar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CounterSettings:
-    enabled: bool = True
+class CounterSettings(RoleSettings):
     level: Literal["low", "high"] = "low"
-    port: Annotated[int, Between(0, 65535)] = 8000
-    pause_s: Annotated[float, Between(0, 60)] = 0.0
+    port: int = Field(8000, ge=0, le=65535)
+    pause_s: float = Field(0.0, ge=0, le=60)
     group: str = "counter"
-    stock: dict[str, Portions] = field(default_factory=dict)
-    token: Secret | None = None
+    stock: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field({})
+    token: SecretStr | None = Field(None, min_length=1)
 
 
 PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp", "Co")))
@@ -90,8 +88,8 @@ def assert_taken_or_told(text, *overrides):
 def test_what_is_within_the_limits_is_taken_as_it_is(counter):
     # Not PyYAML's dumper: it leaves texts such as 0E0 bare, which are numbers to us and to YAML 1.2.
     text = json.dumps({"roles": {"counter": quoted(counter)}}, ensure_ascii=False)
-    taken = as_dict(read(text).roles["counter"])
-    assert taken == as_dict(CounterSettings()) | counter
+    taken = read(text).roles["counter"].model_dump(mode="json")
+    assert taken == CounterSettings().model_dump(mode="json") | counter
 
 
 def quoted(counter):
@@ -146,7 +144,7 @@ def test_a_key_that_stands_twice_is_never_passed_over(mapping, data):
 def test_a_text_of_the_environment_shows_in_no_fault_and_in_no_config(secret, key):
     config, faults = outcome(f"roles: {{counter: {{{key}: '${{SECRET}}'}}}}", SECRET=secret)
     if config:
-        assert config.roles["counter"].token == Secret(secret)
+        assert config.roles["counter"].token == SecretStr(secret)
         assert "hunter2" not in repr(config)
-        assert "hunter2" not in str(as_dict(config))
+        assert "hunter2" not in str(config.model_dump(mode="json"))
     assert "hunter2" not in str(faults)

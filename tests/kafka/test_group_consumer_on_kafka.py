@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -79,7 +78,7 @@ def test_a_partition_that_is_not_ours_any_more_is_a_word_for_starting_anew(
 def test_who_wants_more_bytes_is_given_together_what_came_apart(
     kafka: OneKafka, topic: str, fetch_bytes_min: int, first_batch: int
 ) -> None:
-    config = replace(kafka.kafka, consumer=replace(kafka.kafka.consumer, fetch_max_wait_ms=5000))
+    config = kafka.kafka.with_changes(consumer=kafka.kafka.consumer.with_changes(fetch_max_wait_ms=5000))
     reader = GroupConsumer(
         config, topic=topic, group=topic, client_id="test", fetch_bytes_min=fetch_bytes_min
     )

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -238,7 +237,7 @@ def test_when_its_own_loop_breaks_nobody_waits_for_ever(
 @pytest.fixture
 def named(cluster: FakeCluster) -> Iterator[Writer]:
     """To a broker that is known by a name."""
-    kafka = replace(cluster.kafka, bootstrap_servers=f"kafka.campus.test:{cluster.nodes[1].port}")
+    kafka = cluster.kafka.with_changes(bootstrap_servers=f"kafka.campus.test:{cluster.nodes[1].port}")
     with closing(Writer(kafka, client_id="test", driver=InEventLoop)) as writer:
         yield writer
 
