@@ -23,7 +23,7 @@ log = logging.getLogger(NAME)
 
 
 class Settings(RoleSettings):
-    """Knows the latest orders and the stock, and answers for both by HTTP."""
+    """Answers what became of an order, and what is in stock."""
 
     orders_max: int = setting(100_000, "orders kept in memory; 100000 take about 80 MB", ge=100, le=1_000_000)
 

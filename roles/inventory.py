@@ -46,7 +46,7 @@ class Settings(RoleSettings):
     )
     processing_delay_s: float = setting(0.0, "each order takes longer, to watch a backlog grow", ge=0, le=60)
     window_orders: int = setting(
-        100_000, "ids remembered per partition: 10000 or more × ack_timeout_s", ge=1, le=WINDOW_ORDERS_MAX
+        100_000, "ids kept per partition; at least 10000 × ack_timeout_s", ge=1, le=WINDOW_ORDERS_MAX
     )
     snapshot_every_orders: int = setting(
         20_000, "write the stock down after this many orders of a partition", ge=1
@@ -60,8 +60,8 @@ class Settings(RoleSettings):
         if self.window_orders < least:
             yield ConfigIssue(
                 ("roles.inventory.window_orders", "roles.producer.ack_timeout_s"),
-                f"{self.window_orders} is not allowed: at least {least}, what a partition may decide within "
-                f"roles.producer.ack_timeout_s, which is {ack_timeout_s:g}; raise the one or lower the other",
+                f"{self.window_orders} is not allowed: at least {least}, which a partition may decide within "
+                f"roles.producer.ack_timeout_s ({ack_timeout_s:g}); raise it, or lower the timeout",
             )
 
 

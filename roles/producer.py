@@ -58,8 +58,8 @@ class Settings(RoleSettings):
     token: Annotated[SecretStr, AfterValidator(checked_token)] | None = setting(
         None, "who has it may restock; null: in data_dir/token"
     )
-    wait_max_s: int = setting(30, "how long a client may wait for the outcome (Prefer: wait)", ge=0, le=300)
-    waits_max: int = setting(1000, "how many may wait at once; more are answered 202", ge=0, le=10_000)
+    wait_max_s: int = setting(30, "longest wait of a client for the outcome (Prefer: wait=5)", ge=0, le=300)
+    waits_max: int = setting(1000, "clients that may wait at once; more are answered 202", ge=0, le=10_000)
     batch_orders_max: int = setting(1000, "orders in one POST /orders", ge=1, le=10_000)
     batch_bytes_max: int = setting(1_048_576, "bytes in one POST /orders", ge=1024, le=16_777_216)
     body_bytes_max: int = setting(
@@ -67,15 +67,13 @@ class Settings(RoleSettings):
     )
     waiting_orders_max: int = setting(20_000, "orders waiting for Kafka; more are answered 503 at once", ge=1)
     waiting_bytes_max: int = setting(16_777_216, "the same in bytes: bounds the memory", ge=65_536)
-    head_timeout_s: float = setting(
-        10.0, "a client that is slower with its headers is cut off", ge=0.1, le=300
-    )
-    body_timeout_s: float = setting(20.0, "a client that is slower with its body is cut off", ge=0.1, le=300)
-    connections_max: int = setting(1000, "open at once; one more is refused", ge=1)
+    head_timeout_s: float = setting(10.0, "a client that sends its headers slower is cut off", ge=0.1, le=300)
+    body_timeout_s: float = setting(20.0, "a client that sends its body slower is cut off", ge=0.1, le=300)
+    connections_max: int = setting(1000, "open connections; one more is refused", ge=1)
     client_requests_per_s: float | None = setting(
         None, "more from one address is answered 429; null: no limit", ge=0.1, le=1_000_000
     )
-    client_burst: int = setting(100, "requests at once that the limit ignores", ge=1, le=1_000_000)
+    client_burst: int = setting(100, "requests in a burst that the limit lets through", ge=1, le=1_000_000)
 
 
 class Commit(Protocol):

@@ -322,11 +322,6 @@ class Config(Stanza):
     # Where a setting comes from: "file", "environment" or "--set". A key that is not in it has its default.
     sources: Mapping[Key, str] = Field({}, exclude=True)
 
-    def effective(self) -> Iterator[tuple[Key, Any, str]]:
-        """Each setting's key, its value as in config.yaml but secrets masked, and its source."""
-        for key, value in leaves(self.model_dump(mode="json")):
-            yield key, value, self.sources.get(key, DEFAULT)
-
     def issues(self) -> Iterator[ConfigIssue]:
         if self.kafka.request_timeout_s >= self.supervisor.stuck_s:
             yield ConfigIssue(

@@ -9,9 +9,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from pydantic import Field, SecretStr
 
 from campus.config.config_file import ConfigError, load
+from campus.config.schema import editor_schema
 from campus.config.settings import Name, RoleSettings
 from campus.config.strict_yaml import YamlFaults, parse, scalar
 
@@ -25,6 +27,7 @@ class CounterSettings(RoleSettings):
     token: SecretStr | None = Field(None, min_length=1)
 
 
+SCHEMA = Draft202012Validator(editor_schema({"counter": CounterSettings}))
 PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp", "Co")))
 NAMES = PRINTABLE.filter(lambda text: 0 < len(text) <= 256)
 COUNTERS = st.fixed_dictionaries(
@@ -100,6 +103,14 @@ def quoted(counter):
 @given(TREES | NEAR_TREES)
 def test_any_tree_is_taken_or_told_in_single_lines(tree):
     assert_taken_or_told(yaml.safe_dump(tree, allow_unicode=True))
+
+
+@given(NEAR_TREES | st.fixed_dictionaries({"roles": st.fixed_dictionaries({"counter": COUNTERS})}))
+def test_what_is_taken_fits_the_schema_for_editors(tree):
+    text = json.dumps(tree, ensure_ascii=False)
+    config, _ = outcome(text)
+    if config:
+        assert [*SCHEMA.iter_errors(parse(text))] == []
 
 
 @given(st.text() | st.text(alphabet="{}[]:,#&*!|>'\"%@` \n\t-ab1"))
