@@ -13,7 +13,8 @@ from threading import Event
 from campus.addresses import wait_for_listener
 from campus.analytics.metrics import OrderMetrics, summed
 from campus.analytics.report import text_report
-from campus.config.settings import Config, RoleSettings, Text, setting
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import Text, setting
 from campus.kafka.clients import BrokerAway
 from campus.kafka.group_consumer import Fenced, GroupConsumer
 from campus.kafka.log_reader import LogReader

@@ -11,7 +11,8 @@ from threading import Event
 from campus.addresses import wait_for_listener
 from campus.book.order_book import OrderBook
 from campus.book.projector import Projector
-from campus.config.settings import Config, RoleSettings, setting
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import setting
 from campus.kafka.log_reader import LogReader
 from campus.processing.outage import run_through_outages
 from campus.supervision.registry import Registry

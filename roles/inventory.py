@@ -15,7 +15,8 @@ from typing import Annotated
 from pydantic import Field
 
 from campus.addresses import wait_for_listener
-from campus.config.settings import Config, ConfigIssue, Name, RoleSettings, Text, setting
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import ConfigIssue, Text, setting
 from campus.inventory.dedupe_window import WINDOW_ORDERS_MAX
 from campus.inventory.rules import StockRules
 from campus.kafka.clients import BrokerAway
@@ -40,7 +41,7 @@ class Settings(RoleSettings):
     """Decides: reserved or failed."""
 
     group: Text = setting("inventory-service", "instances of one group share the partitions")
-    stock: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = setting(
+    stock: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = setting(
         {"pizza": 100, "burger": 100, "salad": 100, "sandwich": 100},
         "the opening stock: counts once, when an item is new",
     )

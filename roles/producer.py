@@ -22,7 +22,8 @@ from campus.api.failures import Failures
 from campus.api.problems import starting_anew, too_many_waiting
 from campus.api.publisher import ApiSettings, Timer, Waiting
 from campus.api.token import checked_token, kept_token
-from campus.config.settings import Config, RoleSettings, setting
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import setting
 from campus.errors import CampusError
 from campus.http.limits import Limits
 from campus.http.problems import Refused

@@ -16,7 +16,8 @@ from typing import Any
 from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker
 from campus.config.schema import editor_schema
-from campus.config.settings import DEFAULT, Config, Key, leaves
+from campus.config.settings import Config
+from campus.config.stanza import DEFAULT, Key, leaves
 from campus.config.strict_yaml import YamlFaults, parse
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.topics import partition_counts, settings_that_differ

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field, create_model
 
-from campus.config.settings import Config, Key, RoleSettings, Stanza
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import Key, Stanza
 
 Schema = dict[str, Any]
 # Any setting may be given by the environment, whatever its type.

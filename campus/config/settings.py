@@ -8,104 +8,15 @@ several settings must fulfil together is in `issues`, which `config_file.load` a
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    SerializeAsAny,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, SerializeAsAny
 
 from campus.addresses import Address, parse_addresses
-
-Key = tuple[str, ...]
-DEFAULT = "default"
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-AnyStanza = TypeVar("AnyStanza", bound="Stanza")
-
-
-class ConfigIssue(NamedTuple):
-    """Settings that are valid one by one but contradict each other. The first key is the one to change.
-
-    Keys are relative to the stanza; a key of a stanza in it is dotted: `consumer.fetch_max_wait_ms`.
-    """
-
-    keys: tuple[str, ...]
-    message: str
-
-
-class Stanza(BaseModel):
-    """A map of settings in config.yaml. Nothing is converted or ignored, and it cannot change later."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        hide_input_in_errors=True,  # pydantic's own message must not show a secret
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_empty(cls, given: Any) -> Any:
-        return {} if given is None else given
-
-    # Not pydantic's model validators: those stop at the first fault, and do not run beside another one.
-    def issues(self) -> Iterator[ConfigIssue]:
-        """The contradictions between settings of this stanza, which are valid one by one."""
-        return iter(())
-
-    def with_changes(self: AnyStanza, **settings: Any) -> AnyStanza:
-        """A copy with other settings, validated (`model_copy` does not). Raises ValidationError."""
-        return type(self)(**{**dict(self), **settings})
-
-
-def setting(default: Any, description: str, **limits: Any) -> Any:
-    """A field of a stanza. The description is its comment in config.yaml; `limits` go to pydantic's Field."""
-    return Field(default, description=description, **limits)
-
-
-def _from_folder(path: Any, info: ValidationInfo) -> Any:
-    """A text as a path. While a file is loaded, relative paths start at that file's folder."""
-    try:
-        path = Path(path).expanduser() if path and isinstance(path, str) else path
-    except RuntimeError:  # "~nobody/x": no such user, so it stays a text, which is refused
-        return path
-    return info.context["folder"] / path if info.context and isinstance(path, Path) else path
-
-
-def _addresses(text: str) -> str:
-    try:
-        parse_addresses(text)
-    except ValueError:
-        # The text of a validator's ValueError says what is allowed.
-        raise ValueError('host:port, several with commas between, such as "a:9092,b:9092"') from None
-    return text
-
-
-def _without_control_characters(text: str) -> str:
-    if CONTROL_CHARACTER.search(text):
-        raise ValueError("no control characters")
-    return text
-
-
-LocalPath = Annotated[Path, BeforeValidator(_from_folder)]
-Timeout = Annotated[float, Field(ge=0.1, le=3600)]
-Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
-Text = Annotated[str, Field(min_length=1, max_length=256)]
-# A key in a map that the user fills, such as the name of an item.
-Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_without_control_characters)]
+from campus.config.stanza import ConfigIssue, Key, LocalPath, Milliseconds, Stanza, Timeout, setting
 
 TOPICS = ("orders", "journal", "dead_letters", "inventory_snapshots", "analytics_snapshots")
-TOPIC_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-TOPIC_CHARACTERS_MAX = 249
+TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class SecurityConfig(Stanza):
@@ -174,6 +85,15 @@ class ConsumerConfig(Stanza):
                 f"{self.heartbeat_interval_ms} is not allowed: at most a third of session_timeout_ms, "
                 f"which is {self.session_timeout_ms}",
             )
+
+
+def _addresses(text: str) -> str:
+    try:
+        parse_addresses(text)
+    except ValueError:
+        # The text of a validator's ValueError says what is allowed.
+        raise ValueError('host:port, several with commas between, such as "a:9092,b:9092"') from None
+    return text
 
 
 class KafkaConfig(Stanza):
@@ -258,8 +178,7 @@ class TopicsConfig(Stanza):
         seen: dict[str, str] = {}
         for key in TOPICS:
             topic = self.prefix + getattr(self, key)
-            is_legal = 1 <= len(topic) <= TOPIC_CHARACTERS_MAX and TOPIC_CHARACTERS.issuperset(topic)
-            if not is_legal or topic in (".", ".."):
+            if not TOPIC_NAME.fullmatch(topic) or topic in (".", ".."):
                 yield ConfigIssue(
                     (key, "prefix"),
                     f"the topic would be {topic[:60]!r}; with its prefix it is 1 to 249 of a-z A-Z 0-9 . _ -",
@@ -331,12 +250,3 @@ class Config(Stanza):
             )
         for role in self.roles.values():
             yield from role.issues_with(self)
-
-
-def leaves(tree: Mapping[str, Any], at: Key = ()) -> Iterator[tuple[Key, Any]]:
-    """The values in a tree of maps with their keys; an empty map is a value."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, (*at, name))
-        else:
-            yield (*at, name), value

@@ -87,16 +87,19 @@ class _PlainLoader(yaml.SafeLoader):
 
     # Refused at the mark itself, since PyYAML's later messages would repeat what follows it.
     def fetch_anchor(self) -> None:
-        self._refuse('an anchor ("&") is not allowed; put a text that begins with & in quotes')
+        self._refuse_mark("an anchor", "&")
 
     def fetch_alias(self) -> None:
-        self._refuse('an alias ("*") is not allowed; put a text that begins with * in quotes')
+        self._refuse_mark("an alias", "*")
 
     def fetch_tag(self) -> None:
-        self._refuse('a tag ("!") is not allowed; put a text that begins with ! in quotes')
+        self._refuse_mark("a tag", "!")
 
     def fetch_directive(self) -> None:
-        self._refuse('a directive ("%") is not allowed; put a text that begins with % in quotes')
+        self._refuse_mark("a directive", "%")
+
+    def _refuse_mark(self, what: str, mark: str) -> None:
+        self._refuse(f'{what} ("{mark}") is not allowed; put a text that begins with {mark} in quotes')
 
     def _refuse(self, what: str) -> None:
         raise yaml.composer.ComposerError(None, None, what, self.get_mark())

@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from campus.config.schema import Schema, in_words, json_schema, schema_at
-from campus.config.settings import CONTROL_CHARACTER, Config, Key, Stanza
+from campus.config.settings import Config
+from campus.config.stanza import Key, Stanza
 from campus.config.strict_yaml import in_one_line, scalar
 
 MASK = str(SecretStr("any"))
 ABSENT = object()
-BAD_NAME = "[key]"  # stands behind the key of an item if pydantic refuses its name, not its value
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+NAME_CHARACTERS_MAX = 256
+BAD_NAME = f"the name is not allowed: 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character"
 REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 UNQUOTED = {"boolean": (bool,), "integer": (int,), "number": (int, float)}
 
@@ -40,7 +43,7 @@ class EnvironmentText(str):
 
 
 class Unfit(NamedTuple):
-    """Replaces a text that no setting may have. No model accepts it, so it becomes a fault."""
+    """Replaces a value that no setting may have. No model accepts it, so it becomes a fault."""
 
     reason: str = ""
 
@@ -65,13 +68,8 @@ def read_settings(
                 of_environment.remove(key)
                 value_at(values, key[:-1])[key[-1]] = scalar(refusal["input"])
                 continue
-            if key[-1] == BAD_NAME and value_at(tree, key) is None:
-                key = key[:-1]
-                message = "the name is not allowed: 1 to 256 characters, none of them a control character"
-                faults.append(Fault([key], ".".join(key), message))
-            else:
-                faults.append(_fault(key, refusal, schema, written=value_at(tree, key)))
-            value_at(values, key[:-1]).pop(key[-1], None)
+            faults.append(_fault(key, refusal, schema, written=value_at(tree, key)))
+            del value_at(values, key[:-1])[key[-1]]
 
 
 def contradictions(config: Config, faults: Sequence[Fault]) -> Iterator[Fault]:
@@ -111,7 +109,12 @@ def value_at(node: Any, key: Key, default: Any = None) -> Any:
 def _expanded(node: Any, at: Key, environ: Mapping[str, str], of_environment: set[Key]) -> Any:
     """A copy with `${NAME}` replaced; `of_environment` gets the keys of texts that come from there."""
     if isinstance(node, dict):
-        return {key: _expanded(value, (*at, key), environ, of_environment) for key, value in node.items()}
+        return {
+            name: _expanded(value, (*at, name), environ, of_environment)
+            if _is_name(name)
+            else Unfit(BAD_NAME)
+            for name, value in node.items()
+        }
     if not isinstance(node, str):
         return node
     text = str(node)
@@ -126,6 +129,10 @@ def _expanded(node: Any, at: Key, environ: Mapping[str, str], of_environment: se
                 return Unfit(f"{reference[0]} is not set in the environment; export {reference[1]}")
         text = REFERENCE.sub(lambda found: environ[found[1]] if found[1] else "${", node)
     return Unfit() if CONTROL_CHARACTER.search(text) else text
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= NAME_CHARACTERS_MAX and not CONTROL_CHARACTER.search(text)
 
 
 # Messages

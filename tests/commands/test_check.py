@@ -9,7 +9,7 @@ import pytest
 import campuskafka
 from campus.commands import Context, check
 from campus.config.config_file import load
-from campus.config.settings import leaves
+from campus.config.stanza import leaves
 from campus.config.strict_yaml import parse
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ FOUND = [check.Finding("config", "config.yaml"), check.Finding("port", "is taken
 
 @pytest.fixture
 def checked(tmp_path, monkeypatch, capsys):
-    """Runs `check` on a config.yaml with this text and finds FOUND. Returns the exit code and what it prints."""
+    """Runs `check` on a config.yaml with this text; it finds FOUND. Returns its exit code and output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(check, "findings", lambda args, config: iter(FOUND))
 

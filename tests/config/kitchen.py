@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from campus.config.settings import LocalPath, Name, RoleSettings
+from campus.config.settings import RoleSettings
+from campus.config.stanza import LocalPath
 
 OPENING_STOCK = {"pizza": 100, "salad": 50}
 
@@ -18,9 +19,7 @@ class KitchenSettings(RoleSettings):
     waiting_max: int = Field(100, ge=1)
     rest_s: float = Field(0.0, ge=0)
     group: str = "kitchen"
-    stock: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
-        default_factory=lambda: OPENING_STOCK
-    )
+    stock: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=lambda: OPENING_STOCK)
     token: SecretStr | None = Field(None, min_length=1)
     menu: LocalPath = Path("menu.txt")
 

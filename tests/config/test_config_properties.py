@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 
 from campus.config.config_file import ConfigError, load
 from campus.config.schema import editor_schema
-from campus.config.settings import Name, RoleSettings
+from campus.config.settings import RoleSettings
 from campus.config.strict_yaml import YamlFaults, parse, scalar
 
 
@@ -23,7 +23,7 @@ class CounterSettings(RoleSettings):
     port: int = Field(8000, ge=0, le=65535)
     pause_s: float = Field(0.0, ge=0, le=60)
     group: str = "counter"
-    stock: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field({})
+    stock: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field({})
     token: SecretStr | None = Field(None, min_length=1)
 
 

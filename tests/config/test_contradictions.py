@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from campus.config.config_file import ConfigError
-from campus.config.settings import ConfigIssue, RoleSettings
+from campus.config.settings import RoleSettings
+from campus.config.stanza import ConfigIssue
 from roles import inventory, producer
 
 

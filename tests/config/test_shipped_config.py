@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 import roles
 from campus.config.config_file import load
 from campus.config.schema import editor_schema, file_model, json_schema, schema_at
-from campus.config.settings import Config, ConsumerConfig, RoleSettings, SecurityConfig, leaves
+from campus.config.settings import Config, ConsumerConfig, RoleSettings, SecurityConfig
+from campus.config.stanza import leaves
 from campus.config.strict_yaml import parse
 
 ROOT = Path(__file__).parents[2]
