@@ -24,8 +24,8 @@ class ConfigIssue(NamedTuple):
 class Stanza(BaseModel):
     """A map of settings in config.yaml. Nothing is converted or ignored, and it cannot change later.
 
-    A setting is a bool, int, float, str, SecretStr, LocalPath or Literal of texts, or such a type or None, or a
-    dict of such values by text, or a stanza. Each has a default.
+    Every setting has a default. Its type is bool, int, float, str, SecretStr, LocalPath, a Literal of texts,
+    one of these or None, a dict of these by name, or a stanza.
     """
 
     model_config = ConfigDict(
