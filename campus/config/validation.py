@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from campus.config.schema import Schema, in_words, json_schema, schema_at
 from campus.config.settings import Config
@@ -63,13 +64,19 @@ def read_settings(
         schema = json_schema(model)
         for refusal in refused:
             key = tuple(map(str, refusal["loc"]))
-            if key in of_environment and refusal["type"] in ("bool_type", "int_type", "float_type"):
-                # The setting decides what the text of a variable is: this one wants no text.
-                of_environment.remove(key)
-                value_at(values, key[:-1])[key[-1]] = scalar(refusal["input"])
-                continue
-            faults.append(_fault(key, refusal, schema, written=value_at(tree, key)))
-            del value_at(values, key[:-1])[key[-1]]
+            stanza = value_at(values, key[:-1])
+            if key in of_environment and _wants_no_text(refusal):
+                of_environment.remove(key)  # the next round may refuse it, as a number out of range
+                stanza[key[-1]] = scalar(refusal["input"])
+            else:
+                faults.append(_fault(key, refusal, schema, written=value_at(tree, key)))
+                del stanza[key[-1]]
+
+
+def _wants_no_text(refusal: ErrorDetails) -> bool:
+    """Whether the setting is a number or true or false, and the text of the variable may be one."""
+    is_text = isinstance(refusal["input"], str) and scalar(refusal["input"]) is not None
+    return is_text and refusal["type"] in ("bool_type", "int_type", "float_type")
 
 
 def contradictions(config: Config, faults: Sequence[Fault]) -> Iterator[Fault]:
@@ -138,7 +145,7 @@ def _is_name(text: str) -> bool:
 # Messages
 
 
-def _fault(key: Key, refusal: Mapping[str, Any], schema: Schema, *, written: object) -> Fault:
+def _fault(key: Key, refusal: ErrorDetails, schema: Schema, *, written: object) -> Fault:
     name, given = ".".join(key), refusal["input"]
     if refusal["type"] == "extra_forbidden":
         # Only the first word of the key is shown: `{sasl_password:hunter2}` is one key, for want of a space.

@@ -123,6 +123,18 @@ def test_any_override_is_taken_or_told_in_single_lines(override):
     assert_taken_or_told("", override)
 
 
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+    | st.text(alphabet="0123456789-.e\n{}$"),
+    st.sampled_from(["${X}", "${X}${X}", "a${Y}", "${", "$${X}"]),
+    st.sampled_from(["token", "port", "pause_s", "level", "stock", "enabled", "group", "unheard_of"]),
+)
+def test_any_variable_is_taken_or_told_in_single_lines(value, text, key):
+    _, faults = outcome(f"roles: {{counter: {{{key}: '{text}'}}}}", X=value)
+    assert len(faults) <= 1
+    assert all(fault.isprintable() and len(fault) < 1000 for fault in faults)
+
+
 @given(st.integers(-(10**17), 10**17) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
 def test_a_number_is_read_as_it_is_written(number):
     assert parse(f"a: {str(number).lower()}") == {"a": number}

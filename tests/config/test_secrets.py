@@ -33,6 +33,27 @@ def test_an_unset_name_is_a_fault_that_says_which(faults):
     ]
 
 
+def test_an_unset_name_is_a_fault_whatever_the_setting_is(faults):
+    for setting in ("port", "pause_s", "enabled", "cooks", "ack", "menu", "stock"):
+        assert faults(f"roles: {{kitchen: {{{setting}: '${{GONE}}'}}}}") == [
+            f"config.yaml: roles.kitchen.{setting}: ${{GONE}} is not set in the environment; export GONE"
+        ]
+
+
+def test_a_variable_with_a_control_character_is_refused_whatever_the_setting_is(faults):
+    for setting in ("port", "pause_s", "enabled", "cooks", "group", "ack", "menu"):
+        (fault,) = faults(f"roles: {{kitchen: {{{setting}: '${{BAD}}'}}}}", BAD="1\n")
+        assert fault.startswith(f'config.yaml: roles.kitchen.{setting}: "${{BAD}}" is not allowed: ')
+        assert fault.endswith(", without control characters")
+
+
+def test_a_variable_cannot_stand_for_null(read, faults):
+    assert faults("roles: {kitchen: {cooks: '${COOKS}'}}", COOKS="null") == [
+        'config.yaml: roles.kitchen.cooks: "${COOKS}" is not allowed: a whole number from 1 to 9 or null'
+    ]
+    assert read("roles: {kitchen: {group: '${GROUP}'}}", GROUP="null").roles["kitchen"].group == "null"
+
+
 def test_two_dollars_escape(read, faults):
     assert read("roles: {kitchen: {group: '$${SITE}, $5 and $$'}}").roles["kitchen"].group == (
         "${SITE}, $5 and $$"
