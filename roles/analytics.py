@@ -38,14 +38,14 @@ log = logging.getLogger(NAME)
 
 
 class Settings(RoleSettings):
-    """Counts."""
+    """Counts orders, and prints a report."""
 
     group: Text = setting("analytics-service", "instances of one group share the partitions")
     report_every_s: float = setting(30.0, "time between two printed reports", ge=0.1, le=86_400)
     snapshot_every_entries: int = setting(
         20_000, "write the counts down after this many entries of a partition", ge=1
     )
-    snapshot_every_s: float = setting(60.0, "and after this time, if there were any", ge=0.1)
+    snapshot_every_s: float = setting(60.0, "write the counts down after this time, if entries came", ge=0.1)
 
 
 class Analytics:

@@ -32,7 +32,8 @@ from campus.supervision.role import Health, Heartbeat
 
 NAME = "inventory"
 START_ORDER = 20
-# More than a partition can decide: a process with all roles and 4 partitions decides 6,700 a second.
+# Assumed for the size of the window, not enforced. Measured: one producer gets 24,300 orders a second
+# acknowledged, about 6,000 on each of 4 partitions.
 DECISIONS_PER_S_MAX = 10_000
 log = logging.getLogger(NAME)
 
@@ -52,7 +53,7 @@ class Settings(RoleSettings):
     snapshot_every_orders: int = setting(
         20_000, "write the stock down after this many orders of a partition", ge=1
     )
-    snapshot_every_s: float = setting(60.0, "and after this time, if there were any", ge=0.1)
+    snapshot_every_s: float = setting(60.0, "write the stock down after this time, if orders came", ge=0.1)
 
     def issues_with(self, config: Config) -> Iterator[ConfigIssue]:
         # An order may be sent again within the acknowledgement timeout. Its first copy must be remembered.

@@ -67,14 +67,18 @@ class Settings(RoleSettings):
         65_536, "bytes in any other request; more is answered 413", ge=1024, le=16_777_216
     )
     waiting_orders_max: int = setting(20_000, "orders waiting for Kafka; more are answered 503 at once", ge=1)
-    waiting_bytes_max: int = setting(16_777_216, "the same in bytes: bounds the memory", ge=65_536)
-    head_timeout_s: float = setting(10.0, "a client that sends its headers slower is cut off", ge=0.1, le=300)
-    body_timeout_s: float = setting(20.0, "a client that sends its body slower is cut off", ge=0.1, le=300)
+    waiting_bytes_max: int = setting(16_777_216, "bytes waiting for Kafka: this bounds the memory", ge=65_536)
+    head_timeout_s: float = setting(
+        10.0, "time to send the headers; a slower client is cut off", ge=0.1, le=300
+    )
+    body_timeout_s: float = setting(20.0, "time to send the body; a slower client is cut off", ge=0.1, le=300)
     connections_max: int = setting(1000, "open connections; one more is refused", ge=1)
     client_requests_per_s: float | None = setting(
         None, "more from one address is answered 429; null: no limit", ge=0.1, le=1_000_000
     )
-    client_burst: int = setting(100, "requests in a burst that the limit lets through", ge=1, le=1_000_000)
+    client_burst: int = setting(
+        100, "requests at once that client_requests_per_s lets through", ge=1, le=1_000_000
+    )
 
 
 class Commit(Protocol):

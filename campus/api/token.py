@@ -54,7 +54,7 @@ def _read(path: Path) -> SecretStr:
 def checked_token(token: SecretStr) -> SecretStr:
     """The token itself. Raises ValueError, with what is allowed, if it cannot be one."""
     if not TOKEN.fullmatch(token.get_secret_value()):
-        raise ValueError("16 to 256 visible ASCII characters, or null")
+        raise ValueError("16 to 256 visible ASCII characters")
     return token
 
 

@@ -71,7 +71,7 @@ class ConsumerConfig(Stanza):
         6000, "no heartbeat for this long: another takes its partitions"
     )
     heartbeat_interval_ms: Milliseconds = setting(
-        1000, "time between heartbeats; at most a third of the above"
+        1000, "between heartbeats; at most a third of session_timeout_ms"
     )
     fetch_max_wait_ms: Milliseconds = setting(100, "how long a fetch waits for records; less takes more CPU")
     max_poll_records: int = setting(
@@ -91,7 +91,6 @@ def _addresses(text: str) -> str:
     try:
         parse_addresses(text)
     except ValueError:
-        # The text of a validator's ValueError says what is allowed.
         raise ValueError('host:port, several with commas between, such as "a:9092,b:9092"') from None
     return text
 
@@ -204,12 +203,12 @@ class SupervisorConfig(Stanza):
     """When a role is restarted, and when the process ends."""
 
     shutdown_s: Timeout = setting(10.0, "after Ctrl-C, time to finish what has begun")
-    max_restarts: int = setting(5, "a role that crashes more often than this …", ge=0, le=1000)
-    period_s: Timeout = setting(60.0, "… within this time ends the process")
+    max_restarts: int = setting(5, "restarts that a role may need within period_s", ge=0, le=1000)
+    period_s: Timeout = setting(60.0, "the time in which restarts are counted; more end the process")
     backoff_first_s: float = setting(
-        0.2, "the pause before the first restart; each doubles it …", ge=0.01, le=60
+        0.2, "pause before the first restart; each restart doubles it", ge=0.01, le=60
     )
-    backoff_most_s: float = setting(5.0, "… up to this", ge=0.01, le=600)
+    backoff_most_s: float = setting(5.0, "longest pause before a restart", ge=0.01, le=600)
     stuck_s: float = setting(60.0, "no progress for this long ends the process with an error", ge=1, le=3600)
 
     def issues(self) -> Iterator[ConfigIssue]:
@@ -239,7 +238,7 @@ class Config(Stanza):
     logging: LoggingConfig = LoggingConfig()
     folder: Path = Field(Path(), exclude=True)
     # Where a setting comes from: "file", "environment" or "--set". A key that is not in it has its default.
-    sources: Mapping[Key, str] = Field({}, exclude=True)
+    sources: Mapping[Key, str] = Field({}, exclude=True, repr=False)
 
     def issues(self) -> Iterator[ConfigIssue]:
         if self.kafka.request_timeout_s >= self.supervisor.stuck_s:

@@ -156,7 +156,9 @@ def _fault(key: Key, refusal: ErrorDetails, schema: Schema, *, written: object) 
         return Fault([key], name, given.reason)
     setting = schema_at(schema, key)
     kinds = setting.get("anyOf", [setting])
-    allowed = str(refusal["ctx"]["error"]) if refusal["type"] == "value_error" else in_words(setting)
+    allowed = in_words(setting)
+    if refusal["type"] == "value_error":  # of our own validators, whose text says what is allowed
+        allowed = str(refusal["ctx"]["error"]) + (" or null" if len(kinds) > 1 else "")
     if kinds[0].get("writeOnly"):
         shown = MASK
     elif isinstance(written, (dict, list)) or kinds[0]["type"] == "object":
