@@ -7,14 +7,13 @@ while the broker is away it reports on its own partitions and says so.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Event
-from typing import Annotated
 
 from campus.addresses import wait_for_listener
 from campus.analytics.metrics import OrderMetrics, summed
 from campus.analytics.report import text_report
-from campus.config.settings import AtLeast, Between, Config, Text
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import Text, setting
 from campus.processing.follower import Follower
 from campus.processing.restore import FoldFactory
 from campus.processing.role_loop import KAFKA_ERRORS, Clients, open_clients, run_through_outages
@@ -33,13 +32,15 @@ FOLD_FACTORY = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetri
 log = logging.getLogger(NAME)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    enabled: bool = True
-    group: Text = "analytics-service"
-    report_every_s: Annotated[float, Between(0.1, 86_400)] = 30.0
-    snapshot_every_entries: Annotated[int, AtLeast(1)] = 20_000
-    snapshot_every_s: Annotated[float, AtLeast(0.1)] = 60.0
+class Settings(RoleSettings):
+    """Counts orders, and prints a report."""
+
+    group: Text = setting("analytics-service", "instances of one group share the partitions")
+    report_every_s: float = setting(30.0, "time between two printed reports", ge=0.1, le=86_400)
+    snapshot_every_entries: int = setting(
+        20_000, "write the counts down after this many entries of a partition", ge=1
+    )
+    snapshot_every_s: float = setting(60.0, "write the counts down after this time, if entries came", ge=0.1)
 
 
 class Analytics:

@@ -7,14 +7,13 @@ its own.
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass
 from threading import Event
-from typing import Annotated
 
 from campus.addresses import wait_for_listener
 from campus.book.order_book import OrderBook
 from campus.book.projector import Projector
-from campus.config.settings import Between, Config
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import setting
 from campus.kafka.log_reader import LogReader
 from campus.processing.role_loop import run_through_outages
 from campus.supervision.registry import Registry
@@ -25,10 +24,10 @@ START_ORDER = 30  # before the producer, so that the API can answer from its fir
 log = logging.getLogger(NAME)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    enabled: bool = True
-    orders_max: Annotated[int, Between(100, 1_000_000)] = 100_000
+class Settings(RoleSettings):
+    """Answers what became of an order, and what is in stock."""
+
+    orders_max: int = setting(100_000, "orders kept in memory; 100000 take about 80 MB", ge=100, le=1_000_000)
 
 
 class Book:

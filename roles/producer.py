@@ -11,10 +11,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, SecretStr
 
 from campus.addresses import Address
 from campus.api.address_file import address_published
@@ -22,9 +23,9 @@ from campus.api.app import BATCH_PATH, make_app
 from campus.api.failures import FailureLog
 from campus.api.problems import STARTING_ANEW, TOO_MANY_WAITING, not_written
 from campus.api.publisher import ApiSettings, OnDelivery
-from campus.api.token import ALLOWED as TOKEN_ALLOWED
-from campus.api.token import TOKEN, kept_token
-from campus.config.settings import AtLeast, Between, Config, ConfigIssue, Secret
+from campus.api.token import checked_token, kept_token
+from campus.config.settings import Config, RoleSettings
+from campus.config.stanza import setting
 from campus.errors import CampusError
 from campus.http.limits import Limits
 from campus.http.problems import Refused
@@ -56,30 +57,36 @@ START_ORDER = 90  # last, so that every other role is ready for the first order;
 log = logging.getLogger(NAME)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: Annotated[int, Between(0, 65_535)] = 8000
-    ack: Literal["broker", "none"] = "broker"
-    ack_timeout_s: Annotated[float, Between(0.1, 300)] = 10.0
-    token: Secret | None = None
-    wait_max_s: Annotated[int, Between(0, 300)] = 30
-    waits_max: Annotated[int, Between(0, 10_000)] = 1000
-    batch_orders_max: Annotated[int, Between(1, 10_000)] = 1000
-    batch_bytes_max: Annotated[int, Between(1024, 16_777_216)] = 1_048_576
-    body_bytes_max: Annotated[int, Between(1024, 16_777_216)] = 65_536
-    waiting_orders_max: Annotated[int, AtLeast(1)] = 20_000
-    waiting_bytes_max: Annotated[int, AtLeast(65_536)] = 16_777_216
-    head_timeout_s: Annotated[float, Between(0.1, 300)] = 10.0
-    body_timeout_s: Annotated[float, Between(0.1, 300)] = 20.0
-    connections_max: Annotated[int, AtLeast(1)] = 1000
-    client_requests_per_s: Annotated[float, Between(0.1, 1_000_000)] | None = None
-    client_burst: Annotated[int, Between(1, 1_000_000)] = 100
+class Settings(RoleSettings):
+    """Takes orders by HTTP."""
 
-    def complaints(self) -> Iterator[ConfigIssue]:
-        if self.token is not None and not TOKEN.fullmatch(self.token.reveal()):
-            yield ConfigIssue(("token",), f"is not allowed: {TOKEN_ALLOWED}, or null")
+    host: str = setting("127.0.0.1", "0.0.0.0 lets other machines order")
+    port: int = setting(8000, "0 takes any free port and prints it", ge=0, le=65_535)
+    ack: Literal["broker", "none"] = setting("broker", "broker: answer when Kafka has it | none: at once")
+    ack_timeout_s: float = setting(10.0, "no acknowledgement within this time: answer 503", ge=0.1, le=300)
+    token: Annotated[SecretStr, AfterValidator(checked_token)] | None = setting(
+        None, "who has it may restock; null: in data_dir/token"
+    )
+    wait_max_s: int = setting(30, "longest wait of a client for the outcome (Prefer: wait=5)", ge=0, le=300)
+    waits_max: int = setting(1000, "clients that may wait at once; more are answered 202", ge=0, le=10_000)
+    batch_orders_max: int = setting(1000, "orders in one POST /orders", ge=1, le=10_000)
+    batch_bytes_max: int = setting(1_048_576, "bytes in one POST /orders", ge=1024, le=16_777_216)
+    body_bytes_max: int = setting(
+        65_536, "bytes in any other request; more is answered 413", ge=1024, le=16_777_216
+    )
+    waiting_orders_max: int = setting(20_000, "orders waiting for Kafka; more are answered 503 at once", ge=1)
+    waiting_bytes_max: int = setting(16_777_216, "bytes waiting for Kafka: this bounds the memory", ge=65_536)
+    head_timeout_s: float = setting(
+        10.0, "time to send the headers; a slower client is cut off", ge=0.1, le=300
+    )
+    body_timeout_s: float = setting(20.0, "time to send the body; a slower client is cut off", ge=0.1, le=300)
+    connections_max: int = setting(1000, "open connections; one more is refused", ge=1)
+    client_requests_per_s: float | None = setting(
+        None, "more from one address is answered 429; null: no limit", ge=0.1, le=1_000_000
+    )
+    client_burst: int = setting(
+        100, "requests at once that client_requests_per_s lets through", ge=1, le=1_000_000
+    )
 
 
 Commit: TypeAlias = GroupCommit[OnDelivery]
@@ -114,7 +121,7 @@ class Producer:
     """
 
     _commit: Commit
-    _token: Secret
+    _token: SecretStr
 
     def __init__(
         self, settings: Settings, config: Config, registry: Registry, open_commit: OpenCommit

@@ -25,12 +25,14 @@ from threading import Event
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
+from pydantic import SecretStr
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from campus.addresses import Address
 from campus.api.app import make_app
 from campus.api.publisher import ApiSettings, OnDelivery
-from campus.config.settings import Secret, TopicsConfig
+from campus.config.settings import TopicsConfig
 from campus.http.limits import Limits
 from campus.http.server import HttpServer, listen
 from campus.kafka.records import ProducerRecord, TopicPartition
@@ -86,7 +88,7 @@ def an_app(publisher: BatchPublisher) -> Any:
         batch_orders_max=1000,
         wait_max_s=10,
         waits_max=1000,
-        token=lambda: Secret("benchmark"),
+        token=lambda: SecretStr("benchmark"),
     )
     app = make_app(settings, publisher, Registry())
 

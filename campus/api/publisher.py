@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from campus.config.settings import Secret, TopicsConfig
+from pydantic import SecretStr
+
+from campus.config.settings import TopicsConfig
 from campus.kafka.records import ProducerRecord, TopicPartition
 
 # Called once, in the event loop, for each record taken: True if the broker acknowledged it, False if it did
@@ -33,4 +35,4 @@ class ApiSettings:
     batch_orders_max: int
     wait_max_s: int
     waits_max: int
-    token: Callable[[], Secret]
+    token: Callable[[], SecretStr]

@@ -65,7 +65,7 @@ class StockHandler:
                 "in the file named token in broker.data_dir",
                 headers=CHALLENGE,
             )
-        expected = self._orders.settings.token().reveal().encode()
+        expected = self._orders.settings.token().get_secret_value().encode()
         if not hmac.compare_digest(token.strip().encode("latin-1"), expected):
             raise problems.WRONG_TOKEN.refusal("Not the token of this service", headers=CHALLENGE_INVALID)
 

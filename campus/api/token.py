@@ -10,13 +10,13 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from campus.config.settings import Secret
+from pydantic import SecretStr
+
 from campus.errors import CampusError
 
 FILE = "token"
 TOKEN_BYTES = 24
 TOKEN = re.compile(r"[!-~]{16,256}")
-ALLOWED = "16 to 256 visible ASCII characters"
 NEXT_STEP = "Set roles.producer.token, or delete the file for a new one"
 
 
@@ -30,7 +30,7 @@ class NoToken(CampusError):
         super().__init__(f"the token for restocking cannot be kept in {path} ({reason}). {NEXT_STEP}")
 
 
-def kept_token(folder: Path) -> Secret:
+def kept_token(folder: Path) -> SecretStr:
     """The token in the folder, generated if there is none. Raises NoToken if it is unusable."""
     path = folder / FILE
     try:
@@ -42,12 +42,20 @@ def kept_token(folder: Path) -> Secret:
         raise NoToken(path, error.strerror or str(error)) from error
 
 
-def _read(path: Path) -> Secret:
+def _read(path: Path) -> SecretStr:
     with path.open("rb") as file:
         text = file.read(1024).decode("latin-1").strip()
-    if not TOKEN.fullmatch(text):
-        raise NoToken(path, f"it is not a token: {ALLOWED}")
-    return Secret(text)
+    try:
+        return checked_token(SecretStr(text))
+    except ValueError as error:
+        raise NoToken(path, f"it is not a token: {error}") from None
+
+
+def checked_token(token: SecretStr) -> SecretStr:
+    """The token itself. Raises ValueError, with what is allowed, if it cannot be one."""
+    if not TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("16 to 256 visible ASCII characters")
+    return token
 
 
 def _generate(path: Path) -> None:

@@ -142,8 +142,8 @@ class BrokerProbe:
 
 
 def _own_config(config: Config, prefix: str) -> Config:
-    broker = replace(config.broker, mode="external")  # it runs already, and outlives every restart here
-    own = replace(config, broker=broker, topics=replace(config.topics, prefix=prefix))
+    broker = config.broker.with_changes(mode="external")  # it runs already, and outlives every restart here
+    own = config.with_changes(broker=broker, topics=config.topics.with_changes(prefix=prefix))
     own = _with_role(own, "inventory", group=f"{prefix}inventory")
     own = _with_role(own, "analytics", group=f"{prefix}analytics", report_every_s=NEVER_S)
     with socket.socket() as probe:
@@ -154,5 +154,4 @@ def _own_config(config: Config, prefix: str) -> Config:
 
 
 def _with_role(config: Config, name: str, **settings: Any) -> Config:
-    role: Any = config.roles[name]
-    return replace(config, roles={**config.roles, name: replace(role, **settings)})
+    return config.with_changes(roles={**config.roles, name: config.roles[name].with_changes(**settings)})

@@ -18,7 +18,7 @@ import yaml
 
 from campus.bench.report import as_text
 from campus.bench.results import Results, as_data
-from campus.config.settings import Config, as_dict
+from campus.config.settings import Config
 
 PACKAGES = ("kafka-python", "msgspec", "bottle", "uvloop", "httptools", "matplotlib")
 
@@ -28,7 +28,7 @@ def write_evidence(folder: Path, results: Results, config: Config, kafka_version
     texts = {
         "report.txt": as_text(results) + "\n",
         "report.json": json.dumps(as_data(results), indent=2) + "\n",
-        "config.yaml": yaml.safe_dump(as_dict(config), sort_keys=False, allow_unicode=True),
+        "config.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "versions.txt": "".join(f"{name}: {value}\n" for name, value in _versions(kafka_version)),
     }
     for name, text in texts.items():

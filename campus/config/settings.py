@@ -1,117 +1,46 @@
-"""What can be set, stanza by stanza: each setting with its type, its limits and its default.
+"""Every setting that the core knows: its key, type, range, default and meaning, as pydantic models.
 
-The names here are the keys of config.yaml, the defaults here are the values in it (a test compares
-them), and every limit stands on the setting that it limits. What no single setting can tell is a
-`complaint` of its stanza. Reading is done elsewhere (config_file.py), so these are plain values that a
-test can build by hand; they are not checked then.
+The names are the keys of config.yaml, and the defaults and descriptions are the values and comments in it
+(tests compare them). A model checks each setting by itself, also one that a test builds by hand. What
+several settings must fulfil together is in `issues`, which `config_file.load` asks.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, SerializeAsAny
 
 from campus.addresses import Address, parse_addresses
+from campus.config.stanza import ConfigIssue, Key, LocalPath, Milliseconds, Stanza, Timeout, setting
 
-MASK = "***"
-
-
-class Secret:
-    """A text that is never printed: only `reveal` gives it away."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return MASK
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-@dataclass(frozen=True, slots=True)
-class AtLeast:
-    least: float
-
-
-@dataclass(frozen=True, slots=True)
-class AtMost:
-    most: float
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """From `least` to `most`, both allowed."""
-
-    least: float
-    most: float
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """The whole text fits `pattern`; `what` says so to a person: 'a size such as "256m"'."""
-
-    pattern: str
-    what: str
-
-
-class ConfigIssue(NamedTuple):
-    """Settings that are right one by one and wrong together; the first key is the one to look at.
-
-    A key inside a stanza of the stanza is dotted: `consumer.fetch_max_wait_ms`.
-    """
-
-    keys: tuple[str, ...]
-    says: str
-
-
-@runtime_checkable
-class Complaining(Protocol):
-    """A stanza, also a role's, that has more to check than its settings one by one."""
-
-    def complaints(self) -> Iterator[ConfigIssue]: ...
-
-
-class RoleSettings(Protocol):
-    """What the settings of every role have."""
-
-    @property
-    def enabled(self) -> bool: ...
-
-
-Timeout = Annotated[float, Between(0.1, 3600)]
-Milliseconds = Annotated[int, Between(1, 3_600_000)]
-Text = Annotated[str, Matches(r"(?s).{1,256}", "a text of 1 to 256 characters")]
-Portions = Annotated[int, Between(0, 1_000_000)]
-
+TOPICS = ("orders", "journal", "dead_letters", "inventory_snapshots", "analytics_snapshots")
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecurityConfig:
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    ssl_password: Secret | None = None
-    ssl_check_hostname: bool = True
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_username: str | None = None
-    sasl_password: Secret | None = None
+class SecurityConfig(Stanza):
+    """For a Kafka that requires TLS or a password."""
 
-    def complaints(self) -> Iterator[ConfigIssue]:
-        # A setting that the protocol ignores is a fault: whoever wrote it believes that it protects.
-        for family in ("ssl", "sasl"):
-            yield from self._unused(family)
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
+        "PLAINTEXT", "PLAINTEXT | SSL | SASL_PLAINTEXT | SASL_SSL"
+    )
+    ssl_cafile: LocalPath | None = setting(None, "certificates to trust, PEM; null: the system's")
+    ssl_certfile: LocalPath | None = setting(None, "our certificate, PEM, if the broker wants one")
+    ssl_keyfile: LocalPath | None = setting(None, "the key of our certificate, PEM")
+    ssl_password: SecretStr | None = setting(None, 'opens the key; write "${NAME}"', min_length=1)
+    ssl_check_hostname: bool = setting(True, "false accepts a certificate of another host: for tests")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = setting(
+        None, "PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512"
+    )
+    sasl_username: str | None = setting(None, "the user to log in as")
+    sasl_password: SecretStr | None = setting(None, 'write "${NAME}", so that no file holds it', min_length=1)
+
+    def issues(self) -> Iterator[ConfigIssue]:
+        # A setting that the protocol ignores is refused: its author believes that it protects.
+        for family in ("SSL", "SASL"):
+            if family not in self.protocol.split("_"):
+                yield from self._ignored(family)
         if self.protocol.startswith("SASL"):
             for key in ("sasl_mechanism", "sasl_username", "sasl_password"):
                 if getattr(self, key) is None:
@@ -125,53 +54,65 @@ class SecurityConfig:
         if self.ssl_password is not None and self.ssl_keyfile is None:
             yield ConfigIssue(("ssl_keyfile", "ssl_password"), "is missing: ssl_password is for it")
 
-    def _unused(self, family: str) -> Iterator[ConfigIssue]:
-        if family.upper() in self.protocol.split("_"):
-            return
-        for setting in fields(self):
-            if setting.name.startswith(f"{family}_") and (getattr(self, setting.name) != setting.default):
+    def _ignored(self, family: str) -> Iterator[ConfigIssue]:
+        for key, field in type(self).model_fields.items():
+            if key.startswith(f"{family.lower()}_") and getattr(self, key) != field.default:
                 yield ConfigIssue(
-                    (setting.name, "protocol"),
-                    f"does nothing with protocol {self.protocol}; "
-                    f"choose one with {family.upper()} in it, or leave {setting.name} out",
+                    (key, "protocol"),
+                    f"has no effect with protocol {self.protocol}; "
+                    f"choose one with {family} in it, or leave {key} out",
                 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerConfig:
-    session_timeout_ms: Milliseconds = 6000
-    heartbeat_interval_ms: Milliseconds = 1000
-    fetch_max_wait_ms: Milliseconds = 100
-    max_poll_records: Annotated[int, Between(1, 100_000)] = 2000
+class ConsumerConfig(Stanza):
+    """How the roles read from Kafka."""
 
-    def complaints(self) -> Iterator[ConfigIssue]:
-        if self.heartbeat_interval_ms >= self.session_timeout_ms:
+    session_timeout_ms: Milliseconds = setting(
+        6000, "no heartbeat for this long: another takes its partitions"
+    )
+    heartbeat_interval_ms: Milliseconds = setting(
+        1000, "between heartbeats; at most a third of session_timeout_ms"
+    )
+    fetch_max_wait_ms: Milliseconds = setting(100, "how long a fetch waits for records; less takes more CPU")
+    max_poll_records: int = setting(
+        2000, "records per poll: more is faster, fewer stop sooner", ge=1, le=100_000
+    )
+
+    def issues(self) -> Iterator[ConfigIssue]:
+        if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
             yield ConfigIssue(
                 ("heartbeat_interval_ms", "session_timeout_ms"),
-                f"{self.heartbeat_interval_ms} is not allowed: less than session_timeout_ms, "
-                f"which is {self.session_timeout_ms} (a third of it is usual)",
+                f"{self.heartbeat_interval_ms} is not allowed: at most a third of session_timeout_ms, "
+                f"which is {self.session_timeout_ms}",
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KafkaConfig:
-    bootstrap_servers: str = "127.0.0.1:9092"
-    connect_timeout_s: Timeout = 10.0
-    request_timeout_s: Annotated[float, Between(0.1, 300)] = 10.0
-    security: SecurityConfig = field(default_factory=SecurityConfig)
-    consumer: ConsumerConfig = field(default_factory=ConsumerConfig)
+def _addresses(text: str) -> str:
+    try:
+        parse_addresses(text)
+    except ValueError:
+        raise ValueError('host:port, several with commas between, such as "a:9092,b:9092"') from None
+    return text
+
+
+class KafkaConfig(Stanza):
+    """The connection to Kafka."""
+
+    bootstrap_servers: Annotated[str, AfterValidator(_addresses)] = setting(
+        "127.0.0.1:9092", "where Kafka is; several as host:port,host:port"
+    )
+    connect_timeout_s: Timeout = setting(10.0, "how long to wait for a broker that does not answer")
+    request_timeout_s: float = setting(
+        10.0, "time limit of a request; less than supervisor.stuck_s", ge=0.1, le=300
+    )
+    security: SecurityConfig = SecurityConfig()
+    consumer: ConsumerConfig = ConsumerConfig()
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         return parse_addresses(self.bootstrap_servers)
 
-    def complaints(self) -> Iterator[ConfigIssue]:
-        try:
-            parse_addresses(self.bootstrap_servers)
-        except ValueError as error:
-            yield ConfigIssue(
-                ("bootstrap_servers",), f'{error}; write "host:9092", several with commas between'
-            )
+    def issues(self) -> Iterator[ConfigIssue]:
         if self.consumer.fetch_max_wait_ms >= self.request_timeout_s * 1000:
             yield ConfigIssue(
                 ("request_timeout_s", "consumer.fetch_max_wait_ms"),
@@ -180,29 +121,36 @@ class KafkaConfig:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerConfig:
-    """The embedded broker. `None`: the user's cache folder, the listed jars, the Java that is found."""
+class BrokerConfig(Stanza):
+    """The embedded Kafka, and whether to use it."""
 
-    mode: Literal["auto", "external", "embedded"] = "auto"
-    data_dir: Path = Path(".campuskafka")
-    cache_dir: Path | None = None
-    jars: Path | None = None
-    java: Path | None = None
-    heap: Annotated[str, Matches(r"[1-9][0-9]{0,5}[mg]", 'a size such as "256m" or "1g"')] = "256m"
-    start_timeout_s: Timeout = 30.0
+    mode: Literal["auto", "external", "embedded"] = setting(
+        "auto", "auto: use what answers, else start one | external | embedded"
+    )
+    data_dir: LocalPath = setting(Path(".campuskafka"), "data of the embedded Kafka; delete it to start anew")
+    cache_dir: LocalPath | None = setting(None, "where its jars are kept; null: your user's cache folder")
+    jars: LocalPath | None = setting(None, "a folder with the jars, for a machine without internet")
+    java: LocalPath | None = setting(None, "a Java 17 or newer; null: the one found, else pip's")
+    heap: str = setting(
+        "256m",
+        "memory of the embedded Kafka; enough for a campus",
+        pattern=r"^[1-9][0-9]{0,5}[mg]$",
+        examples=["256m", "1g"],
+    )
+    start_timeout_s: Timeout = setting(30.0, "it starts in 3 s; a slow disk may need longer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicsConfig:
-    prefix: str = ""
-    orders: str = "order-events"
-    journal: str = "inventory-events"
-    dead_letters: str = "order-events.dlq"
-    inventory_snapshots: str = "inventory-snapshots"
-    analytics_snapshots: str = "analytics-snapshots"
-    partitions: Annotated[int, Between(1, 1000)] = 4
-    replication: Annotated[int, Between(1, 100)] = 1
+class TopicsConfig(Stanza):
+    """The topics, which are made at the first start."""
+
+    prefix: str = setting("", "put before each name: several campuses on one Kafka")
+    orders: str = setting("order-events", "the input: what people ordered")
+    journal: str = setting("inventory-events", "what was decided on it: the state of the stock")
+    dead_letters: str = setting("order-events.dlq", "records that could not be read as an order")
+    inventory_snapshots: str = setting("inventory-snapshots", "the stock, written from time to time")
+    analytics_snapshots: str = setting("analytics-snapshots", "the counts, written from time to time")
+    partitions: int = setting(4, "this many inventories can share the work; fixed once made", ge=1, le=1000)
+    replication: int = setting(1, "copies of each record; 3 on a cluster of three", ge=1, le=100)
 
     @property
     def orders_topic(self) -> str:
@@ -224,10 +172,10 @@ class TopicsConfig:
     def analytics_snapshots_topic(self) -> str:
         return self.prefix + self.analytics_snapshots
 
-    def complaints(self) -> Iterator[ConfigIssue]:
-        # Kafka takes "." and "_" for the same in its metrics, and refuses a second such topic.
+    def issues(self) -> Iterator[ConfigIssue]:
+        # In its metrics Kafka writes "." as "_", so it refuses a second topic that differs in nothing else.
         seen: dict[str, str] = {}
-        for key in ("orders", "journal", "dead_letters", "inventory_snapshots", "analytics_snapshots"):
+        for key in TOPICS:
             topic = self.prefix + getattr(self, key)
             if not TOPIC_NAME.fullmatch(topic) or topic in (".", ".."):
                 yield ConfigIssue(
@@ -241,18 +189,29 @@ class TopicsConfig:
                 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorConfig:
-    """More than `max_restarts` of a role within `period_s`, and the process gives up."""
+class RoleSettings(Stanza):
+    """The base of every role's `Settings` (roles/*.py)."""
 
-    shutdown_s: Timeout = 10.0
-    max_restarts: Annotated[int, Between(0, 1000)] = 5
-    period_s: Timeout = 60.0
-    backoff_first_s: Annotated[float, Between(0.01, 60)] = 0.2
-    backoff_most_s: Annotated[float, Between(0.01, 600)] = 5.0
-    stuck_s: Annotated[float, Between(1, 3600)] = 60.0
+    enabled: bool = setting(True, "run it when no --role is given")
 
-    def complaints(self) -> Iterator[ConfigIssue]:
+    def issues_with(self, config: "Config") -> Iterator[ConfigIssue]:
+        """The contradictions with settings of other stanzas. The keys are whole: `roles.inventory.stock`."""
+        return iter(())
+
+
+class SupervisorConfig(Stanza):
+    """When a role is restarted, and when the process ends."""
+
+    shutdown_s: Timeout = setting(10.0, "after Ctrl-C, time to finish what has begun")
+    max_restarts: int = setting(5, "restarts that a role may need within period_s", ge=0, le=1000)
+    period_s: Timeout = setting(60.0, "the time in which restarts are counted; more end the process")
+    backoff_first_s: float = setting(
+        0.2, "pause before the first restart; each restart doubles it", ge=0.01, le=60
+    )
+    backoff_most_s: float = setting(5.0, "longest pause before a restart", ge=0.01, le=600)
+    stuck_s: float = setting(60.0, "no progress for this long ends the process with an error", ge=1, le=3600)
+
+    def issues(self) -> Iterator[ConfigIssue]:
         if self.backoff_first_s > self.backoff_most_s:
             yield ConfigIssue(
                 ("backoff_first_s", "backoff_most_s"),
@@ -261,37 +220,32 @@ class SupervisorConfig:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggingConfig:
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    format: Literal["text", "json"] = "text"
+class LoggingConfig(Stanza):
+    """The log, on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("INFO", "DEBUG | INFO | WARNING | ERROR")
+    format: Literal["text", "json"] = setting("text", "text for people | json for machines")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Everything that was set. Relative paths have been made to start at `folder`."""
+class Config(Stanza):
+    """The whole configuration. Relative paths have been resolved from `folder`."""
 
-    kafka: KafkaConfig = field(default_factory=KafkaConfig)
-    broker: BrokerConfig = field(default_factory=BrokerConfig)
-    topics: TopicsConfig = field(default_factory=TopicsConfig)
-    roles: Mapping[str, RoleSettings] = field(default_factory=dict)
-    supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
-    logging: LoggingConfig = field(default_factory=LoggingConfig)
-    folder: Path = Path()
+    kafka: KafkaConfig = KafkaConfig()
+    broker: BrokerConfig = BrokerConfig()
+    topics: TopicsConfig = TopicsConfig()
+    roles: Mapping[str, SerializeAsAny[RoleSettings]] = {}
+    supervisor: SupervisorConfig = SupervisorConfig()
+    logging: LoggingConfig = LoggingConfig()
+    folder: Path = Field(Path(), exclude=True)
+    # Where a setting comes from: "file", "environment" or "--set". A key that is not in it has its default.
+    sources: Mapping[Key, str] = Field({}, exclude=True, repr=False)
 
-
-def as_dict(settings: Any) -> dict[str, Any]:
-    """A Config, or a stanza of one, as config.yaml would hold it, with its secrets masked."""
-    return {
-        setting.name: _plain(getattr(settings, setting.name))
-        for setting in fields(settings)
-        if not (isinstance(settings, Config) and setting.name == "folder")
-    }
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return as_dict(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return str(value) if isinstance(value, (Path, Secret)) else value
+    def issues(self) -> Iterator[ConfigIssue]:
+        if self.kafka.request_timeout_s >= self.supervisor.stuck_s:
+            yield ConfigIssue(
+                ("kafka.request_timeout_s", "supervisor.stuck_s"),
+                f"{self.kafka.request_timeout_s:g} is not allowed: less than supervisor.stuck_s, which is "
+                f"{self.supervisor.stuck_s:g}, or a role that waits for a slow request counts as stuck",
+            )
+        for role in self.roles.values():
+            yield from role.issues_with(self)

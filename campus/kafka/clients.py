@@ -53,10 +53,10 @@ def kafka_settings(kafka: KafkaConfig) -> dict[str, Any]:
         "ssl_cafile": security.ssl_cafile and str(security.ssl_cafile),
         "ssl_certfile": security.ssl_certfile and str(security.ssl_certfile),
         "ssl_keyfile": security.ssl_keyfile and str(security.ssl_keyfile),
-        "ssl_password": security.ssl_password and security.ssl_password.reveal(),
+        "ssl_password": security.ssl_password and security.ssl_password.get_secret_value(),
         "sasl_mechanism": security.sasl_mechanism,
         "sasl_plain_username": security.sasl_username,
-        "sasl_plain_password": security.sasl_password and security.sasl_password.reveal(),
+        "sasl_plain_password": security.sasl_password and security.sasl_password.get_secret_value(),
         "request_timeout_ms": round(kafka.request_timeout_s * 1000),
         # A client is back within this after the broker is; kafka-python would wait up to 30 s.
         "reconnect_backoff_ms": 50,

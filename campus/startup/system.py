@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -51,7 +50,7 @@ def system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]
 
 def broker_only(config: Config) -> list[Child]:
     """The embedded broker alone, for several processes to share."""
-    embedded = replace(config, broker=replace(config.broker, mode="embedded"))
+    embedded = config.with_changes(broker=config.broker.with_changes(mode="embedded"))
     return [Child("broker", partial(Broker, embedded, DataFolderLock(config.broker.data_dir)))]
 
 

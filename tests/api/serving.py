@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from campus.addresses import Address, wait_until
 from campus.book.order_book import OrderBook
-from campus.config.settings import BrokerConfig, Config, Secret, SupervisorConfig, TopicsConfig
+from campus.config.settings import BrokerConfig, Config, SupervisorConfig, TopicsConfig
 from campus.errors import CampusError
 from campus.http.limits import Limits
 from campus.http.server import HttpServer, listen
@@ -286,7 +288,7 @@ def a_producer(
     book: OrderBook | None = None,
     **settings: Any,
 ) -> Iterator[RunningProducer]:
-    with_defaults = Settings(**{"port": 0, "token": Secret(TOKEN), **settings})
+    with_defaults = Settings(**{"port": 0, "token": SecretStr(TOKEN), **settings})
     running = RunningProducer(commit or FakeCommit(), config or a_config(), with_defaults, book)
     running.start()
     try:

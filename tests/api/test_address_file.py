@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -122,15 +121,17 @@ def test_a_file_that_cannot_be_read_is_ignored(config, content):
 
 def test_a_system_with_other_topics_or_on_another_kafka_is_not_found(config, listening):
     with address_published(config, listening):
-        assert running_producer(replace(config, topics=TopicsConfig(prefix="other-"))) is None
-        assert running_producer(replace(config, kafka=KafkaConfig(bootstrap_servers="other:9092"))) is None
+        assert running_producer(config.with_changes(topics=TopicsConfig(prefix="other-"))) is None
+        assert (
+            running_producer(config.with_changes(kafka=KafkaConfig(bootstrap_servers="other:9092"))) is None
+        )
 
 
 def test_the_configured_port_comes_first_and_the_file_second(config, listening, another):
     with address_published(config, listening):
-        at_another = replace(config, roles={"producer": Settings(port=another.port)})
+        at_another = config.with_changes(roles={"producer": Settings(port=another.port)})
         assert running_producer(at_another) == another
-        nobody_there = replace(config, roles={"producer": Settings(port=free_address().port)})
+        nobody_there = config.with_changes(roles={"producer": Settings(port=free_address().port)})
         assert running_producer(nobody_there) == listening
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from campus.bench import evidence
 from campus.bench.evidence import write_evidence
-from campus.config.settings import Config, KafkaConfig, Secret, SecurityConfig
+from campus.config.settings import Config, KafkaConfig, SecurityConfig
 from tests.bench.results import a_replay, all_results
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -50,12 +51,14 @@ def test_without_matplotlib_the_rest_is_written_and_a_line_says_what_is_missing(
 
 
 def test_no_file_holds_a_secret(tmp_path, no_matplotlib):
-    security = SecurityConfig(protocol="SASL_SSL", sasl_username="ana", sasl_password=Secret("open sesame"))
+    security = SecurityConfig(
+        protocol="SASL_SSL", sasl_username="ana", sasl_password=SecretStr("open sesame")
+    )
     write_evidence(tmp_path, all_results(), Config(kafka=KafkaConfig(security=security)), "4.3")
     for path in tmp_path.iterdir():
         assert "open sesame" not in path.read_text("utf-8"), path.name
     config = yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8"))
-    assert config["kafka"]["security"]["sasl_password"] == "***"
+    assert config["kafka"]["security"]["sasl_password"] == "**********"
 
 
 def test_the_tables_hold_the_series_of_the_results(tmp_path, no_matplotlib):

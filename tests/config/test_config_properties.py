@@ -1,7 +1,6 @@
 """Whatever the text, reading it ends in a Config within all limits or in faults of one line each."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -10,23 +9,25 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import Field, SecretStr
 
 from campus.config.config_file import ConfigError, load
-from campus.config.settings import Between, Portions, Secret, as_dict
+from campus.config.schema import editor_schema
+from campus.config.settings import RoleSettings
 from campus.config.strict_yaml import YamlFaults, parse, scalar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CounterSettings:
-    enabled: bool = True
+class CounterSettings(RoleSettings):
     level: Literal["low", "high"] = "low"
-    port: Annotated[int, Between(0, 65535)] = 8000
-    pause_s: Annotated[float, Between(0, 60)] = 0.0
+    port: int = Field(8000, ge=0, le=65535)
+    pause_s: float = Field(0.0, ge=0, le=60)
     group: str = "counter"
-    stock: dict[str, Portions] = field(default_factory=dict)
-    token: Secret | None = None
+    stock: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field({})
+    token: SecretStr | None = Field(None, min_length=1)
 
 
+SCHEMA = Draft202012Validator(editor_schema({"counter": CounterSettings}))
 PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp", "Co")))
 NAMES = PRINTABLE.filter(lambda text: 0 < len(text) <= 256)
 COUNTERS = st.fixed_dictionaries(
@@ -90,8 +91,8 @@ def assert_taken_or_told(text, *overrides):
 def test_what_is_within_the_limits_is_taken_as_it_is(counter):
     # Not PyYAML's dumper: it leaves texts such as 0E0 bare, which are numbers to us and to YAML 1.2.
     text = json.dumps({"roles": {"counter": quoted(counter)}}, ensure_ascii=False)
-    taken = as_dict(read(text).roles["counter"])
-    assert taken == as_dict(CounterSettings()) | counter
+    taken = read(text).roles["counter"].model_dump(mode="json")
+    assert taken == CounterSettings().model_dump(mode="json") | counter
 
 
 def quoted(counter):
@@ -104,6 +105,14 @@ def test_any_tree_is_taken_or_told_in_single_lines(tree):
     assert_taken_or_told(yaml.safe_dump(tree, allow_unicode=True))
 
 
+@given(NEAR_TREES | st.fixed_dictionaries({"roles": st.fixed_dictionaries({"counter": COUNTERS})}))
+def test_what_is_taken_fits_the_schema_for_editors(tree):
+    text = json.dumps(tree, ensure_ascii=False)
+    config, _ = outcome(text)
+    if config:
+        assert [*SCHEMA.iter_errors(parse(text))] == []
+
+
 @given(st.text() | st.text(alphabet="{}[]:,#&*!|>'\"%@` \n\t-ab1"))
 def test_any_text_is_taken_or_told_in_single_lines(text):
     assert_taken_or_told(text)
@@ -112,6 +121,18 @@ def test_any_text_is_taken_or_told_in_single_lines(text):
 @given(st.text() | st.builds("roles.counter.{}={}".format, st.text(), st.text()))
 def test_any_override_is_taken_or_told_in_single_lines(override):
     assert_taken_or_told("", override)
+
+
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+    | st.text(alphabet="0123456789-.e\n{}$"),
+    st.sampled_from(["${X}", "${X}${X}", "a${Y}", "${", "$${X}"]),
+    st.sampled_from(["token", "port", "pause_s", "level", "stock", "enabled", "group", "unheard_of"]),
+)
+def test_any_variable_is_taken_or_told_in_single_lines(value, text, key):
+    _, faults = outcome(f"roles: {{counter: {{{key}: '{text}'}}}}", X=value)
+    assert len(faults) <= 1
+    assert all(fault.isprintable() and len(fault) < 1000 for fault in faults)
 
 
 @given(st.integers(-(10**17), 10**17) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
@@ -146,7 +167,7 @@ def test_a_key_that_stands_twice_is_never_passed_over(mapping, data):
 def test_a_text_of_the_environment_shows_in_no_fault_and_in_no_config(secret, key):
     config, faults = outcome(f"roles: {{counter: {{{key}: '${{SECRET}}'}}}}", SECRET=secret)
     if config:
-        assert config.roles["counter"].token == Secret(secret)
+        assert config.roles["counter"].token == SecretStr(secret)
         assert "hunter2" not in repr(config)
-        assert "hunter2" not in str(as_dict(config))
+        assert "hunter2" not in str(config.model_dump(mode="json"))
     assert "hunter2" not in str(faults)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -77,7 +76,7 @@ def test_using_a_revoked_partition_raises_fenced(
 def test_a_fetch_waits_for_the_minimum_of_bytes(
     kafka: OneKafka, topic: str, fetch_bytes_min: int, first_batch: int
 ) -> None:
-    config = replace(kafka.kafka, consumer=replace(kafka.kafka.consumer, fetch_max_wait_ms=5000))
+    config = kafka.kafka.with_changes(consumer=kafka.kafka.consumer.with_changes(fetch_max_wait_ms=5000))
     reader = GroupConsumer(
         config, topic=topic, group=topic, client_id="test", fetch_bytes_min=fetch_bytes_min
     )

@@ -1,7 +1,5 @@
 """The topics are created at the first start, also when that start was interrupted."""
 
-from dataclasses import replace
-
 import pytest
 
 from campus.config.settings import TopicsConfig
@@ -18,7 +16,7 @@ STOCK = {"pizza": 100, "burger": 100, "salad": 100, "sandwich": 100}
 
 @pytest.fixture
 def topics(unique_prefix: str) -> TopicsConfig:
-    return replace(TopicsConfig(), prefix=unique_prefix)
+    return TopicsConfig(prefix=unique_prefix)
 
 
 def stock_in(kafka: OneKafka, topics: TopicsConfig) -> dict[str, int]:

@@ -177,8 +177,10 @@ def test_check_succeeds_before_the_first_start_and_during_a_run(campus: MakeCamp
     here = campus()
     done = here.run("check")
     assert done.returncode == 0, done.stdout
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["config", "port", "broker", "topics"]
-    assert "not there yet" in done.stdout.splitlines()[-1]
+    findings, settings = done.stdout.split("\n\n")
+    assert [line.split()[0] for line in findings.splitlines()] == ["config", "port", "broker", "topics"]
+    assert "not there yet" in findings.splitlines()[-1]
+    assert "partitions: 4" in settings
     program = here.start_up("--role", "inventory")
     assert here.run("check").returncode == 0
     program.stops()

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -240,7 +239,7 @@ def test_when_the_network_loop_raises_the_append_fails_and_the_writer_is_closed(
 @pytest.fixture
 def named(cluster: FakeCluster) -> Iterator[Writer]:
     """A writer whose broker has a host name, not an IP address."""
-    kafka = replace(cluster.kafka, bootstrap_servers=f"kafka.campus.test:{cluster.nodes[1].port}")
+    kafka = cluster.kafka.with_changes(bootstrap_servers=f"kafka.campus.test:{cluster.nodes[1].port}")
     with closing(Writer(kafka, client_id="test", runner=AsyncioRunner)) as writer:
         yield writer
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
@@ -201,7 +200,7 @@ def test_an_append_to_a_broker_that_only_accepts_connections_fails_after_its_tim
 
 def test_a_tls_handshake_that_hangs_is_given_up_and_tried_again(cluster: FakeCluster) -> None:
     cluster.silent.set()
-    tls = replace(cluster.kafka, connect_timeout_s=0.2, security=SecurityConfig(protocol="SSL"))
+    tls = cluster.kafka.with_changes(connect_timeout_s=0.2, security=SecurityConfig(protocol="SSL"))
     with closing(Writer(tls, client_id="test")) as writer:
         for attempt in (1, 2):
             with pytest.raises(AppendFailed, match=r"not connected within 0\.2 s"):
