@@ -174,7 +174,12 @@ class OrdersClient:
             self._connection.request(method, path, body, {"Content-Type": "application/json", **headers})
             response = self._connection.getresponse()
             return msgspec.json.decode(response.read(), type=answers.get(response.status, Problem))
-        except (OSError, HTTPException, ValueError) as error:
+        except OSError as error:
+            raise OrderRefused(
+                f"the connection to http://{self.endpoint} broke ({error}). Probably the system has stopped. "
+                "Start it again: what it had accepted is in the log and will be decided."
+            ) from error
+        except (HTTPException, ValueError) as error:
             raise OrderRefused(
                 f"no sensible answer from http://{self.endpoint}{path} ({error}). Probably it is no "
                 "CampusKafka. Look at roles.producer.host and roles.producer.port."

@@ -1,7 +1,10 @@
 """`order` against the real HTTP API without a Kafka: real ledgers decide each order as soon as it lands."""
 
 import re
+import socket
 from argparse import ArgumentParser
+from contextlib import suppress
+from threading import Thread
 
 import pytest
 
@@ -18,14 +21,14 @@ ANY_ID = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 class DecidingCommit(FakeCommit):
     """Acknowledges each order, and decides it at once, or only when `decides` is called."""
 
-    def __init__(self, kitchen, *, decides_at_once=True):
+    def __init__(self, book_fixture, *, decides_at_once=True):
         super().__init__()
-        self.kitchen, self.decides_at_once = kitchen, decides_at_once
+        self.book_fixture, self.decides_at_once = book_fixture, decides_at_once
 
     def submit(self, tp, record, token):
         super().submit(tp, record, token)
         if self.decides_at_once:
-            self.kitchen.decides(self)
+            self.book_fixture.decides(self)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def kitchen():
+def book_fixture():
     return BookFixture(pizza=100)
 
 
@@ -53,8 +56,8 @@ def run_order(config, *words):
 # One order
 
 
-def test_a_reserved_order_is_told_in_one_line(config, kitchen, capsys):
-    with a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=config):
+def test_a_reserved_order_is_printed_in_one_line(config, book_fixture, capsys):
+    with a_producer(commit=DecidingCommit(book_fixture), book=book_fixture.book, config=config):
         assert run_order(config, "pizza", "2", "--user", "bo") == 0
     assert re.fullmatch(
         rf"reserved: 2 × pizza for bo; 98 left  \(order {ANY_ID}, inventory-events\[1\] seq 2, \d+ ms\)\n",
@@ -62,8 +65,8 @@ def test_a_reserved_order_is_told_in_one_line(config, kitchen, capsys):
     )
 
 
-def test_a_failed_order_is_told_with_the_reason_and_exits_with_0(config, kitchen, capsys):
-    with a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=config):
+def test_a_failed_order_is_printed_with_its_reason_and_exits_with_0(config, book_fixture, capsys):
+    with a_producer(commit=DecidingCommit(book_fixture), book=book_fixture.book, config=config):
         assert run_order(config, "pizza", "5000") == 0
         assert run_order(config, "caviar") == 0
     first, second = capsys.readouterr().out.splitlines()
@@ -71,17 +74,17 @@ def test_a_failed_order_is_told_with_the_reason_and_exits_with_0(config, kitchen
     assert second.startswith("failed (unknown_item): 1 × caviar for ana  (order ")
 
 
-def test_an_outcome_that_the_api_does_not_wait_for_is_asked_for(config, kitchen, capsys):
-    with a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=config, wait_max_s=0):
+def test_an_outcome_that_comes_after_the_answer_is_polled_for(config, book_fixture, capsys):
+    with a_producer(commit=DecidingCommit(book_fixture), book=book_fixture.book, config=config, wait_max_s=0):
         assert run_order(config, "pizza", "2") == 0
     assert capsys.readouterr().out.startswith("reserved: 2 × pizza for ana; 98 left  (order ")
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("wait_max_s", [0, 30])
-def test_without_an_outcome_in_time_the_order_is_told_as_accepted(config, kitchen, wait_max_s):
-    commit = DecidingCommit(kitchen, decides_at_once=False)
-    with a_producer(commit=commit, book=kitchen.book, config=config, wait_max_s=wait_max_s):
+def test_without_an_outcome_in_time_the_order_counts_as_accepted(config, book_fixture, wait_max_s):
+    commit = DecidingCommit(book_fixture, decides_at_once=False)
+    with a_producer(commit=commit, book=book_fixture.book, config=config, wait_max_s=wait_max_s):
         expected = rf"order {ANY_ID} was accepted, but no outcome came within 1 s\."
         with pytest.raises(NoOutcome, match=expected) as raised:
             run_order(config, "pizza")
@@ -99,16 +102,16 @@ def test_without_an_order_book_the_orders_are_accepted_and_their_outcome_is_not_
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_refused_order_is_told_with_the_reason(config, kitchen, count):
+def test_a_refused_order_is_an_error_with_the_reason(config, book_fixture, count):
     says = "the order was refused: 422 quantity must be"
-    with a_producer(book=kitchen.book, config=config), pytest.raises(OrderRefused, match=says) as raised:
+    with a_producer(book=book_fixture.book, config=config), pytest.raises(OrderRefused, match=says) as raised:
         run_order(config, "pizza", "0", "--count", str(count))
     assert raised.value.exit_code == 1
 
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("body", [b"hello", b'{"hello": "world"}', b'"\xff"'])
-def test_what_is_no_campuskafka_is_told_with_what_to_look_at(config, count, body):
+def test_an_answer_that_is_not_from_campuskafka_is_an_error_with_what_to_check(config, count, body):
     def stranger(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body]
@@ -122,8 +125,26 @@ def test_what_is_no_campuskafka_is_told_with_what_to_look_at(config, count, body
 # Many
 
 
-def test_many_orders_are_summed_up_by_outcome(config, kitchen, capsys):
-    with a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=config):
+def test_a_lost_connection_says_that_accepted_orders_are_safe(config):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def close_every_connection():
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        Thread(target=close_every_connection, daemon=True).start()
+        port = listener.getsockname()[1]
+        settings = config.with_changes(roles={"producer": Settings(port=port)})
+        with pytest.raises(
+            OrderRefused, match=rf"the connection to http://127\.0\.0\.1:{port} broke .* accepted"
+        ):
+            run_order(settings, "pizza")
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_many_orders_are_counted_by_outcome(config, book_fixture, capsys):
+    with a_producer(commit=DecidingCommit(book_fixture), book=book_fixture.book, config=config):
         assert run_order(config, "pizza", "3", "--count", "250") == 0
     first, second, *outcomes = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"250 orders accepted in \d+\.\d\d s \([\d,]+/s\)", first)
@@ -131,24 +152,26 @@ def test_many_orders_are_summed_up_by_outcome(config, kitchen, capsys):
     assert [line.split() for line in outcomes] == [["217", "insufficient_stock"], ["33", "reserved"]]
 
 
-def test_a_batch_is_no_larger_than_the_api_takes(config, kitchen, capsys):
+def test_a_batch_is_no_larger_than_the_api_takes(config, book_fixture, capsys):
     small = Config(broker=config.broker, roles={"producer": Settings(port=0, batch_orders_max=2)})
-    with a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=small, batch_orders_max=2):
+    with a_producer(
+        commit=DecidingCommit(book_fixture), book=book_fixture.book, config=small, batch_orders_max=2
+    ):
         assert run_order(small, "pizza", "--count", "5") == 0
     assert "5 orders accepted" in capsys.readouterr().out
 
 
-def test_more_orders_than_the_book_remembers_are_all_told(config, capsys):
-    kitchen = BookFixture(orders_max=100, pizza=1000)
-    with a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=config):
+def test_more_orders_than_the_book_remembers_are_all_counted(config, capsys):
+    book_fixture = BookFixture(orders_max=100, pizza=1000)
+    with a_producer(commit=DecidingCommit(book_fixture), book=book_fixture.book, config=config):
         assert run_order(config, "pizza", "--count", "350") == 0
     assert capsys.readouterr().out.endswith("     350  reserved\n")
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_is_not_decided_in_time_is_counted(config, kitchen, capsys):
-    commit = DecidingCommit(kitchen, decides_at_once=False)
-    with a_producer(commit=commit, book=kitchen.book, config=config):
+def test_what_is_not_decided_in_time_is_counted(config, book_fixture, capsys):
+    commit = DecidingCommit(book_fixture, decides_at_once=False)
+    with a_producer(commit=commit, book=book_fixture.book, config=config):
         assert run_order(config, "pizza", "--count", "3") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == ["decided so far:", "       3  without an outcome after 1 s"]
@@ -157,8 +180,8 @@ def test_what_is_not_decided_in_time_is_counted(config, kitchen, capsys):
 # The system
 
 
-def test_if_none_runs_one_is_started_for_as_long_as_it_takes(config, kitchen, capsys):
-    served = a_producer(commit=DecidingCommit(kitchen), book=kitchen.book, config=config)
+def test_a_system_is_started_for_the_order_if_none_runs(config, book_fixture, capsys):
+    served = a_producer(commit=DecidingCommit(book_fixture), book=book_fixture.book, config=config)
     started = []
 
     def system(*names):
