@@ -14,12 +14,11 @@ from pathlib import Path
 from threading import Event
 
 from campus.addresses import Address, listens, speaks_kafka, wait_until
-from campus.broker.class_path import class_path
 from campus.broker.data import SETTING, DataFolder, DataFolderLock, DataInUse
 from campus.broker.diagnosis import OtherKafkaAnswers, PortTaken, StartFailed, exit_reason, start_error
 from campus.broker.disk import DiskFull, disk_errors, is_full
 from campus.broker.errors import NoBroker
-from campus.broker.jars import KAFKA_VERSION
+from campus.broker.jars import KAFKA_VERSION, class_path
 from campus.broker.java import find_java
 from campus.broker.process import GuardedProcess
 from campus.broker.server_settings import LOG4J_FILE, LOG4J_SETTINGS, LOG_FILE, broker_settings, java_options
