@@ -19,7 +19,6 @@ FREE_BYTES_MIN = 64 * 1024 * 1024
 
 class DiskFull(NoBroker):
     def __init__(self, folder: Path, setting: str) -> None:
-        self.folder, self.setting = folder, setting
         super().__init__(
             f"the disk of {folder} is full ({_free_mib(folder)} MiB free, Kafka needs "
             f"{FREE_BYTES_MIN >> 20}). Free some space, or choose another folder with {setting}"
@@ -28,7 +27,6 @@ class DiskFull(NoBroker):
 
 class NotWritable(NoBroker):
     def __init__(self, folder: Path, setting: str, reason: str) -> None:
-        self.folder, self.setting = folder, setting
         super().__init__(
             f"the folder {folder} cannot be written ({reason}). "
             f"Give this user write access, or choose another folder with {setting}"

@@ -39,7 +39,6 @@ class AddressNotLocal(NoBroker):
 
 class NothingAnswers(NoBroker):
     def __init__(self, addresses: Sequence[Address], waited_s: float) -> None:
-        self.addresses = tuple(addresses)
         super().__init__(
             f"no Kafka answers at {_joined(addresses)} within {waited_s:g} s, and none is started there. "
             "Start it, correct kafka.bootstrap_servers, or use 127.0.0.1:9092 with broker.mode: auto"

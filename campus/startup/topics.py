@@ -56,9 +56,10 @@ class Topics:
         return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
+        opening_stock = getattr(self._config.roles.get("inventory"), "stock", {})
         while wait_for_listener(self._config.kafka.addresses, stop, heartbeat=self._heartbeat.renew):
             try:
-                created = ensure_topics(self._config.kafka, self._config.topics, self._opening_stock())
+                created = ensure_topics(self._config.kafka, self._config.topics, opening_stock)
             except (AppendFailed, BrokerAway) as error:
                 log.info("trying again: %s", error)
                 stop.wait(RETRY_PAUSE_S)
@@ -67,10 +68,6 @@ class Topics:
                 partitions = self._config.topics.partitions
                 log.info("created %s with %d partitions each", ", ".join(created), partitions)
             return
-
-    def _opening_stock(self) -> dict[str, int]:
-        inventory = self._config.roles.get("inventory")
-        return dict(getattr(inventory, "stock", {}))
 
 
 def topic_plan(topics: TopicsConfig) -> TopicPlan:
