@@ -124,10 +124,10 @@ def _lock_unless_kafka_answers(
     deadline_s = time.monotonic() + OTHER_STARTS_S
     while not lock.acquire(home):
         holder = lock.holder()
-        if (holder and holder.address != home) or time.monotonic() > deadline_s:
-            raise DataInUse(data.root, str(holder or "another process"))
+        if (holder and holder.address != str(home)) or time.monotonic() > deadline_s:
+            raise DataInUse(data.root, holder or "another process")
         if holder and speaks_kafka(home):
-            log(f"using the Kafka that process {holder.pid} runs at {home}")
+            log(f"using the Kafka that process {holder.process} runs at {home}")
             return False
         if not wait_was_logged:
             wait_was_logged = True

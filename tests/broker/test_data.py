@@ -136,7 +136,7 @@ def test_one_process_holds_the_lock_and_others_can_read_which(
     lock = DataFolderLock(data.root)
     assert not lock.acquire(HERE)
     holder = lock.holder()
-    assert holder is not None and (holder.pid, holder.address.port) == (another.pid, 9093)
+    assert holder is not None and (holder.process, holder.address) == (another.pid, "127.0.0.1:9093")
 
 
 def test_the_lock_of_a_killed_process_is_released(data: DataFolder, another: "subprocess.Popen[str]") -> None:
