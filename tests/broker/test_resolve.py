@@ -353,6 +353,7 @@ def test_stop_ends_a_start(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KAFKA", "silent")
     threading.Timer(0.5, case.stop.set).start()
     assert case.resolve() is None
+    assert len(case.logged) == 1, "it is not reported as ready"
     assert nothing_is_left(case)
 
 
