@@ -19,11 +19,12 @@ from campus.config.settings import Config
 from campus.errors import CampusError
 from campus.startup.broker import Broker
 from campus.startup.topics import Topics
-from campus.startup.welcome import welcome_text
 from campus.supervision.lifecycle import Child, ExitResult, Restart, RestartPolicy
 from campus.supervision.registry import Registry
 from campus.supervision.role import OneStep
 from campus.supervision.supervisor import STOP, Supervisor, install_signals
+
+EXAMPLE_ORDER = '{"user_id": "ana", "item": "pizza", "quantity": 2}'
 
 
 class SystemDidNotStart(CampusError):
@@ -56,8 +57,20 @@ def broker_only(config: Config) -> list[Child]:
 
 
 def welcome(config: Config, names: Sequence[str], program: str) -> Child:
-    """The last child: prints what to do next. `program`: how to call this program, for copying."""
-    text = welcome_text(config, names, program)
+    """The last child: prints what runs, and what to type next. `program`: how to call this program."""
+    lines = [f"CampusKafka is up: {', '.join(names)}, on Kafka at {config.kafka.bootstrap_servers}"]
+    if "producer" in names:
+        producer: Any = config.roles["producer"]
+        lines += [
+            "",
+            f"  place an order:       {program} order pizza 2 --user ana",
+            f"  one that must fail:   {program} order pizza 5000",
+        ]
+        if producer.port:
+            url = f"http://{producer.host}:{producer.port}/order"
+            curl = f"curl {url} -H 'Content-Type: application/json' -d '{EXAMPLE_ORDER}'"
+            lines.append(f"  the same with curl:   {curl}")
+    text = "\n".join(["", *lines, "  stop:                 Ctrl-C", ""])
     return Child("welcome", partial(OneStep, partial(print, text, flush=True)), Restart.ON_CRASH)
 
 
