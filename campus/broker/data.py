@@ -12,7 +12,7 @@ import msgspec
 from filelock import FileLock
 
 from campus.addresses import Address
-from campus.broker.disk import disk_errors, make_folder, try_acquire
+from campus.broker.disk import disk_errors, try_acquire
 from campus.broker.errors import NoBroker
 from campus.broker.jars import KAFKA_VERSION
 from campus.broker.server_settings import LOG_DIR, NODE_ID
@@ -58,9 +58,6 @@ class DataFolder:
         self.root = root.absolute()
         self.log_dir = self.root / LOG_DIR
         self.stamp = self.log_dir / "campuskafka.json"
-
-    def make(self) -> None:
-        make_folder(self.root, SETTING)
 
     def is_formatted(self) -> bool:
         """Whether there is data. Raises ForeignData if it is not ours, DataDamaged if it is not intact."""
@@ -133,10 +130,14 @@ class DataFolderLock:
         self._holder_file = self._root / "owner.json"
 
     def acquire(self, address: Address) -> bool:
-        """Whether it is ours now, or was already. `address`: of the Kafka that we will run."""
+        """Whether it is ours now, or was already. `address`: of the Kafka that we will run.
+
+        Creates the folder. Raises DiskFull or NotWritable.
+        """
         if self._lock.is_locked:
             return True
         with disk_errors(self._root, SETTING):
+            self._root.mkdir(parents=True, exist_ok=True)
             if not try_acquire(self._lock):
                 return False
             try:

@@ -96,7 +96,6 @@ class EmbeddedBroker:
         self._lock.release()
 
     def _lock_data_folder(self, stop: Event) -> None:
-        self._data.make()
         if not self._lock.acquire(self.address):
             raise DataInUse(self._data.root, self._lock.holder() or "another process")
         # The guardian of a killed process is ending its Kafka, which may still answer.

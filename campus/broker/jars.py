@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from campus.addresses import wait_until
-from campus.broker.disk import DISK_FULL_ERRNOS, disk_errors, make_folder, try_acquire
+from campus.broker.disk import DISK_FULL_ERRNOS, disk_errors, try_acquire
 from campus.broker.errors import NoBroker
 from campus.config.settings import BrokerConfig
 
@@ -132,9 +132,9 @@ def _invalid(folder: Path, wanted: Sequence[Jar]) -> list[Jar]:
 
 def _fill_cache(folder: Path, wanted: Sequence[Jar], log: Callable[[str], None], stop: Event) -> None:
     """One process of a user downloads at a time; the others wait, and then find the jars there."""
-    make_folder(folder, SETTING)
     lock = FileLock(folder / "fetching.lock", thread_local=False)
     with disk_errors(folder, SETTING):
+        folder.mkdir(parents=True, exist_ok=True)
         if not try_acquire(lock):
             log(f"another process is downloading Apache Kafka into {folder}; waiting for it")
             if not wait_until(lambda: try_acquire(lock), stop, timeout_s=None):

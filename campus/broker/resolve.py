@@ -12,7 +12,7 @@ With TLS or a password, auto means external: the embedded Kafka serves only plai
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 
 from campus.addresses import Address, listens, speaks_kafka, wait_for_listener
@@ -88,14 +88,12 @@ def broker_for(config: Config, *, log: Log) -> Iterator[None]:
 
 def _local_address(addresses: Sequence[Address]) -> Address | None:
     """The address at which the embedded Kafka can run: the only one, if it is a loopback address."""
-    if len(addresses) != 1:
-        return None
-    host = addresses[0].host
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = False
-    return addresses[0] if is_local else None
+    if len(addresses) == 1:
+        host = addresses[0].host
+        with suppress(ValueError):  # the name of another machine
+            if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+                return addresses[0]
+    return None
 
 
 def _wait_for_external(addresses: Sequence[Address], timeout_s: float, log: Log, stop: Event) -> None:
@@ -119,7 +117,6 @@ def _lock_unless_kafka_answers(
     if speaks_kafka(home) and not data.is_in_use():
         log(f"using the Kafka that answers at {home}")
         return False
-    data.make()
     wait_was_logged = False
     deadline_s = time.monotonic() + OTHER_STARTS_S
     while not lock.acquire(home):
