@@ -4,6 +4,7 @@ A Kafka client that is created before its broker listens backs off for many seco
 the stop event or a deadline.
 """
 
+import math
 import socket
 import struct
 import time
@@ -70,11 +71,9 @@ def wait_until(
     predicate: Callable[[], bool], stop: Event, *, timeout_s: float | None, every_s: float = 0.05
 ) -> bool:
     """Call `predicate` until it is true, the timeout is over, or `stop` is set; whether it became true."""
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
     while not predicate():
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
-        if stop.wait(every_s):
+        if time.monotonic() >= deadline_s or stop.wait(every_s):
             return False
     return True
 

@@ -38,11 +38,9 @@ def set_up(level: str, format: str, stream: TextIO | None = None) -> None:  # no
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.name = HANDLER
-    handler.setFormatter(
-        JsonFormatter()
-        if format == "json"
-        else TextFormatter(tracebacks=level == "DEBUG", colour=_supports_colour(stream))
-    )
+    colour = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    text = TextFormatter(tracebacks=level == "DEBUG", colour=colour)
+    handler.setFormatter(JsonFormatter() if format == "json" else text)
     root = logging.getLogger()
     for old in [h for h in root.handlers if h.name == HANDLER]:
         root.removeHandler(old)
@@ -110,7 +108,3 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields).replace("\x7f", "\\u007f")  # json does not escape DEL
-
-
-def _supports_colour(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
