@@ -54,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         role_modules = _role_modules()
-        defaults = argparse.Namespace(config=CONFIG_FILE, set=[])
+        defaults = argparse.Namespace(config=CONFIG_FILE, set=[], set_after_command=[])
         args = _parser(role_modules).parse_args(argv, defaults)
         config = load(
             args.config,
             roles={name: module.Settings for name, module in role_modules.items()},
-            overrides=args.set,
+            overrides=[*args.set, *args.set_after_command],
             environ=os.environ,
         )
         return int(args.function(args, config, role_modules))
@@ -79,15 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(role_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
-    # Allowed before and after the command. A default after it would overwrite what was given before it.
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    options.add_argument(
-        "--config", type=Path, metavar="FILE", help="default: config.yaml next to this program"
-    )
-    set_help = "override a setting, e.g. --set roles.producer.port=9000; repeat for more"
-    options.add_argument("--set", action="append", metavar="KEY=VALUE", help=set_help)
     parser = argparse.ArgumentParser(
-        parents=[options],
+        parents=[_options("set")],
         prog="campuskafka.py",
         description="A campus food-ordering system on Apache Kafka: producer → inventory → analytics.",
         epilog="Exit codes: 0 stopped as asked · 1 gave up, or a command failed · 2 wrong command line or "
@@ -110,13 +103,30 @@ def _parser(role_modules: Mapping[str, Any]) -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", description="without a command, the roles run until Ctrl-C"
     )
     broker_help = "run only the embedded broker, for several processes to share"
-    broker = commands.add_parser("broker", parents=[options], help=broker_help)
+    command_options = _options("set_after_command")
+    broker = commands.add_parser("broker", parents=[command_options], help=broker_help)
     broker.set_defaults(function=_run_broker)
     for name, module in _modules_of(campus.commands).items():
-        command = commands.add_parser(name, parents=[options], help=module.HELP, description=module.__doc__)
+        command = commands.add_parser(
+            name, parents=[command_options], help=module.HELP, description=module.__doc__
+        )
         module.add_arguments(command)
         command.set_defaults(function=partial(_run_command, module))
     return parser
+
+
+def _options(overrides: str) -> argparse.ArgumentParser:
+    """The options that may come before and after the command. `overrides`: the attribute of --set's values.
+
+    argparse lets each value that is given after the command, and each default there, overwrite the value that
+    was given before it. So there are no defaults, and the two lists of --set have different names.
+    """
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    config_help = "default: config.yaml next to this program"
+    options.add_argument("--config", type=Path, metavar="FILE", help=config_help)
+    set_help = "override a setting, e.g. --set roles.producer.port=9000; repeat for more"
+    options.add_argument("--set", action="append", dest=overrides, metavar="KEY=VALUE", help=set_help)
+    return options
 
 
 def _modules_of(package: Any) -> dict[str, Any]:

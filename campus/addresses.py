@@ -4,6 +4,7 @@ A Kafka client that is created before its broker listens backs off for many seco
 the stop event or a deadline.
 """
 
+import math
 import socket
 import struct
 import time
@@ -11,8 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 
+DEFAULT_PORT = "9092"
 API_VERSIONS_KEY = 18
 PROBE_CORRELATION_ID = 0x43616D70
+CONNECT_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,13 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_addresses(text: str, *, default_port: int = 9092) -> tuple[Address, ...]:
+def parse_addresses(text: str) -> tuple[Address, ...]:
     """Parse `"a:9092,b"`; an IPv6 host is in brackets. Raises ValueError if a part is not host:port."""
     addresses = []
     for part in (part.strip() for part in text.split(",")):
         host, colon, port = part.rpartition(":")
         if not colon or part.endswith("]"):
-            host, port = part, str(default_port)
+            host, port = part, DEFAULT_PORT
         host = host.removeprefix("[").removesuffix("]")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(f"{part!r} is no host:port")
@@ -38,16 +42,16 @@ def parse_addresses(text: str, *, default_port: int = 9092) -> tuple[Address, ..
     return tuple(addresses)
 
 
-def listens(address: Address, *, timeout_s: float = 1.0) -> bool:
+def listens(address: Address) -> bool:
     """Whether a program accepts TCP connections at the address."""
     try:
-        with socket.create_connection((address.host, address.port), timeout=timeout_s):
+        with socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S):
             return True
     except OSError:
         return False
 
 
-def speaks_kafka(address: Address, *, timeout_s: float = 2.0) -> bool:
+def speaks_kafka(address: Address) -> bool:
     """Whether a Kafka (0.10 or newer) answers an ApiVersions v0 request, without TLS.
 
     Source: the Kafka protocol guide, ApiVersions and the request and response headers v1 and v0.
@@ -55,29 +59,21 @@ def speaks_kafka(address: Address, *, timeout_s: float = 2.0) -> bool:
     client_id = b"campuskafka-probe"
     body = struct.pack(">hhih", API_VERSIONS_KEY, 0, PROBE_CORRELATION_ID, len(client_id)) + client_id
     try:
-        with socket.create_connection((address.host, address.port), timeout=timeout_s) as conn:
-            conn.settimeout(timeout_s)
+        with socket.create_connection((address.host, address.port), ANSWER_TIMEOUT_S) as conn:
             conn.sendall(struct.pack(">i", len(body)) + body)
-            answer = b""
-            while len(answer) < 8:
-                chunk = conn.recv(4096)
-                if not chunk:
-                    return False
-                answer += chunk
+            answer = conn.makefile("rb").read(8)
     except OSError:
         return False
-    return bool(struct.unpack_from(">ii", answer)[1] == PROBE_CORRELATION_ID)
+    return answer[4:] == struct.pack(">i", PROBE_CORRELATION_ID)
 
 
 def wait_until(
     predicate: Callable[[], bool], stop: Event, *, timeout_s: float | None, every_s: float = 0.05
 ) -> bool:
     """Call `predicate` until it is true, the timeout is over, or `stop` is set; whether it became true."""
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
     while not predicate():
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
-        if stop.wait(every_s):
+        if time.monotonic() >= deadline_s or stop.wait(every_s):
             return False
     return True
 

@@ -18,6 +18,7 @@ from campus.errors import CampusError
 
 ERROR_CHARS_MAX = 256  # of an exception's text in `summary`
 
+HANDLER = "campuskafka"  # its name, by which `set_up` replaces it and no other
 NAME_CHARS = 10  # "supervisor", the longest of our names
 LEVEL_CHARS = 7  # "WARNING"
 TRACEBACK_MARGIN = "    | "  # so that no line of a traceback looks like a log line
@@ -35,14 +36,13 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\
 def set_up(level: str, format: str, stream: TextIO | None = None) -> None:  # noqa: A002 (its name in config.yaml)
     """Log to `stream` (stderr if not given) as "text" or "json". Replaces an earlier set-up."""
     stream = sys.stderr if stream is None else stream
-    handler = _OurHandler(stream)
-    handler.setFormatter(
-        JsonFormatter()
-        if format == "json"
-        else TextFormatter(tracebacks=level == "DEBUG", colour=_supports_colour(stream))
-    )
+    handler = logging.StreamHandler(stream)
+    handler.name = HANDLER
+    colour = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    text = TextFormatter(tracebacks=level == "DEBUG", colour=colour)
+    handler.setFormatter(JsonFormatter() if format == "json" else text)
     root = logging.getLogger()
-    for old in [h for h in root.handlers if isinstance(h, _OurHandler)]:
+    for old in [h for h in root.handlers if h.name == HANDLER]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
@@ -108,11 +108,3 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields).replace("\x7f", "\\u007f")  # json does not escape DEL
-
-
-class _OurHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only since 3.11
-    """A class of its own, so that `set_up` replaces our handler and no other."""
-
-
-def _supports_colour(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

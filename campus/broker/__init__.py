@@ -7,8 +7,7 @@ Read `resolve.py` first: which Kafka is used, and whether this process starts on
 starts and stops it.
 
     data.py             the data folder, and the lock that one process holds on it
-    jars.py             the pinned jars (jars.txt) and their SHA-256
-    class_path.py       finds the jars; fetch.py downloads them
+    jars.py             the pinned jars (jars.txt): found or downloaded, and checked by their SHA-256
     java.py             finds a Java 17 or newer
     server_settings.py  the settings of the broker, of its log and of its JVM
     process.py          a child process that cannot outlive us, by means of guardian.py

@@ -4,16 +4,15 @@ One process at a time holds the `DataFolderLock`, for as long as it runs a broke
 was killed goes on for a moment without a holder; Kafka's own lock file shows that.
 """
 
-import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from filelock import FileLock
 
-from campus.addresses import Address, parse_addresses
-from campus.broker.disk import disk_errors, make_folder, try_acquire
+from campus.addresses import Address
+from campus.broker.disk import disk_errors, try_acquire
 from campus.broker.errors import NoBroker
 from campus.broker.jars import KAFKA_VERSION
 from campus.broker.server_settings import LOG_DIR, NODE_ID
@@ -26,7 +25,6 @@ SETTING = "broker.data_dir"
 
 class DataDamaged(NoBroker):
     def __init__(self, folder: Path, reason: str) -> None:
-        self.folder = folder
         super().__init__(
             f"the Kafka data in {folder} is damaged ({reason}). Restore a backup of it, or move {folder} "
             "away to start with an empty log"
@@ -35,19 +33,24 @@ class DataDamaged(NoBroker):
 
 class ForeignData(NoBroker):
     def __init__(self, folder: Path, fact: str) -> None:
-        self.folder = folder
         super().__init__(
             f"the Kafka data in {folder} {fact}, so it is not touched. Choose another folder with {SETTING}"
         )
 
 
 class DataInUse(NoBroker):
-    def __init__(self, folder: Path, user: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, user: object) -> None:
         super().__init__(
             f"{folder} is in use by {user}. Use that Kafka (kafka.bootstrap_servers, broker.mode: auto), "
             f"stop it, or choose another folder with {SETTING}"
         )
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """The file by which this program knows its own data: the Kafka that formatted it, and its cluster."""
+
+    kafka: str
+    cluster_id: str
 
 
 class DataFolder:
@@ -55,9 +58,6 @@ class DataFolder:
         self.root = root.absolute()
         self.log_dir = self.root / LOG_DIR
         self.stamp = self.log_dir / "campuskafka.json"
-
-    def make(self) -> None:
-        make_folder(self.root, SETTING)
 
     def is_formatted(self) -> bool:
         """Whether there is data. Raises ForeignData if it is not ours, DataDamaged if it is not intact."""
@@ -67,15 +67,15 @@ class DataFolder:
         properties = self._meta_properties()
         if properties.get("node.id") != str(NODE_ID):
             raise DataDamaged(self.log_dir, "meta.properties does not name the node")
-        if properties.get("cluster.id") != stamp["cluster_id"]:
+        if properties.get("cluster.id") != stamp.cluster_id:
             raise ForeignData(self.log_dir, f"belongs to another cluster, {properties.get('cluster.id')}")
-        if _as_numbers(stamp["kafka"]) > _as_numbers(KAFKA_VERSION):
-            raise ForeignData(self.log_dir, f"is of Kafka {stamp['kafka']}, newer than this {KAFKA_VERSION}")
+        if _as_numbers(stamp.kafka) > _as_numbers(KAFKA_VERSION):
+            raise ForeignData(self.log_dir, f"is of Kafka {stamp.kafka}, newer than this {KAFKA_VERSION}")
         return True
 
     def write_stamp(self, log_dir: Path, cluster_id: str) -> None:
-        stamp = {"kafka": KAFKA_VERSION, "cluster_id": cluster_id}
-        (log_dir / self.stamp.name).write_text(json.dumps(stamp) + "\n", "utf-8")
+        stamp = Stamp(kafka=KAFKA_VERSION, cluster_id=cluster_id)
+        (log_dir / self.stamp.name).write_bytes(msgspec.json.encode(stamp))
 
     def was_killed(self) -> bool:
         """Whether the last Kafka here was killed: Kafka writes this file when it stops in order."""
@@ -96,13 +96,12 @@ class DataFolder:
                 return True
         return False
 
-    def _read_stamp(self) -> dict[str, str]:
+    def _read_stamp(self) -> Stamp:
         try:
-            stamp = json.loads(self.stamp.read_text("utf-8"))
-            return {"kafka": str(stamp["kafka"]), "cluster_id": str(stamp["cluster_id"])}
+            return msgspec.json.decode(self.stamp.read_bytes(), type=Stamp)
         except FileNotFoundError as error:
             raise ForeignData(self.log_dir, "was not made by this program") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise DataDamaged(self.log_dir, f"{self.stamp.name} cannot be read") from error
 
     def _meta_properties(self) -> dict[str, str]:
@@ -114,13 +113,12 @@ class DataFolder:
         return {key.strip(): value.strip() for key, value in pairs}
 
 
-@dataclass(frozen=True, slots=True)
-class LockHolder:
-    pid: int
-    address: Address
+class LockHolder(msgspec.Struct, frozen=True):
+    process: int
+    address: str
 
     def __str__(self) -> str:
-        return f"the broker of process {self.pid}, at {self.address}"
+        return f"the broker of process {self.process}, at {self.address}"
 
 
 class DataFolderLock:
@@ -132,15 +130,19 @@ class DataFolderLock:
         self._holder_file = self._root / "owner.json"
 
     def acquire(self, address: Address) -> bool:
-        """Whether it is ours now, or was already. `address`: of the Kafka that we will run."""
+        """Whether it is ours now, or was already. `address`: of the Kafka that we will run.
+
+        Creates the folder. Raises DiskFull or NotWritable.
+        """
         if self._lock.is_locked:
             return True
         with disk_errors(self._root, SETTING):
+            self._root.mkdir(parents=True, exist_ok=True)
             if not try_acquire(self._lock):
                 return False
             try:
-                holder = {"process": os.getpid(), "address": str(address)}
-                self._holder_file.write_text(json.dumps(holder) + "\n", "utf-8")
+                holder = LockHolder(os.getpid(), str(address))
+                self._holder_file.write_bytes(msgspec.json.encode(holder))
             except OSError:
                 self._lock.release()
                 raise
@@ -149,9 +151,8 @@ class DataFolderLock:
     def holder(self) -> LockHolder | None:
         """The process whose Kafka may be used. None if there is none, or if its Kafka is about to stop."""
         try:
-            holder = json.loads(self._holder_file.read_text("utf-8"))
-            return LockHolder(int(holder["process"]), parse_addresses(holder["address"])[0])
-        except (OSError, ValueError, KeyError, TypeError):
+            return msgspec.json.decode(self._holder_file.read_bytes(), type=LockHolder)
+        except (OSError, ValueError):
             return None
 
     def announce_stop(self) -> None:

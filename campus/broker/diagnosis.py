@@ -26,7 +26,6 @@ ROOT_CAUSES = (DISK_FULL, PORT_TAKEN, "java.lang.OutOfMemoryError")
 
 class PortTaken(NoBroker):
     def __init__(self, address: Address, fact: str) -> None:
-        self.address = address
         super().__init__(
             f"{fact} at {address}, where the embedded Kafka should run. Stop it, or choose another port "
             "with kafka.bootstrap_servers"
@@ -40,7 +39,6 @@ class OtherKafkaAnswers(PortTaken):
 
 class StartFailed(NoBroker):
     def __init__(self, cause: str, log: Path) -> None:
-        self.cause, self.log = cause, log
         super().__init__(f"Kafka ended during its start: {cause}. See its log: {log}")
 
 

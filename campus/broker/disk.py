@@ -19,16 +19,15 @@ FREE_BYTES_MIN = 64 * 1024 * 1024
 
 class DiskFull(NoBroker):
     def __init__(self, folder: Path, setting: str) -> None:
-        self.folder, self.setting = folder, setting
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         super().__init__(
-            f"the disk of {folder} is full ({_free_mib(folder)} MiB free, Kafka needs "
+            f"the disk of {folder} is full ({shutil.disk_usage(existing).free >> 20} MiB free, Kafka needs "
             f"{FREE_BYTES_MIN >> 20}). Free some space, or choose another folder with {setting}"
         )
 
 
 class NotWritable(NoBroker):
     def __init__(self, folder: Path, setting: str, reason: str) -> None:
-        self.folder, self.setting = folder, setting
         super().__init__(
             f"the folder {folder} cannot be written ({reason}). "
             f"Give this user write access, or choose another folder with {setting}"
@@ -46,11 +45,6 @@ def disk_errors(folder: Path, setting: str) -> Iterator[None]:
         raise NotWritable(folder, setting, error.strerror or str(error)) from error
 
 
-def make_folder(folder: Path, setting: str) -> None:
-    with disk_errors(folder, setting):
-        folder.mkdir(parents=True, exist_ok=True)
-
-
 def try_acquire(lock: FileLock) -> bool:
     """Whether we hold the lock now; False, without waiting, if another process holds it."""
     try:
@@ -62,9 +56,3 @@ def try_acquire(lock: FileLock) -> bool:
 
 def is_full(folder: Path) -> bool:
     return shutil.disk_usage(folder).free < FREE_BYTES_MIN
-
-
-def _free_mib(folder: Path) -> int:
-    """Free space on the disk that the folder is on, or would be on once it exists."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free >> 20

@@ -14,12 +14,11 @@ from pathlib import Path
 from threading import Event
 
 from campus.addresses import Address, listens, speaks_kafka, wait_until
-from campus.broker.class_path import class_path
 from campus.broker.data import SETTING, DataFolder, DataFolderLock, DataInUse
 from campus.broker.diagnosis import OtherKafkaAnswers, PortTaken, StartFailed, exit_reason, start_error
 from campus.broker.disk import DiskFull, disk_errors, is_full
 from campus.broker.errors import NoBroker
-from campus.broker.jars import KAFKA_VERSION
+from campus.broker.jars import KAFKA_VERSION, class_path
 from campus.broker.java import find_java
 from campus.broker.process import GuardedProcess
 from campus.broker.server_settings import LOG4J_FILE, LOG4J_SETTINGS, LOG_FILE, broker_settings, java_options
@@ -29,7 +28,6 @@ ORPHAN_STOP_S = 10.0  # Kafka's time for an orderly stop after our process was k
 ORPHAN_GONE_S = ORPHAN_STOP_S + 5.0  # how long we wait for the Kafka of a killed process
 ABORT_S = 2.0  # for Kafka to end when its start has failed
 FORMAT_S = 30.0
-PROBE_EVERY_S = 0.05
 RECOVERY_NOTICE_S = 3.0
 
 
@@ -75,7 +73,7 @@ class EmbeddedBroker:
                 raise DiskFull(self._data.root, SETTING)
             jars = class_path(self._config, log=self._log, stop=stop)
             if not stop.is_set():
-                self._run(self._java_command(jars), stop)
+                self._run(jars, stop)
             if not stop.is_set():
                 return True
         except BaseException:  # Ctrl-C too
@@ -98,9 +96,8 @@ class EmbeddedBroker:
         self._lock.release()
 
     def _lock_data_folder(self, stop: Event) -> None:
-        self._data.make()
         if not self._lock.acquire(self.address):
-            raise DataInUse(self._data.root, str(self._lock.holder() or "another process"))
+            raise DataInUse(self._data.root, self._lock.holder() or "another process")
         # The guardian of a killed process is ending its Kafka, which may still answer.
         is_free = wait_until(lambda: not self._data.is_in_use(), stop, timeout_s=ORPHAN_GONE_S)
         if not is_free and not stop.is_set():
@@ -112,36 +109,37 @@ class EmbeddedBroker:
         if listens(self.address):
             raise PortTaken(self.address, "a program that is not Kafka listens")
 
-    def _java_command(self, jars: tuple[Path, ...]) -> list[str]:
+    def _run(self, jars: tuple[Path, ...], stop: Event) -> None:
+        began_s = time.monotonic()
         java = find_java(self._config.java)
         options = java_options(java, self._config.heap)
-        return [str(java.path), *options, "-cp", os.pathsep.join(map(str, jars))]
-
-    def _run(self, java: list[str], stop: Event) -> None:
-        began_s = time.monotonic()
-        is_formatted = self._data.is_formatted()
-        recovers = is_formatted and self._data.was_killed()
+        command = [str(java.path), *options, "-cp", os.pathsep.join(map(str, jars))]
+        controller = self._free_controller_address()
+        is_formatted, recovers = self._data.is_formatted(), self._data.was_killed()
         self._log(f"starting Apache Kafka {KAFKA_VERSION} at {self.address}, data in {self._config.data_dir}")
-        self._keep_old_log()
-        self._write(LOG4J_FILE, LOG4J_SETTINGS)
-        if not is_formatted:
-            self._format(java, stop)
-        self._write("broker.properties", broker_settings(self.address, self._free_controller_address()))
+        with disk_errors(self._data.root, SETTING):
+            if self._log_file.exists():
+                self._log_file.replace(self._log_file.with_suffix(".log.old"))
+            self._write(LOG4J_FILE, LOG4J_SETTINGS)
+            if not is_formatted:
+                self._format(command, controller, stop)
+            self._write("broker.properties", broker_settings(self.address, controller))
+            if stop.is_set():
+                return
+            self._process = process = self._guarded([*command, "kafka.Kafka", "broker.properties"])
+        self._wait_until_it_answers(process, stop, recovers=recovers)
         if not stop.is_set():
-            self._process = self._guarded([*java, "kafka.Kafka", "broker.properties"])
-            self._wait_until_it_answers(self._process, stop, began_s, recovers=recovers)
+            took_s = time.monotonic() - began_s
+            self._log(f"Apache Kafka is ready at {self.address} after {took_s:.1f} s (process {process.pid})")
 
-    def _format(self, java: list[str], stop: Event) -> None:
+    def _format(self, java: list[str], controller: Address, stop: Event) -> None:
         """Format a temporary folder and rename it when it is complete. Takes 1.5 s, once."""
         temporary = self._data.log_dir.with_name("kafka.making")
-        with disk_errors(self._data.root, SETTING):
-            if temporary.exists():
-                shutil.rmtree(temporary)
+        if temporary.exists():
+            shutil.rmtree(temporary)
         # Never begins with "-", which Kafka's tool would take for an option.
         cluster_id = base64.urlsafe_b64encode(b"campus" + os.urandom(10)).rstrip(b"=").decode()
-        controller = self._free_controller_address()
-        settings = broker_settings(self.address, controller, log_dir=temporary.name)
-        self._write("format.properties", settings)
+        self._write("format.properties", broker_settings(self.address, controller, log_dir=temporary.name))
         arguments = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id]
         tool = self._guarded([*java, *arguments, "-c", "format.properties"])
         try:
@@ -155,32 +153,25 @@ class EmbeddedBroker:
             raise StartFailed(f"formatting a new data folder took longer than {FORMAT_S:g} s", self._output)
         if code != 0:
             raise start_error(code, self._log_file, self._output, self.address)
-        with disk_errors(self._data.root, SETTING):
-            self._data.write_stamp(temporary, cluster_id)
-            temporary.replace(self._data.log_dir)
+        self._data.write_stamp(temporary, cluster_id)
+        temporary.replace(self._data.log_dir)
 
-    def _wait_until_it_answers(
-        self, process: GuardedProcess, stop: Event, began_s: float, *, recovers: bool
-    ) -> None:
+    def _wait_until_it_answers(self, process: GuardedProcess, stop: Event, *, recovers: bool) -> None:
         def has_ended_or_answers() -> bool:
             return process.exit_code() is not None or speaks_kafka(self.address)
 
-        def wait(timeout_s: float) -> bool:
-            return wait_until(has_ended_or_answers, stop, timeout_s=timeout_s, every_s=PROBE_EVERY_S)
-
-        deadline_s = time.monotonic() + self._config.start_timeout_s
-        is_quick = wait(min(RECOVERY_NOTICE_S, self._config.start_timeout_s))
+        timeout_s = self._config.start_timeout_s
+        deadline_s = time.monotonic() + timeout_s
+        is_quick = wait_until(has_ended_or_answers, stop, timeout_s=min(RECOVERY_NOTICE_S, timeout_s))
         if not is_quick and recovers and not stop.is_set():
             self._log("Kafka was killed the last time, so it is recovering its data; this takes a moment")
-        if not wait(deadline_s - time.monotonic()):
+        if not wait_until(has_ended_or_answers, stop, timeout_s=deadline_s - time.monotonic()):
             if stop.is_set():
                 return
-            raise StartTimeout(self.address, self._config.start_timeout_s, self._log_file)
+            raise StartTimeout(self.address, timeout_s, self._log_file)
         code = process.exit_code()
         if code is not None:
             raise start_error(code, self._log_file, self._output, self.address)
-        took_s = time.monotonic() - began_s
-        self._log(f"Apache Kafka is ready at {self.address} after {took_s:.1f} s (process {process.pid})")
 
     def _free_controller_address(self) -> Address:
         """Where the node talks to itself: any free port, which may differ at each start."""
@@ -190,21 +181,14 @@ class EmbeddedBroker:
             return Address(host, server.getsockname()[1])
 
     def _write(self, name: str, text: str) -> None:
-        with disk_errors(self._data.root, SETTING):
-            (self._data.root / name).write_text(text, "ascii")
-
-    def _keep_old_log(self) -> None:
-        with disk_errors(self._data.root, SETTING):
-            if self._log_file.exists():
-                self._log_file.replace(self._log_file.with_suffix(".log.old"))
+        (self._data.root / name).write_text(text, "ascii")
 
     def _guarded(self, command: list[str]) -> GuardedProcess:
-        with disk_errors(self._data.root, SETTING):
-            return GuardedProcess(
-                command,
-                folder=self._data.root,
-                output=self._output,
-                stop_s=ORPHAN_STOP_S,
-                # Java decodes file names by the locale; the "C" of many servers has no ä.
-                environ={**os.environ, "LC_ALL": "C.UTF-8"},
-            )
+        return GuardedProcess(
+            command,
+            folder=self._data.root,
+            output=self._output,
+            stop_s=ORPHAN_STOP_S,
+            # Java decodes file names by the locale; the "C" of many servers has no ä.
+            environ={**os.environ, "LC_ALL": "C.UTF-8"},
+        )

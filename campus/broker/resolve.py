@@ -12,7 +12,7 @@ With TLS or a password, auto means external: the embedded Kafka serves only plai
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 
 from campus.addresses import Address, listens, speaks_kafka, wait_for_listener
@@ -39,7 +39,6 @@ class AddressNotLocal(NoBroker):
 
 class NothingAnswers(NoBroker):
     def __init__(self, addresses: Sequence[Address], waited_s: float) -> None:
-        self.addresses = tuple(addresses)
         super().__init__(
             f"no Kafka answers at {_joined(addresses)} within {waited_s:g} s, and none is started there. "
             "Start it, correct kafka.bootstrap_servers, or use 127.0.0.1:9092 with broker.mode: auto"
@@ -89,14 +88,12 @@ def broker_for(config: Config, *, log: Log) -> Iterator[None]:
 
 def _local_address(addresses: Sequence[Address]) -> Address | None:
     """The address at which the embedded Kafka can run: the only one, if it is a loopback address."""
-    if len(addresses) != 1:
-        return None
-    host = addresses[0].host
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = False
-    return addresses[0] if is_local else None
+    if len(addresses) == 1:
+        host = addresses[0].host
+        with suppress(ValueError):  # the name of another machine
+            if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+                return addresses[0]
+    return None
 
 
 def _wait_for_external(addresses: Sequence[Address], timeout_s: float, log: Log, stop: Event) -> None:
@@ -120,15 +117,14 @@ def _lock_unless_kafka_answers(
     if speaks_kafka(home) and not data.is_in_use():
         log(f"using the Kafka that answers at {home}")
         return False
-    data.make()
     wait_was_logged = False
     deadline_s = time.monotonic() + OTHER_STARTS_S
     while not lock.acquire(home):
         holder = lock.holder()
-        if (holder and holder.address != home) or time.monotonic() > deadline_s:
-            raise DataInUse(data.root, str(holder or "another process"))
+        if (holder and holder.address != str(home)) or time.monotonic() > deadline_s:
+            raise DataInUse(data.root, holder or "another process")
         if holder and speaks_kafka(home):
-            log(f"using the Kafka that process {holder.pid} runs at {home}")
+            log(f"using the Kafka that process {holder.process} runs at {home}")
             return False
         if not wait_was_logged:
             wait_was_logged = True

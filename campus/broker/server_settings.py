@@ -66,8 +66,10 @@ log.cleaner.dedupe.buffer.size = 2097152
 
 
 def java_options(java: Java, heap: str) -> list[str]:
+    """`heap`: such as "256m" or "1g"."""
+    heap_mib = int(heap[:-1]) * (1024 if heap.endswith("g") else 1)
     options = [
-        f"-Xms{min(HEAP_INITIAL_MIB, _mebibytes(heap))}m",
+        f"-Xms{min(HEAP_INITIAL_MIB, heap_mib)}m",
         f"-Xmx{heap}",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",  # starts a second sooner, and is fast enough for one machine
@@ -79,7 +81,3 @@ def java_options(java: Java, heap: str) -> list[str]:
     if java.version >= 24:
         options.append("--sun-misc-unsafe-memory-access=allow")  # else it warns about Kafka's libraries
     return options
-
-
-def _mebibytes(heap: str) -> int:
-    return int(heap[:-1]) * {"m": 1, "g": 1024}[heap[-1]]

@@ -8,7 +8,6 @@ import logging
 from threading import Event
 
 from campus.broker.data import DataFolderLock
-from campus.broker.embedded import EmbeddedBroker
 from campus.broker.errors import BrokerDied
 from campus.broker.resolve import resolve
 from campus.config.settings import Config
@@ -31,25 +30,16 @@ class Broker:
 
     def run(self, stop: Event) -> None:
         broker = resolve(self._config, log=self._log, stop=stop, lock=self._lock)
-        if broker is None:
-            self._stand_by(stop)
-        else:
-            self._watch(broker, stop)
-
-    def _stand_by(self, stop: Event) -> None:
-        """Wait for `stop`: the roles themselves notice when an external Kafka goes away and comes back."""
-        self._heartbeat.report("using a Kafka that runs elsewhere", ready=not stop.is_set())
-        while not stop.wait(1.0):
-            self._heartbeat.renew()
-
-    def _watch(self, broker: EmbeddedBroker, stop: Event) -> None:
-        self._heartbeat.report(f"running Kafka (process {broker.pid})", ready=True)
+        # The roles themselves notice when an external Kafka goes away and comes back.
+        doing = f"running Kafka (process {broker.pid})" if broker else "using a Kafka that runs elsewhere"
+        self._heartbeat.report(doing, ready=not stop.is_set())
         while not stop.wait(CHECK_EVERY_S):
             self._heartbeat.renew()
-            if (reason := broker.exit_reason()) is not None:
+            if broker and (reason := broker.exit_reason()) is not None:
                 # Keep the lock for the restart, else another process could start a Kafka on this data.
                 raise BrokerDied(reason)
-        broker.stop(timeout_s=STOP_S)
+        if broker:
+            broker.stop(timeout_s=STOP_S)
 
     def _log(self, line: str) -> None:
         self._heartbeat.report(line)

@@ -17,12 +17,13 @@ from campus.broker.data import DataFolderLock
 from campus.config.settings import Config
 from campus.errors import CampusError
 from campus.startup.broker import Broker
-from campus.startup.topics import Topics
-from campus.startup.welcome import welcome_text
+from campus.startup.topics import create_topics
 from campus.supervision.lifecycle import Child, ExitResult, Restart, RestartPolicy
 from campus.supervision.registry import Registry
 from campus.supervision.role import OneStep
 from campus.supervision.supervisor import STOP, Supervisor, install_signals
+
+EXAMPLE_ORDER = '{"user_id": "ana", "item": "pizza", "quantity": 2}'
 
 
 class SystemDidNotStart(CampusError):
@@ -40,7 +41,7 @@ def system(config: Config, names: Iterable[str], role_modules: Mapping[str, Any]
     lock = DataFolderLock(config.broker.data_dir)
     children = [
         Child("broker", partial(Broker, config, lock), shutdown_s=shutdown_s),
-        Child("topics", partial(Topics, config), Restart.ON_CRASH),
+        Child("topics", partial(OneStep, partial(create_topics, config)), Restart.ON_CRASH),
     ]
     for name in names:
         build = partial(role_modules[name].build, config.roles[name], config, registry)
@@ -55,9 +56,21 @@ def broker_only(config: Config) -> list[Child]:
 
 
 def welcome(config: Config, names: Sequence[str], program: str) -> Child:
-    """The last child: prints what to do next. `program`: how to call this program, for copying."""
-    text = welcome_text(config, names, program)
-    return Child("welcome", partial(OneStep, partial(print, text, flush=True)), Restart.ON_CRASH)
+    """The last child: prints what runs, and what to type next. `program`: how to call this program."""
+    lines = [f"CampusKafka is up: {', '.join(names)}, on Kafka at {config.kafka.bootstrap_servers}"]
+    if "producer" in names:
+        producer: Any = config.roles["producer"]
+        lines += [
+            "",
+            f"  place an order:       {program} order pizza 2 --user ana",
+            f"  one that must fail:   {program} order pizza 5000",
+        ]
+        if producer.port:
+            url = f"http://{producer.host}:{producer.port}/order"
+            curl = f"curl {url} -H 'Content-Type: application/json' -d '{EXAMPLE_ORDER}'"
+            lines.append(f"  the same with curl:   {curl}")
+    text = "\n".join(["", *lines, "  stop:                 Ctrl-C", ""])
+    return Child("welcome", partial(OneStep, lambda *_: print(text, flush=True)), Restart.ON_CRASH)
 
 
 def run_until_stopped(children: Sequence[Child], config: Config) -> int:
@@ -78,7 +91,7 @@ def running(children: Sequence[Child], config: Config) -> Iterator[None]:
     """Run the children in the background for the duration of the block. Raises SystemDidNotStart."""
     commands: SimpleQueue[str] = SimpleQueue()
     is_up = threading.Event()  # set by a last child, which starts when all before it are ready
-    last = Child("up", partial(OneStep, is_up.set), Restart.ON_CRASH)
+    last = Child("up", partial(OneStep, lambda *_: is_up.set()), Restart.ON_CRASH)
     results: list[ExitResult] = []
     supervisor = _supervisor([*children, last], config, commands)
     thread = threading.Thread(target=lambda: results.append(supervisor.run()), name="supervisor", daemon=True)

@@ -21,7 +21,7 @@ from campus.kafka.producer.errors import AppendFailed
 from campus.kafka.producer.writer import Writer
 from campus.kafka.records import ProducerRecord, TopicPartition
 from campus.kafka.topics import TopicPlan, create_missing, is_empty
-from campus.supervision.role import Health, Heartbeat
+from campus.supervision.role import Heartbeat
 
 RETRY_PAUSE_S = 0.5
 log = logging.getLogger("topics")
@@ -47,30 +47,20 @@ KEPT_COMPACT = {
 }
 
 
-class Topics:
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._heartbeat = Heartbeat("waiting for the broker")
-
-    def health(self) -> Health:
-        return self._heartbeat.health()
-
-    def run(self, stop: Event) -> None:
-        while wait_for_listener(self._config.kafka.addresses, stop, heartbeat=self._heartbeat.renew):
-            try:
-                created = ensure_topics(self._config.kafka, self._config.topics, self._opening_stock())
-            except (AppendFailed, BrokerAway) as error:
-                log.info("trying again: %s", error)
-                stop.wait(RETRY_PAUSE_S)
-                continue
-            if created:
-                partitions = self._config.topics.partitions
-                log.info("created %s with %d partitions each", ", ".join(created), partitions)
-            return
-
-    def _opening_stock(self) -> dict[str, int]:
-        inventory = self._config.roles.get("inventory")
-        return dict(getattr(inventory, "stock", {}))
+def create_topics(config: Config, stop: Event, heartbeat: Heartbeat) -> None:
+    """The second child: tries until the topics are there, or `stop` is set."""
+    heartbeat.report("waiting for the broker")
+    opening_stock = getattr(config.roles.get("inventory"), "stock", {})
+    while wait_for_listener(config.kafka.addresses, stop, heartbeat=heartbeat.renew):
+        try:
+            created = ensure_topics(config.kafka, config.topics, opening_stock)
+        except (AppendFailed, BrokerAway) as error:
+            log.info("trying again: %s", error)
+            stop.wait(RETRY_PAUSE_S)
+            continue
+        if created:
+            log.info("created %s with %d partitions each", ", ".join(created), config.topics.partitions)
+        return
 
 
 def topic_plan(topics: TopicsConfig) -> TopicPlan:

@@ -50,14 +50,14 @@ class Heartbeat:
 
 
 class OneStep:
-    """A role that calls a function and returns; for children with Restart.ON_CRASH."""
+    """A role that calls `step(stop, heartbeat)` and returns; for children with Restart.ON_CRASH."""
 
-    def __init__(self, step: Callable[[], None]) -> None:
+    def __init__(self, step: Callable[[Event, Heartbeat], None]) -> None:
         self._step = step
         self._heartbeat = Heartbeat()
 
-    def run(self, _stop: Event) -> None:
-        self._step()
+    def run(self, stop: Event) -> None:
+        self._step(stop, self._heartbeat)
 
     def health(self) -> Health:
         return self._heartbeat.health()

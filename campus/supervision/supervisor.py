@@ -75,7 +75,6 @@ class Supervisor:
         self._policy, self._shutdown_s, self._commands, self._clock = policy, shutdown_s, commands, clock
         self._workers = tuple(Worker(child, RestartBackoff(policy, random), clock()) for child in children)
         self._stop_commands = 0
-        self._publish_states()
 
     def run(self) -> ExitResult:
         """Block, in the main thread, until every child has stopped or a second signal came."""
@@ -85,12 +84,10 @@ class Supervisor:
             for worker in self._workers:
                 worker.request_stop()
             return ExitResult(130, "stopped at once by a second signal")
-        finally:
-            self._publish_states()
 
     def states(self) -> tuple[ChildState, ...]:
-        """The children as of the last check, in start order; callable from any thread."""
-        return self._states
+        """The children in start order. Callable from any thread; a child that changes may be half old."""
+        return tuple(worker.snapshot() for worker in self._workers)
 
     # Running: wait for a command, check every child, start what is due; repeat.
 
@@ -105,7 +102,6 @@ class Supervisor:
 
     def _next_command(self, wait_s: float) -> ExitResult | None:
         """Wait for a command, at most `wait_s`. Raises _SecondSignal if it is the second "stop"."""
-        self._publish_states()
         try:
             command = self._commands.get(timeout=max(wait_s, 0.0))
         except Empty:
@@ -256,9 +252,6 @@ class Supervisor:
     def _fault(self, exit_code: int, reason: str) -> ExitResult:
         log.error("%s", reason)
         return ExitResult(exit_code, reason)
-
-    def _publish_states(self) -> None:
-        self._states = tuple(worker.snapshot() for worker in self._workers)
 
 
 class _SecondSignal(Exception):

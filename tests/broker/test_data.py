@@ -12,7 +12,7 @@ import pytest
 from campus.addresses import Address
 from campus.broker import disk
 from campus.broker.data import DataDamaged, DataFolder, DataFolderLock, ForeignData
-from campus.broker.disk import DiskFull, NotWritable, disk_errors, make_folder
+from campus.broker.disk import DiskFull, NotWritable, disk_errors
 
 HERE = Address("127.0.0.1", 9092)
 META = "#\nnode.id=1\ndirectory.id=x\nversion=1\ncluster.id=one\n"
@@ -136,7 +136,7 @@ def test_one_process_holds_the_lock_and_others_can_read_which(
     lock = DataFolderLock(data.root)
     assert not lock.acquire(HERE)
     holder = lock.holder()
-    assert holder is not None and (holder.pid, holder.address.port) == (another.pid, 9093)
+    assert holder is not None and (holder.process, holder.address) == (another.pid, "127.0.0.1:9093")
 
 
 def test_the_lock_of_a_killed_process_is_released(data: DataFolder, another: "subprocess.Popen[str]") -> None:
@@ -163,7 +163,7 @@ def test_a_partly_written_holder_file_names_no_holder(data: DataFolder) -> None:
 def test_a_folder_that_cannot_be_created_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotWritable) as refused:
-        DataFolder(tmp_path / "file" / "data").make()
+        DataFolderLock(tmp_path / "file" / "data").acquire(HERE)
     assert str(refused.value) == (
         f"the folder {tmp_path}/file/data cannot be written (Not a directory). Give this user write access, "
         "or choose another folder with broker.data_dir"
@@ -189,7 +189,6 @@ def test_an_os_error_is_reported_with_the_folder_and_its_setting(
 def test_a_disk_counts_as_full_while_there_is_still_a_little_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_folder(tmp_path / "a" / "b", "broker.data_dir")
     assert not disk.is_full(tmp_path)
     monkeypatch.setattr(disk, "FREE_BYTES_MIN", 1 << 62)
     assert disk.is_full(tmp_path)

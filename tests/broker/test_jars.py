@@ -8,12 +8,19 @@ from typing import Any
 
 import pytest
 
-from campus.broker import class_path as class_path_module
-from campus.broker import fetch
-from campus.broker.class_path import class_path
+from campus.broker import jars
 from campus.broker.disk import DiskFull, NotWritable
-from campus.broker.fetch import JarUnreachable
-from campus.broker.jars import KAFKA, KAFKA_VERSION, LISTED, TOOLS, Jar, JarMismatch, JarMissing
+from campus.broker.jars import (
+    KAFKA,
+    KAFKA_VERSION,
+    LISTED,
+    TOOLS,
+    Jar,
+    JarMismatch,
+    JarMissing,
+    JarUnreachable,
+    class_path,
+)
 from campus.config.settings import BrokerConfig
 
 TRUNCATED = b"half of a j"
@@ -70,10 +77,10 @@ class Artifact:
 def repository(monkeypatch: pytest.MonkeyPatch) -> Repository:
     """Two jars are listed, and this repository has them."""
     listed = (a_jar("one", b"1"), a_jar("two", b"2"))
-    monkeypatch.setattr(class_path_module, "KAFKA", listed)
-    monkeypatch.setattr(fetch, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(jars, "KAFKA", listed)
+    monkeypatch.setattr(jars, "PAUSES_S", (0.0, 0.0))
     repository = Repository(one=b"1", two=b"2")
-    monkeypatch.setattr(fetch, "MavenContext", repository)
+    monkeypatch.setattr("jgo.maven.MavenContext", repository)
     return repository
 
 

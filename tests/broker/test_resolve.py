@@ -301,8 +301,6 @@ def test_a_kafka_that_is_being_stopped_is_not_used(case: Case) -> None:
 
 
 def test_stop_ends_the_wait_for_another_process(case: Case) -> None:
-    data = DataFolder(case.data_dir)
-    data.make()
     lock = DataFolderLock(case.data_dir)
     assert lock.acquire(case.address)
     was_logged = threading.Event()
@@ -353,6 +351,7 @@ def test_stop_ends_a_start(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KAFKA", "silent")
     threading.Timer(0.5, case.stop.set).start()
     assert case.resolve() is None
+    assert len(case.logged) == 1, "it is not reported as ready"
     assert nothing_is_left(case)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Event
 
 from campus.addresses import Address, wait_until
-from campus.broker.class_path import class_path
 from campus.broker.embedded import EmbeddedBroker
+from campus.broker.jars import class_path
 from campus.broker.java import find_java
 from campus.config.settings import BrokerConfig, KafkaConfig
 

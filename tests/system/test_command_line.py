@@ -1,4 +1,4 @@
-"""Ctrl-C while the program starts, and while its roles are stopping."""
+"""What the command line accepts, and Ctrl-C while the program starts and while its roles are stopping."""
 
 import _thread
 import threading
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import campus.commands.lag
 import campuskafka
 from campus.config.config_file import load
 from campus.startup.system import running
@@ -20,6 +21,22 @@ def test_ctrl_c_during_the_start_gives_exit_code_130_without_a_traceback(monkeyp
 
     monkeypatch.setattr(campuskafka, "_role_modules", interrupted)
     assert campuskafka.main(["lag"]) == 130
+
+
+@pytest.mark.parametrize(
+    "command_line",
+    [
+        ["--set", "topics.partitions=3", "lag", "--set", "topics.prefix=a-"],
+        ["--set", "topics.partitions=3", "--set", "topics.prefix=a-", "lag"],
+        ["lag", "--set", "topics.partitions=3", "--set", "topics.prefix=a-"],
+        ["--set", "topics.partitions=9", "--set", "topics.prefix=a-", "lag", "--set", "topics.partitions=3"],
+    ],
+)
+def test_overrides_before_and_after_the_command_all_count_and_the_last_wins(monkeypatch, command_line):
+    seen = []
+    monkeypatch.setattr(campus.commands.lag, "run", lambda _args, context: seen.append(context.config) or 0)
+    assert campuskafka.main(command_line) == 0
+    assert [(config.topics.partitions, config.topics.prefix) for config in seen] == [(3, "a-")]
 
 
 class SlowToStop:

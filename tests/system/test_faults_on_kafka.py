@@ -14,9 +14,10 @@ import pytest
 
 from campus.analytics.metrics import OrderMetrics
 from campus.inventory.ledger import StockLedger
-from campus.startup.topics import Topics
+from campus.startup.topics import create_topics
 from campus.supervision.lifecycle import Child, ExitResult, Restart, RestartPolicy
 from campus.supervision.registry import Registry
+from campus.supervision.role import OneStep
 from campus.supervision.supervisor import Supervisor
 from roles import analytics, inventory, producer
 from tests.support.customers import ITEMS, Crowd, one_each, order
@@ -84,7 +85,7 @@ def supervised(here: Campus) -> Iterator[list[ExitResult]]:
     """The real roles, in the process of the test, so that it can patch them."""
     config = here.config
     children = [
-        Child("topics", partial(Topics, config), Restart.ON_CRASH),
+        Child("topics", partial(OneStep, partial(create_topics, config)), Restart.ON_CRASH),
         *(
             Child(role.NAME, partial(role.build, config.roles[role.NAME], config, Registry()))
             for role in (analytics, inventory, producer)
