@@ -328,7 +328,7 @@ def test_a_wrong_snapshot_of_analytics_is_a_difference(config, capsys):
     for event in rule.counting(journal_of(config)):
         metrics.apply(event)
     metrics.items["pizza"].portions += 1
-    written(config, config.topics.analytics_snapshots_topic, packed(rule, metrics))
+    written(config, config.topics.analytics_snapshots_topic, packed(rule, metrics.state()))
     code, printed = replay_says(config, capsys)
     assert (code, printed["different"], printed["metrics_identical"]) == (1, 0, False)
     first = printed["first_difference"]
