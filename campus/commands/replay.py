@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict
 from datetime import timedelta
 from threading import TIMEOUT_MAX, Event
 from typing import Any
@@ -38,7 +37,7 @@ from campus.logs import printable
 from campus.replay.event_lines import describe, describe_journal
 from campus.replay.findings import Difference, ReplayFindings
 from campus.replay.kafka_logs import Ends, freeze, replay
-from campus.replay.timeline import LogEvent, read_timeline
+from campus.replay.timeline import read_timeline
 
 HELP = "decide everything again and compare it with the journal"
 EXIT_CODES = {"identical": 0, "different": 1, "empty": 3}
@@ -112,12 +111,9 @@ def show_timeline(config: Config, ends: Ends, speed: float) -> None:
             first_ms = event.at_ms if first_ms is None else first_ms
             due_s = began_s + (event.at_ms - first_ms) / 1000 / speed
             _pause(due_s - time.monotonic())
-            print(printable(as_line(event)), flush=True)
-
-
-def as_line(event: LogEvent) -> str:
-    where = f"{event.tp.topic} {event.tp.partition}:{event.offset}"
-    return f"{iso_utc(event.at_ms)}  {where:<28}  {describe(event.event)}"
+            where = f"{event.tp.topic} {event.tp.partition}:{event.offset}"
+            line = f"{iso_utc(event.at_ms)}  {where:<28}  {describe(event.event)}"
+            print(printable(line), flush=True)
 
 
 def _pause(pause_s: float) -> None:
@@ -145,15 +141,15 @@ def as_json(found: ReplayFindings, as_of_ms: int | None) -> str:
             "decisions": found.decisions,
             "compared": found.compared,
             "different": found.different,
-            "other_rules": dict(found.other_rules),
+            "other_rules": found.other_rules,
             "claims": found.claims,
-            "ignored": dict(found.ignored),
+            "ignored": found.ignored,
             "digest": found.digest,
             "metrics": _figures(found.metrics),
             "metrics_of_analytics": analytics,
             "metrics_identical": None if analytics is None else not found.miscounted,
             "stock": found.stock,
-            "first_difference": found.first_difference and asdict(found.first_difference),
+            "first_difference": msgspec.to_builtins(found.first_difference),
             "history": msgspec.to_builtins([*found.history]),
         },
         indent=2,

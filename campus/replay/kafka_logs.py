@@ -59,18 +59,12 @@ def freeze(config: Config, *, item: str | None = None, as_of_ms: int | None = No
             later = offsets_for_time(client, now, as_of_ms + 1)
         then |= {tp: min(now[tp], offset) for tp, offset in later.items()}
     wanted = range(topics.partitions) if item is None else [item_partition(item, topics.partitions)]
-
-    def by_partition(ends: Mapping[TopicPartition, int], topic: str) -> dict[int, int]:
-        return {partition: ends[TopicPartition(topic, partition)] for partition in wanted}
-
+    journal = {p: then[TopicPartition(topics.journal_topic, p)] for p in wanted}
     # The times are those of several brokers, whose clocks can differ. So order-events may be read beyond its
     # end at that time, as far as the journal has entries.
-    return Ends(
-        item,
-        journal=by_partition(then, topics.journal_topic),
-        orders=by_partition(now, topics.orders_topic),
-        orders_due=by_partition(then, topics.orders_topic),
-    )
+    orders = {p: now[TopicPartition(topics.orders_topic, p)] for p in wanted}
+    orders_due = {p: then[TopicPartition(topics.orders_topic, p)] for p in wanted}
+    return Ends(item, journal, orders, orders_due)
 
 
 def replay(

@@ -62,7 +62,7 @@ class PartitionReplay:
         self.ledger = StockLedger(number, replayer.partitions)
         self.metrics = self.findings.partitions[number] = OrderMetrics()
         self.rule = JournalRule()
-        self.other_rules: int | None = None  # the rules version of the last claim, if it is not ours
+        self.rules_version = RULES_VERSION  # of the last claim
         # The last owner's first record that the rule ignored as no repeat, until one counts again: an entry
         # before it is lost, or it cannot be decoded any more.
         self.gap: ConsumerRecord | None = None
@@ -77,16 +77,18 @@ class PartitionReplay:
                 if self.gap is None and self._leaves_a_gap(record):
                     self.gap = record
             elif isinstance(event, OwnerClaimed):
-                self._apply_claim(event)
+                self.findings.claims += 1
+                self.rules_version = event.rules
+                self.ledger.apply(event)
             else:
                 self.gap = None
                 if head is None:
                     self._report_invented(event, record)
-                elif self.other_rules is None:
+                elif self.rules_version == RULES_VERSION:
                     self._compare(event, record, head)
                     head = next(inputs, None)
                 else:
-                    self._take_over(event, record, self.other_rules)
+                    self._take_over(event, record)
                     while head and head.offset <= event.source_offset:
                         head = next(inputs, None)
         if self.gap:
@@ -119,17 +121,12 @@ class PartitionReplay:
         event = decode_journal(ignored.value)
         return event is None or (not isinstance(event, OwnerClaimed) and event.seq > self.rule.seq)
 
-    def _apply_claim(self, claim: OwnerClaimed) -> None:
-        self.findings.claims += 1
-        self.other_rules = claim.rules if claim.rules != RULES_VERSION else None
-        self.ledger.apply(claim)
-
-    def _take_over(self, entry: Entry, written: ConsumerRecord, rules: int) -> None:
+    def _take_over(self, entry: Entry, written: ConsumerRecord) -> None:
         """Apply an entry that other rules decided, without comparing it."""
         if self._is_about(entry):
             self.findings.records += 1
             self.findings.decisions += 1
-            self.findings.other_rules[rules] += 1
+            self.findings.other_rules[self.rules_version] += 1
             self._add_up(entry, written.value or b"")
         self.ledger.apply(entry)
 
