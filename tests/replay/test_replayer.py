@@ -10,6 +10,7 @@ from campus.domain.partitions import item_partition
 from campus.inventory.ledger import ORIGIN_TIME_HEADER, StockLedger
 from campus.inventory.rules import RULES_VERSION
 from campus.replay import replayer
+from campus.replay.findings import HISTORY_MAX
 from campus.replay.replayer import Replayer
 from tests.builders import APPENDED_AT_MS, PARTITIONS, a_restock, an_opening, an_order
 from tests.replay.replayed_log import PIZZA, ALog
@@ -331,6 +332,13 @@ def test_only_what_is_about_the_item_is_counted_and_kept():
     assert [entry.remaining for entry in found.history] == [3, 2, 1]
     entries = b"".join(log.journal[index].value + b"\n" for index in (1, 3, 6))
     assert found.digest == hashlib.sha256(entries).hexdigest()
+
+
+def test_only_the_last_entries_of_the_item_are_kept_and_none_without_an_item():
+    log = ALog(an_opening(quantity=3), *(an_order(f"o-{n}") for n in range(2 * HISTORY_MAX)))
+    kept = [entry.seq for entry in log.replayed(item="pizza").history]
+    assert kept == list(range(HISTORY_MAX + 2, 2 * HISTORY_MAX + 2))
+    assert not log.replayed().history
 
 
 def test_a_difference_of_another_item_is_not_the_items():
