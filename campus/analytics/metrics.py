@@ -50,11 +50,22 @@ class OrderMetrics:
 
     def apply(self, event: JournalEvent) -> None:
         if isinstance(event, InventoryReserved):
-            self._count_reserved(event)
+            self.successful += 1
+            item = self._item(event.item)
+            item.reserved += 1
+            item.portions += event.quantity
+            self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
         elif isinstance(event, InventoryFailed):
-            self._count_failed(event)
+            self.failed += 1
+            self.reasons[event.reason] = self.reasons.get(event.reason, 0) + 1
+            if event.remaining is not None:
+                self._item(event.item).failed += 1
+            self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
         elif isinstance(event, ReservationReleased):
-            self._count_released(event)
+            self.cancelled += 1
+            item = self._item(event.item)
+            item.cancelled += 1
+            item.portions -= event.quantity
 
     def add(self, other: "OrderMetrics") -> None:
         self.successful += other.successful
@@ -82,26 +93,6 @@ class OrderMetrics:
             return msgspec.json.decode(state, type=cls)
         except msgspec.MsgspecError as fault:
             raise ValueError(str(fault)) from fault
-
-    def _count_reserved(self, event: InventoryReserved) -> None:
-        self.successful += 1
-        item = self._item(event.item)
-        item.reserved += 1
-        item.portions += event.quantity
-        self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
-
-    def _count_failed(self, event: InventoryFailed) -> None:
-        self.failed += 1
-        self.reasons[event.reason] = self.reasons.get(event.reason, 0) + 1
-        if event.remaining is not None:
-            self._item(event.item).failed += 1
-        self._count_minute(event.decided_at[:MINUTE_CHARS], 1)
-
-    def _count_released(self, event: ReservationReleased) -> None:
-        self.cancelled += 1
-        item = self._item(event.item)
-        item.cancelled += 1
-        item.portions -= event.quantity
 
     def _item(self, name: str) -> ItemMetrics:
         return self.items.setdefault(name, ItemMetrics())

@@ -71,7 +71,11 @@ class Audit:
         """Every record of order-events, also those that are not decided yet."""
         for record in orders:
             self.findings.records += 1
-            event = _decoded(record)
+            event: Input | Undecodable
+            try:
+                event = decode_input(record.value)
+            except Undecodable as fault:
+                event = fault
             if self._missing and isinstance(event, OrderPlaced):
                 self._missing.discard(event.order_id)
             origin = header(record, ORIGIN_HEADER)
@@ -85,13 +89,6 @@ class Audit:
                 self.findings.repeated += found - 1
             else:
                 self.findings.report(Violation(kind, f"the record's bytes {what}", partition, offset, seq))
-
-
-def _decoded(record: ConsumerRecord) -> Input | Undecodable:
-    try:
-        return decode_input(record.value)
-    except Undecodable as fault:
-        return fault
 
 
 def _milliseconds(digits: bytes | None) -> int | None:

@@ -4,9 +4,11 @@ All violations are counted, and the first ones listed. The verdict depends on no
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 VIOLATIONS_LISTED_MAX = 100
 SHARED_IDS_LISTED_MAX = 10
@@ -57,8 +59,7 @@ class Violation:
     seq: int | None = None
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(Struct):
     """The sums of the entries that count in one partition, up to `seq`.
 
     Cancelled orders are among the `reserved`, but their portions are not among the `portions`.
@@ -85,28 +86,28 @@ class Totals:
         return None
 
 
-@dataclass(slots=True)
-class Findings:
-    """`undecided`: records after the last decided one. `repeated`: side outputs that a crash wrote again.
+class Findings(Struct):
+    """The fields of `audit --json`, in their order; it shows `totals` summed.
 
-    `not_cancelled`: rejected requests to cancel, by reason.
+    `undecided`: records after the last decided one. `repeated`: side outputs that a crash wrote again.
+    `not_cancelled`: rejected requests to cancel, by reason. `totals`: by partition.
     """
 
     records: int = 0
-    undecided: int = 0
     decisions: int = 0
+    undecided: int = 0
     claims: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
+    not_cancelled: Counter[str] = field(default_factory=Counter)
     dead_letters: int = 0
     reroutes: int = 0
-    repeated: int = 0
-    not_cancelled: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[str] = field(default_factory=Counter)
-    totals: dict[int, Totals] = field(default_factory=dict)
+    repeated: int = field(default=0, name="side_outputs_repeated")
     shared_ids: int = 0
     shared_ids_listed: list[str] = field(default_factory=list)
-    violations: int = 0
-    violations_listed: list[Violation] = field(default_factory=list)
+    totals: dict[int, Totals] = field(default_factory=dict)
+    violations: int = field(default=0, name="violations_total")
+    violations_listed: list[Violation] = field(default_factory=list, name="violations")
 
     @property
     def verdict(self) -> Verdict:
@@ -130,7 +131,6 @@ class Findings:
     def summed_totals(self) -> Totals:
         total = Totals()
         for part in self.totals.values():
-            total.seq += part.seq
             total.reserved += part.reserved
             total.cancelled += part.cancelled
             total.failed.update(part.failed)

@@ -29,14 +29,8 @@ DEAD_LETTER_BYTES = 64 * 1024
 
 @dataclass(slots=True)
 class Item:
-    added: int = 0  # opening stock included
-    reserved: int = 0
-    released: int = 0
+    remaining: int = 0  # added - reserved + released, opening stock included
     was_opened: bool = False
-
-    @property
-    def remaining(self) -> int:
-        return self.added - self.reserved + self.released
 
 
 @dataclass(slots=True)
@@ -50,8 +44,9 @@ class PartitionAudit:
     analytics: Totals | None = None  # what it has counted, as of its own seq
     items: dict[str, Item] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
-    offset: int = -1  # the source offset of the last entry
-    source: SourceRecord | None = None  # the record of the entry that is judged, if there is one
+    last_offset: int = -1  # the highest source offset of the entries before the one that is judged
+    offset: int = -1  # the source offset of the entry that is judged; its seq is the last in `totals`
+    source: SourceRecord | None = None  # its record, if there is one
     at_ms: int = 0  # the time of the last such record
 
     def run(self, sources: Iterator[SourceRecord], journal: Iterable[ConsumerRecord]) -> None:
@@ -59,11 +54,13 @@ class PartitionAudit:
         head = next(sources, None)
         for entry in self._counting(journal):
             while head and head.record.offset < entry.source_offset:
-                self._report_skipped(head, entry)
+                what = f"the next entry, seq {entry.seq}, is of offset {entry.source_offset}"
+                self._report_at(ViolationKind.RECORD_WITHOUT_ENTRY, what, offset=head.record.offset)
                 head = next(sources, None)
             self.source = head if head and head.record.offset == entry.source_offset else None
+            self.offset = entry.source_offset
             self._judge(entry)
-            self.offset = max(self.offset, entry.source_offset)
+            self.last_offset = max(self.last_offset, self.offset)
             if self.source:
                 head = next(sources, None)
         while head:
@@ -100,22 +97,24 @@ class PartitionAudit:
                 yield event
         if gap:
             what = f"follows seq {self.totals.seq}, and nothing closes the gap"
-            self._report(gap, ViolationKind.SEQ_GAP, what)
+            self._report_at(ViolationKind.SEQ_GAP, what, offset=gap.source_offset, seq=gap.seq)
 
     # What an entry must be, given its record
 
     def _judge(self, entry: events.Entry) -> None:
-        if entry.source_offset <= self.offset:
-            what = f"the entry before it is of {self.offset}"
-            self._report(entry, ViolationKind.OFFSET_NOT_GROWING, what)
+        if self.offset <= self.last_offset:
+            self._report(ViolationKind.OFFSET_NOT_GROWING, f"the entry before it is of {self.last_offset}")
         elif not self.source:
-            self._report(entry, ViolationKind.ENTRY_WITHOUT_RECORD, "order-events has no record there")
+            self._report(ViolationKind.ENTRY_WITHOUT_RECORD, "order-events has no record there")
         if self.source:
             self.at_ms = self.source.record.timestamp
             for kind, what in differences(entry, self.source, self.number, self.partitions):
-                self._report(entry, kind, what)
+                self._report(kind, what)
         JUDGES[type(entry)](self, entry)
-        if self.analytics and self.analytics.seq == self.totals.seq:
+        if isinstance(entry, StockEntry) and entry.remaining != (remaining := self._in_stock(entry.item)):
+            what = f"says {entry.remaining} {entry.item!r} remain, but it is {remaining}"
+            self._report(ViolationKind.WRONG_REMAINING, what)
+        if self.analytics and self.analytics.seq == entry.seq:
             self._report_analytics(self.totals.difference(self.analytics))
 
     # What an entry must be, given what was decided before
@@ -124,59 +123,50 @@ class PartitionAudit:
         self.totals.reserved += 1
         self.totals.portions[entry.item] += entry.quantity
         if self._comes_too_late():
-            self._report(entry, ViolationKind.DECIDED_TOO_LATE, "its owner may have decided and forgotten it")
-        if self._decide_order(entry, entry.item, entry.quantity).was_reserved:
-            self._report(entry, ViolationKind.RESERVED_TWICE, f"order {entry.order_id!r} was reserved before")
+            self._report(ViolationKind.DECIDED_TOO_LATE, "its owner may have decided and forgotten it")
+        if self._decide_order(entry).was_reserved:
+            self._report(ViolationKind.RESERVED_TWICE, f"order {entry.order_id!r} was reserved before")
         item = self._item(entry.item)
-        item.reserved += entry.quantity
+        item.remaining -= entry.quantity
         if item.remaining < 0:
-            what = f"{item.remaining} {entry.item!r} would remain"
-            self._report(entry, ViolationKind.STOCK_BELOW_ZERO, what)
-        self._check_remaining(entry, item.remaining)
+            self._report(ViolationKind.STOCK_BELOW_ZERO, f"{item.remaining} {entry.item!r} would remain")
 
     def _failed(self, entry: events.InventoryFailed) -> None:
         self.totals.failed[entry.reason] += 1
-        in_stock = self._in_stock(entry.item)
-        self._check_reason(entry, self._reason_to_fail(entry.quantity, in_stock))
+        self._check_reason(entry.reason, self._reason_to_fail(entry))
         self._decide_order(entry)
-        self._check_remaining(entry, in_stock)
 
     def _released(self, entry: events.ReservationReleased) -> None:
         order = self.ids.remembered(entry.order_id)
         reason = _reason_to_keep(entry, order)
         if reason == "already_cancelled":
-            what = f"order {entry.order_id!r} was cancelled before"
-            self._report(entry, ViolationKind.RELEASED_TWICE, what)
+            self._report(ViolationKind.RELEASED_TWICE, f"order {entry.order_id!r} was cancelled before")
         elif reason or not order:
-            what = f"order {entry.order_id!r}: the truth is {reason}"
-            self._report(entry, ViolationKind.RELEASED_UNRESERVED, what)
+            self._report(
+                ViolationKind.RELEASED_UNRESERVED, f"order {entry.order_id!r}: the truth is {reason}"
+            )
         else:
             order.is_released = True
             if entry.quantity != order.quantity:
                 what = f"releases {entry.quantity}, the order had reserved {order.quantity}"
-                self._report(entry, ViolationKind.WRONG_RELEASE, what)
+                self._report(ViolationKind.WRONG_RELEASE, what)
         self.totals.cancelled += 1
         self.totals.portions[entry.item] -= entry.quantity
-        item = self._item(entry.item)
-        item.released += entry.quantity
-        self._check_remaining(entry, item.remaining)
+        self._item(entry.item).remaining += entry.quantity
 
     def _cancel_rejected(self, entry: events.CancelRejected) -> None:
         self.findings.not_cancelled[entry.reason] += 1
-        self._check_reason(entry, _reason_to_keep(entry, self.ids.remembered(entry.order_id)))
-        self._check_remaining(entry, self._in_stock(entry.item))
+        self._check_reason(entry.reason, _reason_to_keep(entry, self.ids.remembered(entry.order_id)))
 
     def _stock_changed(self, entry: events.StockChanged) -> None:
         item = self._item(entry.item)
         if entry.reason == "opening":
             if item.was_opened:
-                what = f"{entry.item!r} had its opening stock before"
-                self._report(entry, ViolationKind.OPENING_TWICE, what)
+                self._report(ViolationKind.OPENING_TWICE, f"{entry.item!r} had its opening stock before")
             item.was_opened = True
         elif self.ids.decide(_restock(entry.event_id), at_ms=self.at_ms).is_remembered:
-            self._report(entry, ViolationKind.DECIDED_TWICE, f"{entry.event_id!r} was added before")
-        item.added += entry.quantity
-        self._check_remaining(entry, item.remaining)
+            self._report(ViolationKind.DECIDED_TWICE, f"{entry.event_id!r} was added before")
+        item.remaining += entry.quantity
 
     def _duplicate(self, entry: events.DuplicateIgnored) -> None:
         self.findings.duplicates += 1
@@ -189,56 +179,46 @@ class PartitionAudit:
         else:
             was_decided = self.ids.is_decided(entry.repeated_id)
         if not was_decided:
-            what = f"{entry.repeated_id!r} was never decided before"
-            self._report(entry, ViolationKind.IGNORED_UNDECIDED, what)
+            self._report(ViolationKind.IGNORED_UNDECIDED, f"{entry.repeated_id!r} was never decided before")
 
     def _rerouted(self, entry: events.OrderRerouted) -> None:
         self.findings.reroutes += 1
         if self.source:
-            self._promise(self.reroutes, entry, entry.to_partition, self.source.record.value)
+            self._promise(self.reroutes, entry.to_partition, self.source.record.value)
 
     def _dead_lettered(self, entry: events.OrderDeadLettered) -> None:
         self.findings.dead_letters += 1
         if self.source:
             value = self.source.record.value
-            self._promise(self.dead_letters, entry, self.number, value and value[:DEAD_LETTER_BYTES])
+            self._promise(self.dead_letters, self.number, value and value[:DEAD_LETTER_BYTES])
 
     # Used by several of them
 
-    def _decide_order(
-        self,
-        entry: events.InventoryReserved | events.InventoryFailed,
-        item: str | None = None,
-        quantity: int = 0,
-    ) -> IdHistory:
-        """`item` and `quantity`: what was reserved, if anything."""
-        before = self.ids.decide(entry.order_id, at_ms=self.at_ms, item=item, quantity=quantity)
+    def _decide_order(self, entry: events.InventoryReserved | events.InventoryFailed) -> IdHistory:
+        item = entry.item if isinstance(entry, events.InventoryReserved) else None
+        before = self.ids.decide(entry.order_id, at_ms=self.at_ms, item=item, quantity=entry.quantity)
         if before.is_shared:
             self.findings.note_shared(entry.order_id)
         if before.is_remembered:
-            self._report(entry, ViolationKind.DECIDED_TWICE, f"order {entry.order_id!r} was decided before")
+            self._report(ViolationKind.DECIDED_TWICE, f"order {entry.order_id!r} was decided before")
         return before
 
-    def _reason_to_fail(self, quantity: int, in_stock: int | None) -> events.FailReason | None:
+    def _reason_to_fail(self, entry: events.InventoryFailed) -> events.FailReason | None:
         if self._comes_too_late():
             return "too_old"
+        in_stock = self._in_stock(entry.item)
         if in_stock is None:
             return "unknown_item"
-        return "insufficient_stock" if in_stock < quantity else None
+        return "insufficient_stock" if in_stock < entry.quantity else None
 
     def _comes_too_late(self) -> bool:
         """Whether it is a rerouted order, from a time from which decisions have been forgotten."""
         origin_ms = self.source.origin_ms if self.source else None
         return origin_ms is not None and origin_ms <= self.ids.horizon_ms
 
-    def _check_reason(self, entry: events.InventoryFailed | events.CancelRejected, truth: str | None) -> None:
-        if entry.reason != truth:
-            self._report(entry, ViolationKind.FALSE_REASON, f"says {entry.reason}, the truth is {truth}")
-
-    def _check_remaining(self, entry: StockEntry, remaining: int | None) -> None:
-        if entry.remaining != remaining:
-            what = f"says {entry.remaining} {entry.item!r} remain, but it is {remaining}"
-            self._report(entry, ViolationKind.WRONG_REMAINING, what)
+    def _check_reason(self, reason: str, truth: str | None) -> None:
+        if reason != truth:
+            self._report(ViolationKind.FALSE_REASON, f"says {reason}, the truth is {truth}")
 
     def _item(self, name: str) -> Item:
         return self.items.setdefault(name, Item())
@@ -247,24 +227,22 @@ class PartitionAudit:
         item = self.items.get(name)
         return item.remaining if item else None
 
-    def _promise(
-        self, outputs: SideOutputs, entry: events.Entry, partition: int, value: bytes | None
-    ) -> None:
-        origin = f"{self.number}:{entry.source_offset}".encode()
-        outputs.promise((partition, origin, value), self.number, entry.source_offset, entry.seq)
+    def _promise(self, outputs: SideOutputs, partition: int, value: bytes | None) -> None:
+        origin = f"{self.number}:{self.offset}".encode()
+        outputs.promise((partition, origin, value), self.number, self.offset, self.totals.seq)
 
-    def _report(self, entry: events.Entry, kind: ViolationKind, what: str) -> None:
-        self.findings.report(Violation(kind, what, self.number, entry.source_offset, entry.seq))
-
-    def _report_skipped(self, source: SourceRecord, next_entry: events.Entry) -> None:
-        kind, offset = ViolationKind.RECORD_WITHOUT_ENTRY, source.record.offset
-        what = f"the next entry, seq {next_entry.seq}, is of offset {next_entry.source_offset}"
-        self.findings.report(Violation(kind, what, self.number, offset))
+    def _report(self, kind: ViolationKind, what: str) -> None:
+        """A violation of the entry that is judged."""
+        self._report_at(kind, what, self.offset, self.totals.seq)
 
     def _report_analytics(self, what: str | None) -> None:
         if what:
-            kind = ViolationKind.ANALYTICS_DIFFERS
-            self.findings.report(Violation(kind, what, self.number, seq=self.totals.seq))
+            self._report_at(ViolationKind.ANALYTICS_DIFFERS, what, seq=self.totals.seq)
+
+    def _report_at(
+        self, kind: ViolationKind, what: str, offset: int | None = None, seq: int | None = None
+    ) -> None:
+        self.findings.report(Violation(kind, what, self.number, offset, seq))
 
 
 def _reason_to_keep(

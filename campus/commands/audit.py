@@ -8,8 +8,9 @@ meanwhile. Exits with 0 if everything is right, 1 if something is not, 3 if ther
 import argparse
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
+
+import msgspec
 
 from campus.audit.findings import Findings, Violation
 from campus.audit.kafka_logs import run_audit
@@ -65,33 +66,9 @@ def _expected(file: Path) -> list[str]:
 
 def as_json(findings: Findings) -> str:
     totals = findings.summed_totals()
-    return json.dumps(
-        {
-            "verdict": findings.verdict,
-            "records": findings.records,
-            "decisions": findings.decisions,
-            "undecided": findings.undecided,
-            "claims": findings.claims,
-            "ignored": dict(findings.ignored),
-            "duplicates": findings.duplicates,
-            "not_cancelled": dict(findings.not_cancelled),
-            "dead_letters": findings.dead_letters,
-            "reroutes": findings.reroutes,
-            "side_outputs_repeated": findings.repeated,
-            "shared_ids": findings.shared_ids,
-            "shared_ids_listed": findings.shared_ids_listed,
-            "totals": {
-                "orders": totals.orders,
-                "reserved": totals.reserved,
-                "cancelled": totals.cancelled,
-                "failed": dict(totals.failed),
-                "portions": dict(totals.portions),
-            },
-            "violations_total": findings.violations,
-            "violations": [asdict(violation) for violation in findings.violations_listed],
-        },
-        indent=2,
-    )
+    sums = {name: getattr(totals, name) for name in ("orders", "reserved", "cancelled", "failed", "portions")}
+    figures = msgspec.to_builtins(findings) | {"totals": sums}
+    return json.dumps({"verdict": findings.verdict, **figures}, indent=2)
 
 
 def as_text(findings: Findings, took_s: float) -> str:

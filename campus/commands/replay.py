@@ -9,15 +9,11 @@ if there is nothing to replay, 130 if it was interrupted.
 import argparse
 import json
 import math
-import signal
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from datetime import timedelta
-from threading import TIMEOUT_MAX
-from threading import Event as StopEvent
+from threading import TIMEOUT_MAX, Event
 from typing import Any
 
 import msgspec
@@ -34,7 +30,6 @@ from campus.commands import (
     verdict_line,
 )
 from campus.config.settings import Config
-from campus.domain.events import Entry
 from campus.domain.times import iso_utc
 from campus.groups.offset_target import parse_target
 from campus.inventory.rules import RULES_VERSION
@@ -42,12 +37,11 @@ from campus.logs import printable
 from campus.replay.event_lines import describe, describe_journal
 from campus.replay.findings import Difference, ReplayFindings
 from campus.replay.kafka_logs import Ends, freeze, replay
-from campus.replay.timeline import LogEvent, read_timeline
+from campus.replay.timeline import read_timeline
 
 HELP = "decide everything again and compare it with the journal"
 EXIT_CODES = {"identical": 0, "different": 1, "empty": 3}
 INTERRUPTED = 130
-HISTORY_SHOWN = 20  # the last decisions about --item
 NAMED_MAX = 8  # items whose stock is named in the text; JSON has them all
 LONG_PAUSE_S = 5.0  # with --speed, longer pauses are announced
 TIME_FORMAT = "2026-01-31T12:00:00Z (UTC, unless it says otherwise) or milliseconds since 1970"
@@ -69,23 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     config = context.config
-    last: deque[Entry] = deque(maxlen=HISTORY_SHOWN)
     with a_broker(config):
-        ends = freeze(config, as_of_ms=args.as_of)
-        if args.speed and not show_timeline(config, ends, args.item, args.speed):
-            print("stopped; nothing was compared")
-            return INTERRUPTED
+        ends = freeze(config, item=args.item, as_of_ms=args.as_of)
+        if args.speed:
+            try:
+                show_timeline(config, ends, args.speed)
+            except KeyboardInterrupt:
+                print("stopped; nothing was compared")
+                return INTERRUPTED
         started_at = time.monotonic()
         with progress_bar("replaying") as on_progress:
-            found = replay(
-                config, ends=ends, item=args.item, on_decision=last.append, on_progress=on_progress
-            )
+            found = replay(config, ends, on_progress=on_progress)
         took_s = time.monotonic() - started_at
-    history = list(last) if args.item else []
-    if args.json:
-        print(as_json(found, as_of_ms=args.as_of, item=args.item, history=history))
-    else:
-        print(as_text(found, as_of_ms=args.as_of, item=args.item, history=history, took_s=took_s))
+    print(as_json(found, args.as_of) if args.json else as_text(found, args.as_of, took_s))
     return EXIT_CODES[found.verdict]
 
 
@@ -113,70 +103,54 @@ def a_speed(text: str) -> float:
 # The events in their order
 
 
-def show_timeline(config: Config, ends: Ends, item: str | None, speed: float) -> bool:
-    """Print the events with the pauses between them, `speed` times faster. False if interrupted."""
+def show_timeline(config: Config, ends: Ends, speed: float) -> None:
+    """Print the events with the pauses between them, `speed` times faster."""
     began_s, first_ms = time.monotonic(), None
-    with _until_ctrl_c() as stop, closing(read_timeline(config, ends, item, stop)) as events:
+    with closing(read_timeline(config, ends)) as events:
         for event in events:
             first_ms = event.at_ms if first_ms is None else first_ms
             due_s = began_s + (event.at_ms - first_ms) / 1000 / speed
-            if _was_interrupted(stop, due_s - time.monotonic()):
-                break
-            print(printable(as_line(event)), flush=True)
-        return not stop.is_set()
+            _pause(due_s - time.monotonic())
+            where = f"{event.tp.topic} {event.tp.partition}:{event.offset}"
+            line = f"{iso_utc(event.at_ms)}  {where:<28}  {describe(event.event)}"
+            print(printable(line), flush=True)
 
 
-def as_line(event: LogEvent) -> str:
-    where = f"{event.tp.topic} {event.tp.partition}:{event.offset}"
-    return f"{iso_utc(event.at_ms)}  {where:<28}  {describe(event.event)}"
-
-
-def _was_interrupted(stop: StopEvent, pause_s: float) -> bool:
+def _pause(pause_s: float) -> None:
+    """Ctrl-C ends it with a KeyboardInterrupt."""
     pause_s = min(max(0.0, pause_s), TIMEOUT_MAX)  # the longest wait that Python allows
     if pause_s > LONG_PAUSE_S:
         print(f"… nothing for {timedelta(seconds=round(pause_s))}", flush=True)
-    return stop.wait(pause_s)
-
-
-@contextmanager
-def _until_ctrl_c() -> Iterator[StopEvent]:
-    stop = StopEvent()
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+    Event().wait(pause_s)
 
 
 # The findings as text
 
 
-def as_json(
-    found: ReplayFindings, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry]
-) -> str:
+def as_json(found: ReplayFindings, as_of_ms: int | None) -> str:
     analytics = found.metrics_of_analytics and _figures(found.metrics_of_analytics)
-    if analytics and item is not None:
+    if analytics and found.item is not None:
         analytics = {"items": analytics["items"]}  # the only figures that are kept by item
     return json.dumps(
         {
             "verdict": found.verdict,
             "as_of": None if as_of_ms is None else iso_utc(as_of_ms),
-            "item": item,
+            "item": found.item,
             "records": found.records,
             "undecided": found.undecided,
             "decisions": found.decisions,
             "compared": found.compared,
             "different": found.different,
-            "other_rules": dict(found.other_rules),
+            "other_rules": found.other_rules,
             "claims": found.claims,
-            "ignored": dict(found.ignored),
+            "ignored": found.ignored,
             "digest": found.digest,
             "metrics": _figures(found.metrics),
             "metrics_of_analytics": analytics,
             "metrics_identical": None if analytics is None else not found.miscounted,
             "stock": found.stock,
-            "first_difference": found.first_difference and asdict(found.first_difference),
-            "history": [msgspec.to_builtins(entry) for entry in history],
+            "first_difference": msgspec.to_builtins(found.first_difference),
+            "history": msgspec.to_builtins([*found.history]),
         },
         indent=2,
     )
@@ -186,18 +160,17 @@ def _figures(metrics: OrderMetrics) -> dict[str, Any]:
     return {"total": metrics.total, **msgspec.to_builtins(metrics)}
 
 
-def as_text(
-    found: ReplayFindings, *, as_of_ms: int | None, item: str | None, history: Sequence[Entry], took_s: float
-) -> str:
+def as_text(found: ReplayFindings, as_of_ms: int | None, took_s: float) -> str:
     metrics = found.metrics
     lines = []
     if as_of_ms is not None:
         title = f"as of {iso_utc(as_of_ms)}"
         lines.append(text_report(metrics, title=title, partitions=(), partitions_all=0))
     lines += [
-        printable(f"{entry.decided_at}  seq {entry.seq:<8} {describe_journal(entry)}") for entry in history
+        printable(f"{entry.decided_at}  seq {entry.seq:<8} {describe_journal(entry)}")
+        for entry in found.history
     ]
-    about = () if item is None else (f"about {printable(item)}",)
+    about = () if found.item is None else (f"about {printable(found.item)}",)
     lines += [
         figure_line("records", found.records, *about, f"{found.undecided:,} of them not decided yet"),
         figure_line("decisions", found.decisions, f"by {found.claims:,} claims"),

@@ -7,7 +7,6 @@ never taken for the first. The first half of the id depends on the key alone: it
 
 import re
 from hashlib import blake2b
-from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -16,9 +15,6 @@ NOISE_BYTES = 10
 KEY_BITS, REQUEST_BITS = 60, 62
 KEY_PART_CHARS = 18  # of the UUID as text: KEY_BITS, the version digit and two hyphens
 _UUID8 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-# The same key for an order and for a restock does not count as reuse.
-RequestKind: TypeAlias = Literal["order", "restock"]
 
 
 def new_order_id(now_ms: int, noise: bytes) -> str:
@@ -42,7 +38,8 @@ def key_part(order_id: str) -> str | None:
     return order_id[:KEY_PART_CHARS]
 
 
-def _keyed(kind: RequestKind, key: str, request: tuple[str | int, ...]) -> str:
+def _keyed(kind: str, key: str, request: tuple[str | int, ...]) -> str:
+    # Both hashes are salted by the kind: one key for an order and for a restock does not count as reuse.
     key_hash = _hash(kind, b"key", key.encode()) >> 64 - KEY_BITS
     # As JSON, which is different for different requests. The salt "wish" is part of every id that was given.
     request_hash = _hash(kind, b"wish", msgspec.json.encode(request)) >> 64 - REQUEST_BITS
@@ -50,7 +47,7 @@ def _keyed(kind: RequestKind, key: str, request: tuple[str | int, ...]) -> str:
     return _as_uuid(head << 80 | 0x8 << 76 | tail << 64 | 0x2 << 62 | request_hash)
 
 
-def _hash(kind: RequestKind, part: bytes, data: bytes) -> int:
+def _hash(kind: str, part: bytes, data: bytes) -> int:
     digest = blake2b(data, digest_size=8, person=kind.encode(), salt=part).digest()
     return int.from_bytes(digest, "big")
 

@@ -25,11 +25,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
-def partition_for(key: bytes, partitions: int) -> int:
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
-
-
 @lru_cache(maxsize=4096)
 def item_partition(item: str, partitions: int) -> int:
     """The partition that holds an item's whole history."""
-    return partition_for(item.encode(), partitions)
+    return (murmur2(item.encode()) & 0x7FFFFFFF) % partitions

@@ -5,7 +5,6 @@ arrives. It has a version and a checksum: an unreadable snapshot is ignored, and
 """
 
 import zlib
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -16,10 +15,6 @@ SNAPSHOT_VERSION = 2
 SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024  # `max.message.bytes` of the snapshot topics
 CHECKSUM_BYTES = 4
 MAGIC = b"campus-snapshot\n"
-
-
-class HasState(Protocol):
-    def state(self) -> bytes: ...
 
 
 class Snapshot(Struct, frozen=True):
@@ -36,8 +31,9 @@ class SnapshotUnreadable(Exception):
     """The message says why."""
 
 
-def packed(rule: JournalRule, fold: HasState) -> bytes:
-    body = msgspec.msgpack.encode(Snapshot(SNAPSHOT_VERSION, rule.owner, rule.seq, rule.offset, fold.state()))
+def packed(rule: JournalRule, state: bytes) -> bytes:
+    """`state`: of the fold of the entries that the rule has counted."""
+    body = msgspec.msgpack.encode(Snapshot(SNAPSHOT_VERSION, rule.owner, rule.seq, rule.offset, state))
     return MAGIC + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
 
 

@@ -43,18 +43,8 @@ ORIGIN_TIME_HEADER = "origin-time-ms"
 
 
 @dataclass(frozen=True, slots=True)
-class Reroute:
-    """A record to append again, to the partition of order-events that its item belongs to."""
-
-    partition: int
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An undecodable record to append to the dead letters, as it came."""
+class SideOutput:
+    """A record to append to another log."""
 
     partition: int
     key: bytes | None
@@ -62,7 +52,12 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
 
 
-SideOutput = Reroute | DeadLetter
+class Reroute(SideOutput):
+    """To the partition of order-events that the record's item belongs to."""
+
+
+class DeadLetter(SideOutput):
+    """To the dead letters: an undecodable record, as it came."""
 
 
 class LedgerState(Struct, frozen=True):
@@ -273,7 +268,6 @@ class StockLedger:
         return "already_cancelled" if reservation.is_cancelled else None
 
     def _reroute(self, record: ConsumerRecord, event: Input, home: int) -> tuple[OrderRerouted, Reroute]:
-        assert record.value is not None
         rerouted_type, rerouted_id = type_and_id(event)
         entry = OrderRerouted(
             seq=self.seq + 1,

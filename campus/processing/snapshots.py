@@ -89,4 +89,4 @@ class Snapshots:
             last.seq, last.written_at_s, last.next_key = state.rule.seq, self._clock(), 1 - last.next_key
 
     def _record(self, partition: int, state: RestoredState[F]) -> ProducerRecord:
-        return KEYS[self._last[partition].next_key], packed(state.rule, state.fold), ()
+        return KEYS[self._last[partition].next_key], packed(state.rule, state.fold.state()), ()

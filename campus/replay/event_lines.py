@@ -9,12 +9,6 @@ from campus.domain.codec import Undecodable
 
 def describe(event: events.Input | Undecodable | events.JournalEvent) -> str:
     """A request as a sentence; an event of the journal behind an arrow."""
-    if isinstance(event, events.OrderPlaced | events.StockAdded | events.OrderCancelled | Undecodable):
-        return _request(event)
-    return f"  → {describe_journal(event)}"
-
-
-def _request(event: events.Input | Undecodable) -> str:
     match event:
         case Undecodable():
             return f"a record that fits no event ({event.reason})"
@@ -26,6 +20,8 @@ def _request(event: events.Input | Undecodable) -> str:
             return f"{event.quantity} × {event.item} as opening stock"
         case events.StockAdded():
             return f"{event.quantity} × {event.item} arrive ({event.event_id})"
+        case _:
+            return f"  → {describe_journal(event)}"
 
 
 def describe_journal(event: events.JournalEvent) -> str:

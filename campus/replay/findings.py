@@ -3,7 +3,7 @@
 The verdict depends on nothing else. Later differences are only counted: they may follow from the first one.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from campus.analytics.metrics import OrderMetrics, summed
 from campus.domain.events import Entry
 
 TEXT_CHARS_MAX = 2_000
+HISTORY_MAX = 20
 
 Verdict: TypeAlias = Literal["identical", "different", "empty"]
 
@@ -36,10 +37,12 @@ class Difference:
 
 @dataclass(slots=True)
 class ReplayFindings:
-    """`records`: those of order-events, `undecided` ones included. `decisions`: the entries that count.
+    """`item`: the only one that is counted and compared, and `history` its last entries; None for all items.
+    `records`: those of order-events, `undecided` ones included. `decisions`: the entries that count.
     `other_rules`: how many of them were made by each other version of the rules; they are applied as they are
     and prove nothing. `digest`: SHA-256 of the entries decided again, one line each, in partition order."""
 
+    item: str | None = None
     records: int = 0
     undecided: int = 0
     decisions: int = 0
@@ -53,6 +56,7 @@ class ReplayFindings:
     analytics: dict[int, OrderMetrics] = field(default_factory=dict)  # counted by analytics
     miscounted: int = 0  # partitions in which the two differ
     first_difference: Difference | None = None
+    history: deque[Entry] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
 
     @property
     def verdict(self) -> Verdict:

@@ -8,7 +8,6 @@ import heapq
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from operator import itemgetter
-from threading import Event as StopEvent
 from typing import Any, NamedTuple
 
 from campus.config.settings import Config
@@ -31,23 +30,17 @@ class LogEvent(NamedTuple):
     event: Input | Undecodable | JournalEvent
 
 
-def read_timeline(
-    config: Config, ends: Ends, item: str | None, stop: StopEvent
-) -> Generator[LogEvent, None, None]:
-    """All events up to the ends, or those about the item, oldest first. Ends early only if `stop` is set.
-
-    Raises BrokerAway, HistoryMissing.
-    """
+def read_timeline(config: Config, ends: Ends) -> Generator[LogEvent, None, None]:
+    """All events up to the ends, or those about the item, oldest first. Raises BrokerAway, HistoryMissing."""
     topics = config.topics
-    partitions = ends.partitions_of(item, topics.partitions)
     # order-events first: at equal times a request comes before the decision about it.
-    spans = {TopicPartition(topics.orders_topic, p): Bounds(0, ends.orders_due[p]) for p in partitions}
-    spans |= {TopicPartition(topics.journal_topic, p): Bounds(0, ends.journal[p]) for p in partitions}
-    rules = {TopicPartition(topics.journal_topic, partition): JournalRule() for partition in partitions}
+    spans = {TopicPartition(topics.orders_topic, p): Bounds(0, end) for p, end in ends.orders_due.items()}
+    spans |= {TopicPartition(topics.journal_topic, p): Bounds(0, end) for p, end in ends.journal.items()}
+    rules = {TopicPartition(topics.journal_topic, partition): JournalRule() for partition in ends.journal}
     with closing(LogReader(config.kafka, client_id="replay-timeline")) as reader:
-        for at_ms, tp, record in in_time_order(reader, spans, stop):
+        for at_ms, tp, record in in_time_order(reader, spans):
             for event in _events(rules.get(tp), record):
-                if item is None or getattr(event, "item", None) == item:
+                if ends.item is None or getattr(event, "item", None) == ends.item:
                     yield LogEvent(at_ms, tp, record.offset, event)
 
 
@@ -63,19 +56,13 @@ def _events(rule: JournalRule | None, record: Any) -> Iterator[Input | Undecodab
 
 
 def in_time_order(
-    reader: LogReader, spans: Mapping[TopicPartition, Bounds], stop: StopEvent
+    reader: LogReader, spans: Mapping[TopicPartition, Bounds]
 ) -> Iterator[tuple[int, TopicPartition, Any]]:
     """The records of all spans with their times. At equal times the span that comes first in `spans` wins."""
-    timed = (_timed(reader, tp, span, stop) for tp, span in spans.items())
-    for at_ms, tp, record in heapq.merge(*timed, key=itemgetter(0)):
-        if stop.is_set():
-            return
-        yield at_ms, tp, record
+    return heapq.merge(*(_timed(reader, tp, span) for tp, span in spans.items()), key=itemgetter(0))
 
 
-def _timed(
-    reader: LogReader, tp: TopicPartition, span: Bounds, stop: StopEvent
-) -> Iterator[tuple[int, TopicPartition, Any]]:
+def _timed(reader: LogReader, tp: TopicPartition, span: Bounds) -> Iterator[tuple[int, TopicPartition, Any]]:
     """The records of one span, with times that never go back.
 
     The spans share a reader that reads one of them at a time, so each chunk is read as a whole.
@@ -83,6 +70,6 @@ def _timed(
     at_ms = 0
     for start in range(span.start, span.end, CHUNK_OFFSETS):
         chunk = Bounds(start, min(start + CHUNK_OFFSETS, span.end))
-        for record in [record for _, batch in reader.read({tp: chunk}, stop) for record in batch]:
+        for record in [record for _, batch in reader.read({tp: chunk}) for record in batch]:
             at_ms = max(at_ms, record.timestamp)
             yield at_ms, tp, record

@@ -6,10 +6,10 @@ The logs are written by real owners (tests/audit/audited_logs.py), the faults ar
 
 import random
 from collections import Counter
-from dataclasses import replace
 from functools import cache
 
 import pytest
+from msgspec.structs import replace
 
 from campus.analytics.metrics import OrderMetrics
 from campus.audit.findings import Totals, ViolationKind

@@ -56,12 +56,12 @@ def a_log():
     return ALog(an_opening(quantity=2), *map(an_order, "ABC"))
 
 
-def text_of(found, **what):
-    return as_text(found, **{"as_of_ms": None, "item": None, "history": [], "took_s": 0.5, **what})
+def text_of(found, as_of_ms=None):
+    return as_text(found, as_of_ms, took_s=0.5)
 
 
-def json_of(found, **what):
-    return json.loads(as_json(found, **{"as_of_ms": None, "item": None, "history": [], **what}))
+def json_of(found, as_of_ms=None):
+    return json.loads(as_json(found, as_of_ms))
 
 
 def test_the_text_of_an_identical_replay():
@@ -132,16 +132,15 @@ def test_the_metrics_as_of_a_time_are_a_report():
 
 
 def test_with_item_its_last_decisions_are_shown():
-    watched = []
-    found = a_log().replayed(item="pizza", on_decision=watched.append)
-    lines = text_of(found, item="pizza", history=watched[-2:]).splitlines()
-    assert lines[:3] == [
+    found = a_log().replayed(item="pizza")
+    lines = text_of(found).splitlines()
+    assert lines[2:5] == [
         "2025-11-22T18:51:35.125Z  seq 3        reserved 1 × pizza for ana (B); 0 left",
         "2025-11-22T18:51:35.126Z  seq 4        failed 1 × pizza: insufficient_stock (C); 0 left",
         "records                 4   about pizza · 0 of them not decided yet",
     ]
-    printed = json_of(found, item="pizza", history=watched[-2:])
-    assert [entry["order_id"] for entry in printed["history"]] == ["B", "C"]
+    printed = json_of(found)
+    assert [entry.get("order_id") for entry in printed["history"]] == [None, "A", "B", "C"]
     assert printed["metrics_of_analytics"] == {
         "items": {"pizza": {"reserved": 2, "failed": 1, "cancelled": 0, "portions": 2}}
     }

@@ -45,7 +45,7 @@ def falsify_snapshots(log):
     """Replace the snapshots by one that contradicts the journal, so that its use shows in the totals."""
     last = an_analytics(log).steps().follower._followed[PIZZA]
     log.at(*SNAPSHOTS).clear()
-    log.append({SNAPSHOTS: [(b"even", packed(last.rule, OrderMetrics(successful=77)), ())]})
+    log.append({SNAPSHOTS: [(b"even", packed(last.rule, OrderMetrics(successful=77).state()), ())]})
 
 
 # Analytics

@@ -27,6 +27,7 @@ from campus.kafka.log_reader import BeginningMissing
 from campus.kafka.producer.writer import Writer
 from campus.kafka.records import TopicPartition
 from campus.kafka.topics import PartitionCountMismatch
+from campus.replay import replayer
 from campus.replay.kafka_logs import freeze, replay
 from campus.startup.topics import ensure_topics
 from campus.supervision.registry import Registry
@@ -237,9 +238,9 @@ def test_orders_of_an_aborted_transaction_are_not_decided_again(config, capsys):
 def test_records_after_the_frozen_ends_change_nothing(config):
     decided_all(config, an_order("A"))
     ends = freeze(config)
-    first = replay(config, ends=ends)
+    first = replay(config, ends)
     decided_all(config, an_order("B"), an_order("C"))
-    again = replay(config, ends=ends)
+    again = replay(config, ends)
     assert (again.digest, again.metrics, again.records) == (first.digest, first.metrics, first.records)
     assert replay(config).records == first.records + 2
 
@@ -281,7 +282,7 @@ def test_item_limits_the_events_the_stock_and_the_verdict_to_that_item(config, c
 # Different
 
 
-def test_a_ledger_with_wrong_rules_gives_a_difference(config):
+def test_a_ledger_with_wrong_rules_gives_a_difference(config, monkeypatch):
     class Generous(StockLedger):
         def decide(self, record):
             entry, side_output = super().decide(record)
@@ -291,7 +292,8 @@ def test_a_ledger_with_wrong_rules_gives_a_difference(config):
             return entry, side_output
 
     decided_all(config, an_order("A"), an_order("B", quantity=9))
-    found = replay(config, new_ledger=Generous)
+    monkeypatch.setattr(replayer, "StockLedger", Generous)
+    found = replay(config)
     assert (found.verdict, found.different, found.miscounted) == ("different", 1, 1)
     assert (found.first_difference.partition, found.first_difference.field) == (PIZZA, "event_type")
     assert found.metrics != found.metrics_of_analytics
@@ -326,7 +328,7 @@ def test_a_wrong_snapshot_of_analytics_is_a_difference(config, capsys):
     for event in rule.counting(journal_of(config)):
         metrics.apply(event)
     metrics.items["pizza"].portions += 1
-    written(config, config.topics.analytics_snapshots_topic, packed(rule, metrics))
+    written(config, config.topics.analytics_snapshots_topic, packed(rule, metrics.state()))
     code, printed = replay_says(config, capsys)
     assert (code, printed["different"], printed["metrics_identical"]) == (1, 0, False)
     first = printed["first_difference"]

@@ -9,6 +9,8 @@ from campus.domain.events import InventoryFailed, InventoryReserved, OrderCancel
 from campus.domain.partitions import item_partition
 from campus.inventory.ledger import ORIGIN_TIME_HEADER, StockLedger
 from campus.inventory.rules import RULES_VERSION
+from campus.replay import replayer
+from campus.replay.findings import HISTORY_MAX
 from campus.replay.replayer import Replayer
 from tests.builders import APPENDED_AT_MS, PARTITIONS, a_restock, an_opening, an_order
 from tests.replay.replayed_log import PIZZA, ALog
@@ -267,11 +269,10 @@ class ARoundingLedger(StockLedger):
         return entry, side_output
 
 
-def test_a_ledger_with_wrong_rules_is_found_whether_it_wrote_the_log_or_replays_it():
-    for found in (
-        a_log().replayed(new_ledger=ARoundingLedger),
-        ALog(*a_log_inputs(), ledger=ARoundingLedger).replayed(),
-    ):
+def test_a_ledger_with_wrong_rules_is_found_whether_it_wrote_the_log_or_replays_it(monkeypatch):
+    written_wrong = ALog(*a_log_inputs(), ledger=ARoundingLedger).replayed()
+    monkeypatch.setattr(replayer, "StockLedger", ARoundingLedger)
+    for found in (written_wrong, a_log().replayed()):
         assert (found.verdict, found.different, found.miscounted) == ("different", 2, 1)
         assert (found.first_difference.seq, found.first_difference.field) == (5, "event_type")
 
@@ -308,9 +309,9 @@ def test_a_difference_in_the_journal_is_shown_before_one_in_analytics():
 
 
 def test_without_analytics_only_the_decisions_are_compared():
-    log, replayer = a_log(), Replayer(PARTITIONS)
-    replayer.partition(PIZZA, log.journal, log.orders, inputs_end=6)
-    found = replayer.finish()
+    log, replay = a_log(), Replayer(PARTITIONS)
+    replay.partition(PIZZA, log.journal, log.orders, inputs_end=6)
+    found = replay.finish()
     assert (found.verdict, found.metrics_of_analytics) == ("identical", None)
 
 
@@ -322,16 +323,22 @@ def two_items():
     return log.took(an_order("A"), an_order("B", NEIGHBOUR), b"rubbish", an_order("C"))
 
 
-def test_only_what_is_about_the_item_is_counted_and_passed_on():
-    watched = []
+def test_only_what_is_about_the_item_is_counted_and_kept():
     log = two_items().ordered(an_order("D"), an_order("E", NEIGHBOUR), b"rubbish")
-    found = log.replayed(item="pizza", on_decision=watched.append)
+    found = log.replayed(item="pizza")
     assert found.verdict == "identical"
     assert (found.records, found.decisions, found.undecided, found.stock) == (4, 3, 1, {"pizza": 1})
     assert (found.metrics.successful, [*found.metrics.items]) == (2, ["pizza"])
-    assert [entry.remaining for entry in watched] == [3, 2, 1]
+    assert [entry.remaining for entry in found.history] == [3, 2, 1]
     entries = b"".join(log.journal[index].value + b"\n" for index in (1, 3, 6))
     assert found.digest == hashlib.sha256(entries).hexdigest()
+
+
+def test_only_the_last_entries_of_the_item_are_kept_and_none_without_an_item():
+    log = ALog(an_opening(quantity=3), *(an_order(f"o-{n}") for n in range(2 * HISTORY_MAX)))
+    kept = [entry.seq for entry in log.replayed(item="pizza").history]
+    assert kept == list(range(HISTORY_MAX + 2, 2 * HISTORY_MAX + 2))
+    assert not log.replayed().history
 
 
 def test_a_difference_of_another_item_is_not_the_items():

@@ -1,7 +1,6 @@
 """Records of several partitions, read in chunks and merged by their times."""
 
 from collections.abc import Iterator, Mapping
-from threading import Event as StopEvent
 from typing import Any
 
 import pytest
@@ -24,9 +23,7 @@ class Shelf:
         self.is_reading = False
         self.most = 0
 
-    def read(
-        self, spans: Mapping[TopicPartition, Bounds], stop: StopEvent | None = None
-    ) -> Iterator[tuple[TopicPartition, list[ARecord]]]:
+    def read(self, spans: Mapping[TopicPartition, Bounds]) -> Iterator[tuple[TopicPartition, list[ARecord]]]:
         assert not self.is_reading, "two read at once"
         self.is_reading = True
         for tp, span in spans.items():
@@ -36,9 +33,9 @@ class Shelf:
         self.is_reading = False
 
 
-def in_order(shelf: Any, stop: StopEvent | None = None) -> list[tuple[str, int]]:
+def in_order(shelf: Any) -> list[tuple[str, int]]:
     spans = {tp: Bounds(0, len(records)) for tp, records in shelf.records.items()}
-    return [(tp.topic, record.offset) for _, tp, record in in_time_order(shelf, spans, stop or StopEvent())]
+    return [(tp.topic, record.offset) for _, tp, record in in_time_order(shelf, spans)]
 
 
 def test_records_are_ordered_by_time_and_then_by_the_order_of_the_spans() -> None:
@@ -64,11 +61,3 @@ def test_records_are_read_in_chunks_and_none_is_left_out(monkeypatch: pytest.Mon
     shelf = Shelf({A: list(range(0, 100, 2)), B: list(range(1, 60, 2))})
     assert len(in_order(shelf)) == 80
     assert shelf.most == 3
-
-
-def test_a_stopped_timeline_yields_no_more_records() -> None:
-    stop, shelf = StopEvent(), Shelf({A: [1, 2, 3]})
-    events = in_time_order(shelf, {A: Bounds(0, 3)}, stop)  # type: ignore[arg-type]
-    assert next(events)[0] == 1
-    stop.set()
-    assert list(events) == []

@@ -193,7 +193,7 @@ class World:
             fold.seq, fold.next_offset = rule.seq, rule.seq
             fold.stock, fold.added = dict.fromkeys(ITEMS, 1000), dict.fromkeys(ITEMS, 1000)
         tp = TopicPartition(topic, partition)
-        landed = self.topics.append_batch(tp, [(b"even", packed(rule, fold), ())])
+        landed = self.topics.append_batch(tp, [(b"even", packed(rule, fold.state()), ())])
         self.foreign_snapshots.add((tp, landed.first))
 
     def write_foreign_journal_record(self) -> None:
