@@ -113,11 +113,5 @@ def running(children: Sequence[Child], config: Config) -> Iterator[None]:
 
 def _supervisor(children: Sequence[Child], config: Config, commands: SimpleQueue[str]) -> Supervisor:
     settings = config.supervisor
-    policy = RestartPolicy(
-        max_restarts=settings.max_restarts,
-        period_s=settings.period_s,
-        backoff_first_s=settings.backoff_first_s,
-        backoff_most_s=settings.backoff_most_s,
-        stuck_s=settings.stuck_s,
-    )
+    policy = RestartPolicy(**settings.model_dump(exclude={"shutdown_s"}))
     return Supervisor(children, policy, shutdown_s=settings.shutdown_s, commands=commands)
