@@ -15,10 +15,9 @@ from campus.config.settings import Config, KafkaConfig
 from campus.domain.partitions import item_partition
 from campus.inventory.ledger import StockLedger
 from campus.kafka.clients import admin
-from campus.kafka.log_reader import LogReader
+from campus.kafka.log_reader import LogReader, OnProgress, ReadProgress
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
-from campus.kafka.whole_logs import OnProgress, ReadProgress, whole_bounds
 from campus.processing.restore import FoldFactory, Restorer
 from campus.replay.findings import ReplayFindings
 from campus.replay.replayer import NewLedger, OnDecision, Replayer
@@ -59,7 +58,7 @@ def freeze(config: Config, *, as_of_ms: int | None = None) -> Ends:
     with closing(LogReader(config.kafka, client_id="replay-ends")) as reader:
         # The journal first: the records of its entries were in order-events before.
         journal, orders = (
-            {tp.partition: span.end for tp, span in whole_bounds(reader, {topic}, topics.partitions).items()}
+            {tp.partition: span.end for tp, span in reader.whole_bounds({topic}, topics.partitions).items()}
             for topic in (topics.journal_topic, topics.orders_topic)
         )
     if as_of_ms is None:
