@@ -96,8 +96,6 @@ class GroupConsumer:
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """The offsets that the next records will get. Raises BrokerAway."""
         tps = [TopicPartition(self.topic, partition) for partition in partitions]
-        if not tps:
-            return {}
         ends = list_offsets(self._kafka, self._consumer.end_offsets, tps, timeout_ms=REQUEST_TIMEOUT_MS)
         return {tp.partition: end for tp, end in ends.items()}
 

@@ -52,8 +52,6 @@ class LogReader:
 
     def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         """Raises BrokerAway."""
-        if not tps:
-            return {}
         starts = list_offsets(self._kafka, self._consumer.beginning_offsets, tps)
         ends = list_offsets(self._kafka, self._consumer.end_offsets, tps)
         return {tp: Bounds(start, ends[tp]) for tp, start in starts.items()}
