@@ -17,7 +17,7 @@ from campus.commands import Context, a_broker
 from campus.config.settings import Config
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.topics import partition_counts, settings_that_differ
-from campus.startup.topics import topic_plan
+from campus.startup.topics import topic_settings
 
 HELP = "look at config, broker, topics and port, and say what is wrong"
 WRONG_CONFIG, NO_BROKER = 2, 3
@@ -64,7 +64,7 @@ def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
 
 
 def topics(client: Any, config: Config) -> Iterator[Finding]:
-    wanted = topic_plan(config.topics).settings
+    wanted = topic_settings(config.topics)
     counts = partition_counts(client, wanted)
     wrong = {name: found for name, found in counts.items() if found != config.topics.partitions}
     for name, found in wrong.items():
