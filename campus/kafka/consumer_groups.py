@@ -37,10 +37,6 @@ class UnknownGroup(CampusError):
         super().__init__(f"there is no group {group!r} on this broker. It has: {listed}.")
 
 
-class NothingToMove(CampusError):
-    exit_code = 1
-
-
 class GroupActive(CampusError):
     exit_code = 1
 
@@ -128,6 +124,14 @@ def describe_groups(client: AdminClient, names: Collection[str], *, others: bool
 
 def describe_group(client: AdminClient, name: str) -> Group:
     return describe_groups(client, [name], others=False)[name]
+
+
+def known_group(client: AdminClient, name: str, ours: Collection[str]) -> Group:
+    """A group that the broker knows, or one of `ours`. Raises UnknownGroup."""
+    group = describe_group(client, name)
+    if not group.is_known and name not in ours:
+        raise UnknownGroup(name, describe_groups(client, ()))
+    return group
 
 
 def _commits_offsets(listed: Mapping[str, Any]) -> bool:
