@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from queue import Empty, SimpleQueue
@@ -39,7 +40,6 @@ class Backpressure(CampusError):
     """The record was not accepted and will not land."""
 
     def __init__(self, waiting: int, waiting_bytes: int) -> None:
-        self.waiting, self.waiting_bytes = waiting, waiting_bytes
         super().__init__(
             f"{waiting} records ({waiting_bytes} bytes) wait for the broker already. Probably it is away or "
             "slower than the records come in. Try again in a moment"
@@ -135,10 +135,7 @@ class GroupCommit(Generic[T]):
             self._schedule(self._send)
 
     def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None:
-        """See `Writer.probe`. Does nothing while records are being sent: their acknowledgement tells more."""
-        with self._lock:
-            if self._is_sending:
-                return
+        """See `Writer.probe`."""
         self._writer.probe(on_answer, timeout_s=timeout_s)
 
     def close(self, *, timeout_s: float) -> None:
@@ -221,10 +218,8 @@ class GroupCommit(Generic[T]):
             self._all_reported.put(None)
 
     def _set_timer(self, delay_s: float) -> None:
-        try:
+        with suppress(WriterClosed):  # then the next send fails too, and reports everything
             self._writer.call_later(delay_s, self._on_timer)
-        except WriterClosed:
-            return  # then the next send fails too, and reports everything
 
     def _on_timer(self) -> None:
         """Report what has passed its deadline, also in flight, and wait for the next deadline."""
