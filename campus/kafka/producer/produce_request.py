@@ -15,7 +15,6 @@ from kafka import errors as kafka_errors
 
 from campus.kafka.records import TopicPartition
 
-API_KEY = 0
 OLDEST, NEWEST = 3, 8  # 3: the first with v2 record batches; 9 encodes lengths differently and adds nothing
 HAS_LOG_START, HAS_MESSAGES = 5, 8
 ACKS_ALL = -1
@@ -40,7 +39,7 @@ class ProduceResponse(NamedTuple):
 class ProduceRequest:
     """What kafka-python's connection needs of a request. It sets the version, then the header."""
 
-    API_KEY = API_KEY
+    API_KEY = 0
     name = "ProduceRequest"
     min_version = _min_version = OLDEST
     max_version = _max_version = NEWEST
@@ -59,7 +58,7 @@ class ProduceRequest:
 
     def with_header(self, *, correlation_id: int, client_id: str) -> None:
         assert self.API_VERSION is not None
-        self.header = _Header(API_KEY, self.API_VERSION, correlation_id)
+        self.header = _Header(self.API_KEY, self.API_VERSION, correlation_id)
         self._client_id = client_id.encode()
 
     def encode(self, *, header: bool, framed: bool) -> bytes:

@@ -100,12 +100,12 @@ class Writer:
         assert not self._runner.is_current(), "this would wait for the loop it is called from"
         return self._runner.wait_for(queue, timeout_s)
 
-    def close(self, *, timeout_s: float = 2.0) -> None:
+    def close(self) -> None:
         """Fail all appends at once, and end the loop and its connections."""
         assert not self._runner.is_current(), "a writer's callback cannot close it"
         with self._lock:
             self._closed = True
-        self._runner.stop(timeout_s)
+        self._runner.stop()
 
     def _call_soon(self, callback: Callable[[], Any], *appends: "_Append") -> None:
         with self._lock:
