@@ -100,7 +100,7 @@ def as_text(group: Group, target: Target, moves: Sequence[OffsetMove]) -> str:
     for change in moves:
         was = "-" if change.was is None else f"{change.was:,}"
         line = f"{change.tp.topic:<{topic_chars}}  {change.tp.partition:>9}  {was:>12}  {change.to:>12,}"
-        if change.is_clamped:
+        if change.to != change.requested:
             line += f"  the log does not have {change.requested:,}"
         elif change.was == change.to:
             line += "  unchanged"

@@ -177,10 +177,6 @@ class OffsetMove:
     to: int
     requested: int
 
-    @property
-    def is_clamped(self) -> bool:
-        return self.to != self.requested
-
 
 def move_offsets(client: AdminClient, group: Group, moves: Sequence[OffsetMove]) -> None:
     """Raises GroupActive, also if a member joined after `group` was described; OffsetsNotMoved."""

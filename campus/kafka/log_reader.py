@@ -87,7 +87,7 @@ class LogReader:
             self._heartbeat()
             for tp, records in self._poll().items():
                 if tp in unread:
-                    yield tp, _before(records, unread[tp].end)
+                    yield tp, [record for record in records if record.offset < unread[tp].end]
                 progress_at = time.monotonic()  # after the yield: the caller's time is not the broker's
             for tp in [tp for tp, span in unread.items() if (self._position(tp) or 0) >= span.end]:
                 progress_at = time.monotonic()
@@ -143,12 +143,6 @@ class LogReader:
                 yield
             except (OffsetOutOfRangeError, LogTruncationError) as error:
                 raise HistoryMissing(f"the log does not hold the requested records: {error}") from error
-
-
-def _before(records: Sequence[Any], end: int) -> Sequence[Any]:
-    if records and records[-1].offset < end:
-        return records
-    return [record for record in records if record.offset < end]
 
 
 class ReadProgress:
