@@ -136,11 +136,10 @@ class Leaders:
         return self._topic_errors.get(tp.topic, error)
 
     def _candidates(self) -> list[NodeId]:
-        """The known and the configured brokers that are not in backoff, or the one that is out of it
-        first."""
+        """The known and the configured brokers that are not in backoff, or the first to be out of it."""
         cluster = self._manager.cluster
-        known = {(broker.host, broker.port): broker.node_id for broker in cluster.bootstrap_brokers()}
-        known |= {(broker.host, broker.port): broker.node_id for broker in cluster.brokers()}
+        brokers = [*cluster.bootstrap_brokers(), *cluster.brokers()]
+        known = {(broker.host, broker.port): broker.node_id for broker in brokers}
         nodes = random.sample(list(known.values()), len(known))
         delay = self._manager.connection_delay
         return [node for node in nodes if not delay(node)] or [min(nodes, key=delay)]

@@ -6,13 +6,13 @@ versions with the plain layout (https://kafka.apache.org/protocol, Produce).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
 from io import BytesIO
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
 
 from kafka import errors as kafka_errors
 
+from campus.kafka.producer.batches import Batches
 from campus.kafka.records import TopicPartition
 
 OLDEST, NEWEST = 3, 8  # 3: the first with v2 record batches; 9 encodes lengths differently and adds nothing
@@ -44,13 +44,13 @@ class ProduceRequest:
     min_version = _min_version = OLDEST
     max_version = _max_version = NEWEST
 
-    def __init__(self, batches: Mapping[TopicPartition, bytes | bytearray], *, timeout_s: float) -> None:
+    def __init__(self, batches: Batches, *, timeout_s: float) -> None:
         self.API_VERSION: int | None = None
         self.header: _Header | None = None
         self._client_id = b""
-        self._topics: dict[str, list[tuple[int, bytes | bytearray]]] = defaultdict(list)
+        self._topics: dict[str, list[tuple[int, bytearray]]] = defaultdict(list)
         for tp, batch in batches.items():
-            self._topics[tp.topic].append((tp.partition, batch))
+            self._topics[tp.topic].append((tp.partition, batch.data))
         self._timeout_ms = max(1, round(timeout_s * 1000))
 
     def expect_response(self) -> bool:

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -19,7 +19,7 @@ from kafka import errors as kafka_errors
 from kafka.net.selector import NetworkSelector
 
 from campus.config.settings import KafkaConfig
-from campus.kafka.producer.batches import Batch, encode_batch
+from campus.kafka.producer.batches import Batches, encode_batch
 from campus.kafka.producer.errors import AppendFailed, WriterClosed
 from campus.kafka.producer.event_loops import FdSelector, RunnerFactory, ThreadRunner
 from campus.kafka.producer.leaders import Leaders, NodeId
@@ -28,7 +28,6 @@ from campus.kafka.records import AppendResult, Records, TopicPartition
 
 PAUSE_AFTER_FAILURE_S = 0.05  # so that no caller can retry in a busy loop
 
-Batches: TypeAlias = Mapping[TopicPartition, Batch]
 Landed: TypeAlias = dict[TopicPartition, AppendResult]
 Outcome: TypeAlias = Landed | AppendFailed
 
@@ -92,8 +91,7 @@ class Writer:
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Call a function in the loop after a delay, unless the writer is closed before."""
-        due = time.monotonic() + delay_s
-        self._call_soon(lambda: self._net.call_at(due, callback))
+        self._call_soon(lambda: self._net.call_later(delay_s, callback))
 
     def wait_for(self, queue: "SimpleQueue[T]", timeout_s: float) -> T:
         """The next item that a callback of this writer puts into the queue. Raises queue.Empty."""
@@ -153,9 +151,8 @@ class Writer:
                     landed[tp] = AppendResult(first, answer + batches[tp].count)
                     sent[tp] += batches[tp].count
             if errors:
-                failed = AppendFailed(
-                    errors, {tp: at for tp, at in landed.items() if sent[tp] == len(records[tp])}
-                )
+                complete = {tp: at for tp, at in landed.items() if sent[tp] == len(records[tp])}
+                failed = AppendFailed(errors, complete)
                 if errors.keys() - failed.refused.keys():  # a retry may find another leader, after a pause
                     self._leaders.invalidate()
                     self._pause_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
@@ -182,8 +179,7 @@ class Writer:
 
     async def _produce(self, leader: NodeId, batches: Batches, deadline: float) -> Answers:
         try:
-            data = {tp: batch.data for tp, batch in batches.items()}
-            request = ProduceRequest(data, timeout_s=deadline - time.monotonic())
+            request = ProduceRequest(batches, timeout_s=deadline - time.monotonic())
             response: ProduceResponse = await self._leaders.send(leader, request, deadline)
         except kafka_errors.KafkaError as error:
             return _all_failed(batches, error)
@@ -208,9 +204,12 @@ class _Append:
             log.exception("a callback of append_soon failed; the appended records stay")
 
     def fail(self, error: Exception) -> None:
+        if not self.records:
+            self.finish({})
+            return
         failed = AppendFailed(dict.fromkeys(self.records, error))
         failed.__cause__ = error
-        self.finish(failed if self.records else {})
+        self.finish(failed)
 
 
 def _all_failed(batches: Batches, error: Exception) -> Answers:

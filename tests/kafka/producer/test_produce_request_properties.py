@@ -12,6 +12,7 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.producer import ProduceRequest as TheirRequest
 from kafka.protocol.producer import ProduceResponse as TheirResponse
 
+from campus.kafka.producer.batches import Batch
 from campus.kafka.producer.produce_request import NEWEST, OLDEST, ProduceRequest
 from campus.kafka.records import TopicPartition
 
@@ -55,7 +56,7 @@ def their_request(batches, timeout_s):
 @given(BATCHES, st.floats(0, 100), VERSIONS, CLIENT_IDS)
 def test_a_request_has_the_bytes_that_kafka_python_would_send(batches, timeout_s, version, client_id):
     by_tp = {
-        TopicPartition(topic, index): batch
+        TopicPartition(topic, index): Batch(bytearray(batch), count=1)
         for topic, parts in batches.items()
         for index, batch in parts.items()
     }

@@ -358,6 +358,18 @@ def test_close_fails_appends_in_flight_and_waiting(cluster: FakeCluster) -> None
     assert outcomes.empty()
 
 
+def test_close_answers_an_append_without_records_and_those_behind_it(cluster: FakeCluster) -> None:
+    writer = Writer(cluster.kafka, client_id="test")
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    cluster.silent.set()
+    for records in (RECORDS, {}, RECORDS):
+        writer.append_soon(records, outcomes.put, timeout_s=30)
+    writer.close()
+    first, empty, last = (outcomes.get(timeout=5) for _ in range(3))
+    assert isinstance(first, AppendFailed) and isinstance(last, AppendFailed)
+    assert empty == {}
+
+
 def test_close_wakes_a_thread_that_waits_for_its_append(cluster: FakeCluster) -> None:
     writer = Writer(cluster.kafka, client_id="test")
     failures: SimpleQueue[AppendFailed] = SimpleQueue()
