@@ -13,10 +13,9 @@ from campus.audit.checker import Audit
 from campus.audit.findings import Findings, Totals
 from campus.config.settings import Config
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
-from campus.kafka.log_reader import LogReader
+from campus.kafka.log_reader import LogReader, OnProgress, ReadProgress
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
-from campus.kafka.whole_logs import OnProgress, ReadProgress, whole_bounds
 
 
 def run_audit(
@@ -88,5 +87,5 @@ def _spans(reader: LogReader, config: Config) -> dict[TopicPartition, Bounds]:
     topics = config.topics
     side = {topics.orders_topic, topics.dead_letters_topic}
     existing = existing_topics(config.kafka, {topics.journal_topic, *side}, topics.partitions)
-    spans = whole_bounds(reader, {topics.journal_topic} & existing, topics.partitions)
-    return spans | whole_bounds(reader, side & existing, topics.partitions)
+    spans = reader.whole_bounds({topics.journal_topic} & existing, topics.partitions)
+    return spans | reader.whole_bounds(side & existing, topics.partitions)

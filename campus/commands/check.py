@@ -21,7 +21,7 @@ from campus.config.stanza import DEFAULT, Key, leaves
 from campus.config.strict_yaml import YamlFaults, parse
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.topics import partition_counts, settings_that_differ
-from campus.startup.topics import topic_plan
+from campus.startup.topics import topic_settings
 
 HELP = "check config, broker, topics and port, and print every setting"
 WRONG_CONFIG, NO_BROKER = 2, 3
@@ -121,7 +121,7 @@ def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
 
 
 def topics(client: Any, config: Config) -> Iterator[Finding]:
-    wanted = topic_plan(config.topics).settings
+    wanted = topic_settings(config.topics)
     counts = partition_counts(client, wanted)
     wrong = {name: found for name, found in counts.items() if found != config.topics.partitions}
     for name, found in wrong.items():

@@ -14,17 +14,15 @@ from typing import Any
 from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
+from campus.errors import CampusError
 from campus.groups.lag import our_groups
 from campus.groups.offset_target import Target, parse_target, plan_moves
 from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.consumer_groups import (
     Group,
     GroupActive,
-    NothingToMove,
     OffsetMove,
-    UnknownGroup,
-    describe_group,
-    describe_groups,
+    known_group,
     move_offsets,
     partitions_of,
     with_retries,
@@ -33,6 +31,10 @@ from campus.kafka.records import TopicPartition
 from campus.logs import printable
 
 HELP = "move a consumer group's offsets, for example back to the earliest, to see a replay"
+
+
+class NothingToMove(CampusError):
+    exit_code = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,9 +73,7 @@ def reset(args: argparse.Namespace, config: Config) -> None:
 
 
 def _plan(client: Any, args: argparse.Namespace, config: Config) -> tuple[Group, list[OffsetMove]]:
-    group = describe_group(client, args.group)
-    if not group.is_known and group.name not in our_groups(config):
-        raise UnknownGroup(group.name, describe_groups(client, ()))
+    group = known_group(client, args.group, our_groups(config))
     return group, plan_moves(client, group, _partitions(client, group, args.topic, config), args.to)
 
 
@@ -100,7 +100,7 @@ def as_text(group: Group, target: Target, moves: Sequence[OffsetMove]) -> str:
     for change in moves:
         was = "-" if change.was is None else f"{change.was:,}"
         line = f"{change.tp.topic:<{topic_chars}}  {change.tp.partition:>9}  {was:>12}  {change.to:>12,}"
-        if change.is_clamped:
+        if change.to != change.requested:
             line += f"  the log does not have {change.requested:,}"
         elif change.was == change.to:
             line += "  unchanged"

@@ -15,9 +15,8 @@ from campus.groups.lag_verdict import Observation, Verdict, judge
 from campus.kafka.clients import AdminClient
 from campus.kafka.consumer_groups import (
     Group,
-    UnknownGroup,
-    describe_group,
     describe_groups,
+    known_group,
     log_bounds,
     partitions_of,
 )
@@ -70,10 +69,11 @@ class LagMonitor:
 
     def sample(self, client: AdminClient) -> list[PartitionLag]:
         """The current lag of every partition of every group, or of `only`. Raises UnknownGroup."""
-        groups = self._groups(client)
+        ours, only = self._ours, self._only
+        groups = describe_groups(client, ours) if only is None else {only: known_group(client, only, ours)}
         tps = {name: group.partitions for name, group in groups.items()}
-        for name in tps.keys() & self._ours.keys():
-            tps[name] |= partitions_of(client, self._ours[name])
+        for name in tps.keys() & ours.keys():
+            tps[name] |= partitions_of(client, ours[name])
         # After the commits, so that what was committed is in the log and no lag is negative.
         bounds, at_s = log_bounds(client, set().union(*tps.values())), self._clock()
         old, self._windows = self._windows, {}  # what no longer exists is forgotten
@@ -85,14 +85,6 @@ class LagMonitor:
                 self._windows[name, tp] = window
                 rows.append(_partition_lag(group, tp, window))
         return rows
-
-    def _groups(self, client: AdminClient) -> dict[str, Group]:
-        if self._only is None:
-            return describe_groups(client, self._ours.keys())
-        group = describe_group(client, self._only)
-        if not group.is_known and self._only not in self._ours:
-            raise UnknownGroup(self._only, describe_groups(client, ()))
-        return {group.name: group}
 
 
 def _observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:

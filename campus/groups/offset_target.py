@@ -19,7 +19,6 @@ from campus.kafka.consumer_groups import Group, OffsetMove, log_bounds, offsets_
 from campus.kafka.records import Bounds, TopicPartition
 
 TIME_MS_MIN = 10**11  # 1973; smaller numbers are offsets
-NUMBER_MAX = 2**63 - 1  # of Kafka's int64
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 
 
@@ -44,7 +43,7 @@ def parse_target(text: str) -> Target:
     if text in ("earliest", "latest"):
         return Target("earliest" if text == "earliest" else "latest")
     if re.fullmatch(r"-[0-9]{1,19}", text):
-        return Target("back", min(-int(text), NUMBER_MAX))
+        return Target("back", -int(text))
     if re.fullmatch(r"[0-9]{1,19}", text):
         number = int(text)
         if number < TIME_MS_MIN:

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import RetriableError
 from kafka.record.default_records import DefaultRecordBatch
-from kafka.record.util import decode_varint
 
 from campus.addresses import listens
 from campus.config.settings import KafkaConfig
@@ -132,35 +131,27 @@ def _make(kafka: KafkaConfig, client: Any, **settings: Any) -> Any:
 _read_record = DefaultRecordBatch._read_msg
 
 
+class _LenientBuffer(bytearray):
+    """Slices that are not UTF-8 decode to question marks. kafka-python decodes nothing but header names."""
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return _LenientBuffer(part) if isinstance(index, slice) else part
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        try:
+            return super().decode(encoding, errors)
+        except UnicodeDecodeError:
+            return "?" * len(self)
+
+
 def _read_any_record(batch: Any) -> Any:
-    """Read the next record; if a header name cannot be decoded, overwrite such names and read again."""
-    start = batch._pos
+    """Read the next record; once a header name cannot be decoded, use the slower buffer for the batch."""
     try:
         return _read_record(batch)
     except UnicodeDecodeError:
-        _overwrite_names(batch._buffer, start)
+        batch._buffer = _LenientBuffer(batch._buffer)
         return _read_record(batch)
-
-
-def _overwrite_names(buffer: bytearray, pos: int) -> None:
-    """For the layout of the record at `pos` see https://kafka.apache.org/documentation/#recordformat."""
-    for _ in range(4):  # length, attributes, time, offset
-        _, pos = decode_varint(buffer, pos)
-    pos = _skip_bytes(buffer, _skip_bytes(buffer, pos))  # key and value
-    count, pos = decode_varint(buffer, pos)
-    for _ in range(count):
-        length, start = decode_varint(buffer, pos)
-        pos = start + length
-        try:
-            buffer[start:pos].decode()
-        except UnicodeDecodeError:
-            buffer[start:pos] = b"?" * length
-        pos = _skip_bytes(buffer, pos)
-
-
-def _skip_bytes(buffer: bytearray, pos: int) -> int:
-    length, start = decode_varint(buffer, pos)
-    return int(start + max(0, length))  # -1 is null
 
 
 DefaultRecordBatch._read_msg = _read_any_record

@@ -37,10 +37,6 @@ class UnknownGroup(CampusError):
         super().__init__(f"there is no group {group!r} on this broker. It has: {listed}.")
 
 
-class NothingToMove(CampusError):
-    exit_code = 1
-
-
 class GroupActive(CampusError):
     exit_code = 1
 
@@ -130,6 +126,14 @@ def describe_group(client: AdminClient, name: str) -> Group:
     return describe_groups(client, [name], others=False)[name]
 
 
+def known_group(client: AdminClient, name: str, ours: Collection[str]) -> Group:
+    """A group that the broker knows, or one of `ours`. Raises UnknownGroup."""
+    group = describe_group(client, name)
+    if not group.is_known and name not in ours:
+        raise UnknownGroup(name, describe_groups(client, ()))
+    return group
+
+
 def _commits_offsets(listed: Mapping[str, Any]) -> bool:
     return NO_OFFSETS.isdisjoint((listed["protocol_type"], listed.get("group_type")))
 
@@ -172,10 +176,6 @@ class OffsetMove:
     was: int | None
     to: int
     requested: int
-
-    @property
-    def is_clamped(self) -> bool:
-        return self.to != self.requested
 
 
 def move_offsets(client: AdminClient, group: Group, moves: Sequence[OffsetMove]) -> None:

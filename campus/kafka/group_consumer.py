@@ -4,7 +4,7 @@ Owned by one thread from construction to `close`. The caller sets every position
 of the assignment, and nothing is read from an offset that it did not choose.
 """
 
-import threading
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,8 +96,6 @@ class GroupConsumer:
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """The offsets that the next records will get. Raises BrokerAway."""
         tps = [TopicPartition(self.topic, partition) for partition in partitions]
-        if not tps:
-            return {}
         ends = list_offsets(self._kafka, self._consumer.end_offsets, tps, timeout_ms=REQUEST_TIMEOUT_MS)
         return {tp.partition: end for tp, end in ends.items()}
 
@@ -169,19 +167,16 @@ class _Revocations(ConsumerRebalanceListener):  # type: ignore[misc]
     """kafka-python calls it on its I/O thread, where nothing may block."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._partitions: set[int] = set()
+        self._partitions: deque[int] = deque()  # its methods are safe in several threads
 
     def drain(self) -> frozenset[int]:
-        with self._lock:
-            revoked, self._partitions = frozenset(self._partitions), set()
-        return revoked
+        count = len(self._partitions)
+        return frozenset(self._partitions.popleft() for _ in range(count))
 
     def on_partitions_assigned(self, assigned: Any) -> None:
         pass  # the assignment is read after each poll
 
     def on_partitions_revoked(self, revoked: Any) -> None:
-        with self._lock:
-            self._partitions.update(tp.partition for tp in revoked)
+        self._partitions.extend([tp.partition for tp in revoked])
 
     on_partitions_lost = on_partitions_revoked

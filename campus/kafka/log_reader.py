@@ -4,10 +4,10 @@ All the requested records come, in order, or an error says what is missing.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
-from typing import Any
+from typing import Any, TypeAlias
 
 from kafka import KafkaConsumer
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
@@ -20,6 +20,8 @@ from campus.kafka.records import Bounds, TopicPartition
 POLL_MS = 200
 RECORDS_MAX = 10_000
 FETCH_BYTES_MAX = 4 * 1024 * 1024
+
+OnProgress: TypeAlias = Callable[[int, int], None]  # (records read so far, all records)
 
 
 class HistoryMissing(CampusError):
@@ -50,11 +52,20 @@ class LogReader:
 
     def bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         """Raises BrokerAway."""
-        if not tps:
-            return {}
         starts = list_offsets(self._kafka, self._consumer.beginning_offsets, tps)
         ends = list_offsets(self._kafka, self._consumer.end_offsets, tps)
         return {tp: Bounds(start, ends[tp]) for tp, start in starts.items()}
+
+    def whole_bounds(self, topics: Collection[str], partitions: int) -> dict[TopicPartition, Bounds]:
+        """The bounds of all partitions of these topics, for proofs that need every record.
+
+        Raises BrokerAway; BeginningMissing if a partition does not begin at offset 0 any more.
+        """
+        bounds = self.bounds([TopicPartition(topic, p) for topic in topics for p in range(partitions)])
+        for tp, span in bounds.items():
+            if span.start > 0:
+                raise BeginningMissing(tp, span.start)
+        return bounds
 
     def ends(self, tps: Collection[TopicPartition], *, timeout_s: float) -> dict[TopicPartition, int]:
         """The offsets that the next records will get. Raises BrokerAway."""
@@ -76,7 +87,7 @@ class LogReader:
             self._heartbeat()
             for tp, records in self._poll().items():
                 if tp in unread:
-                    yield tp, _before(records, unread[tp].end)
+                    yield tp, [record for record in records if record.offset < unread[tp].end]
                 progress_at = time.monotonic()  # after the yield: the caller's time is not the broker's
             for tp in [tp for tp, span in unread.items() if (self._position(tp) or 0) >= span.end]:
                 progress_at = time.monotonic()
@@ -134,7 +145,15 @@ class LogReader:
                 raise HistoryMissing(f"the log does not hold the requested records: {error}") from error
 
 
-def _before(records: Sequence[Any], end: int) -> Sequence[Any]:
-    if records and records[-1].offset < end:
-        return records
-    return [record for record in records if record.offset < end]
+class ReadProgress:
+    """Counts the records of several logs as they are read, and reports the count after each batch."""
+
+    def __init__(self, total: int, on_progress: OnProgress) -> None:
+        self._done, self._total, self._on_progress = 0, total, on_progress
+
+    def records(self, batches: Iterable[tuple[TopicPartition, Sequence[Any]]]) -> Iterator[Any]:
+        """The records of the batches that a LogReader gives."""
+        for _, batch in batches:
+            self._done += len(batch)
+            self._on_progress(self._done, self._total)
+            yield from batch

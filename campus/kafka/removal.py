@@ -4,8 +4,6 @@ import logging
 import time
 from threading import Event
 
-from kafka.errors import KafkaError, RetriableError, UnknownTopicOrPartitionError
-
 from campus.config.settings import KafkaConfig
 from campus.errors import CampusError
 from campus.kafka.clients import AdminClient, admin
@@ -37,20 +35,11 @@ def remove_all_named(kafka: KafkaConfig, prefix: str) -> None:
 
 
 def _delete_existing(client: AdminClient, prefix: str) -> list[str]:
-    """Ask once to delete what exists, and return its names."""
+    """Ask once to delete what exists, and return its names. What is refused now is asked for again."""
     topics = [name for name in client.list_topics() if name.startswith(prefix)]
-    if topics:
-        try:
-            client.delete_topics(topics)
-        except UnknownTopicOrPartitionError:
-            log.debug("one of %s was gone already", topics)
-        except RetriableError:
-            raise
-        except KafkaError as error:  # for instance not authorized: NotRemoved names them in the end
-            log.debug("%s are not removed: %s", topics, error)
     groups = [group["group_id"] for group in client.list_groups() if group["group_id"].startswith(prefix)]
+    if topics:
+        log.debug("topics: %s", client.delete_topics(topics, raise_errors=False))
     if groups:
-        refused = {group: result for group, result in client.delete_groups(groups).items() if result != "OK"}
-        if refused:
-            log.debug("not yet: %s", refused)  # they still have members
+        log.debug("groups: %s", client.delete_groups(groups))
     return topics + groups

@@ -5,7 +5,6 @@ auto-creation creates a topic that a client asks about.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError
@@ -22,7 +21,6 @@ class PartitionCountMismatch(CampusError):
     exit_code = 2
 
     def __init__(self, topic: str, found: int, wanted: int) -> None:
-        self.topic, self.found, self.wanted = topic, found, wanted
         super().__init__(
             f"{topic} has {found} partitions, topics.partitions says {wanted}. "
             "Probably the config changed after the topic was created, which fixes its count. "
@@ -34,23 +32,28 @@ class TopicNotMade(CampusError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicPlan:
-    """The topics that must exist: their settings by name, and what all have in common."""
+def create_missing(
+    client: AdminClient, settings: Mapping[str, TopicSettings], *, partitions: int, replication: int
+) -> list[str]:
+    """Create the missing topics, wait until they exist, and return those that this call created.
 
-    settings: Mapping[str, TopicSettings]
-    partitions: int
-    replication: int
-
-
-def create_missing(client: AdminClient, plan: TopicPlan) -> list[str]:
-    """Create the missing topics, wait until they exist, and return the names that this call created.
-
-    Another process may have created others meanwhile. Raises PartitionCountMismatch, TopicNotMade.
+    Raises PartitionCountMismatch, TopicNotMade.
     """
-    counts = _checked_counts(client, plan.settings, plan.partitions)
-    missing = [topic for topic in plan.settings if topic not in counts]
-    created = [topic for topic in missing if _create(client, topic, plan)]
+    counts = _checked_counts(client, settings, partitions)
+    missing = [topic for topic in settings if topic not in counts]
+    created = []
+    for topic in missing:
+        spec = {"num_partitions": partitions, "replication_factor": replication, "configs": settings[topic]}
+        try:
+            client.create_topics({topic: spec})
+            created.append(topic)
+        except TopicAlreadyExistsError:
+            pass  # another process has just created it
+        except InvalidReplicationFactorError as refused:
+            raise TopicNotMade(
+                f"{topic} cannot be created: topics.replication is {replication}, but the cluster has fewer "
+                "brokers. Set topics.replication to at most their number."
+            ) from refused
     client.wait_for_topics(missing)
     return created
 
@@ -93,22 +96,3 @@ def _checked_counts(client: AdminClient, names: Iterable[str], partitions: int) 
         if found != partitions:
             raise PartitionCountMismatch(topic, found, partitions)
     return counts
-
-
-def _create(client: AdminClient, topic: str, plan: TopicPlan) -> bool:
-    """Returns False if another process has just created it."""
-    spec = {
-        "num_partitions": plan.partitions,
-        "replication_factor": plan.replication,
-        "configs": plan.settings[topic],
-    }
-    try:
-        client.create_topics({topic: spec})
-    except TopicAlreadyExistsError:
-        return False
-    except InvalidReplicationFactorError as refused:
-        raise TopicNotMade(
-            f"{topic} cannot be created: topics.replication is {plan.replication}, but the cluster has fewer "
-            "brokers. Set topics.replication to at most their number."
-        ) from refused
-    return True

@@ -15,10 +15,9 @@ from campus.config.settings import Config
 from campus.domain.partitions import item_partition
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import offsets_for_time
-from campus.kafka.log_reader import LogReader
+from campus.kafka.log_reader import LogReader, OnProgress, ReadProgress
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
-from campus.kafka.whole_logs import OnProgress, ReadProgress, whole_bounds
 from campus.processing.restore import FoldFactory, Restorer
 from campus.replay.findings import ReplayFindings
 from campus.replay.replayer import Replayer
@@ -50,8 +49,8 @@ def freeze(config: Config, *, item: str | None = None, as_of_ms: int | None = No
         return Ends(item, {}, {}, {})
     with closing(LogReader(kafka, client_id="replay-ends")) as reader:
         # The journal first: the records of its entries were in order-events before.
-        bounds = whole_bounds(reader, {topics.journal_topic}, topics.partitions)
-        bounds |= whole_bounds(reader, {topics.orders_topic}, topics.partitions)
+        bounds = reader.whole_bounds({topics.journal_topic}, topics.partitions)
+        bounds |= reader.whole_bounds({topics.orders_topic}, topics.partitions)
     now = {tp: span.end for tp, span in bounds.items()}
     then = dict(now)
     if as_of_ms is not None:

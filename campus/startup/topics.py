@@ -20,7 +20,7 @@ from campus.kafka.clients import BrokerAway, admin
 from campus.kafka.producer.errors import AppendFailed
 from campus.kafka.producer.writer import Writer
 from campus.kafka.records import ProducerRecord, TopicPartition
-from campus.kafka.topics import TopicPlan, create_missing, is_empty
+from campus.kafka.topics import TopicSettings, create_missing, is_empty
 from campus.supervision.role import Heartbeat
 
 RETRY_PAUSE_S = 0.5
@@ -63,16 +63,15 @@ def create_topics(config: Config, stop: Event, heartbeat: Heartbeat) -> None:
         return
 
 
-def topic_plan(topics: TopicsConfig) -> TopicPlan:
+def topic_settings(topics: TopicsConfig) -> dict[str, TopicSettings]:
     """All topics of the system, with the settings that the protocol needs."""
-    settings = {
+    return {
         topics.orders_topic: KEPT_FOR_GOOD,
         topics.journal_topic: KEPT_FOR_GOOD,
         topics.dead_letters_topic: KEPT_FOR_GOOD,
         topics.inventory_snapshots_topic: KEPT_COMPACT,
         topics.analytics_snapshots_topic: KEPT_COMPACT,
     }
-    return TopicPlan(settings=settings, partitions=topics.partitions, replication=topics.replication)
 
 
 def ensure_topics(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mapping[str, int]) -> list[str]:
@@ -81,7 +80,9 @@ def ensure_topics(kafka: KafkaConfig, topics: TopicsConfig, opening_stock: Mappi
     Raises BrokerAway, AppendFailed, PartitionCountMismatch, TopicNotMade.
     """
     with admin(kafka) as client:
-        created = create_missing(client, topic_plan(topics))
+        created = create_missing(
+            client, topic_settings(topics), partitions=topics.partitions, replication=topics.replication
+        )
         needs_stock = topics.orders_topic in created or is_empty(
             client, topics.orders_topic, topics.partitions
         )

@@ -13,7 +13,6 @@ from campus.domain.partitions import item_partition
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import (
     GroupActive,
-    NothingToMove,
     UnknownGroup,
     describe_group,
     move_offsets,
@@ -292,7 +291,9 @@ def test_nothing_to_move_is_an_error(worked):
     with pytest.raises(UnknownGroup, match=worked.roles["analytics"].group):
         resets(worked, "nobody", "--to", "earliest")
     for topic in ("nowhere", worked.topics.orders_topic):
-        with pytest.raises(NothingToMove, match=f"reads {worked.topics.journal_topic}: offsets on '{topic}'"):
+        with pytest.raises(
+            reset.NothingToMove, match=f"reads {worked.topics.journal_topic}: offsets on '{topic}'"
+        ):
             resets(worked, worked.roles["analytics"].group, "--to", "earliest", "--topic", topic)
 
 

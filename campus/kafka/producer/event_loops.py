@@ -21,6 +21,7 @@ from kafka.net.selector import NetworkSelector
 POLLS_MAX = 100  # of kafka-python's loop in one turn of asyncio's, so that other callbacks get theirs
 # asyncio's clock may count whole milliseconds; a timer that fires too early would have to be set again.
 TIMER_SLACK_S = 0.001
+STOP_TIMEOUT_S = 2.0
 
 T = TypeVar("T")
 
@@ -56,14 +57,14 @@ class ThreadRunner:
         """Whether the caller runs in the loop, and so must not wait for it."""
         return threading.current_thread() is self._thread
 
-    def stop(self, timeout_s: float) -> None:
+    def stop(self) -> None:
         """End the loop, which calls `on_closed`."""
         if not self._stopped.is_done:
             self._stopped.success(None)
         self._net.wakeup()
-        self._thread.join(timeout_s)
+        self._thread.join(STOP_TIMEOUT_S)
         if self._thread.is_alive():
-            log.warning("%s did not end within %s s: a callback blocks it", self._thread.name, timeout_s)
+            log.warning("%s did not end within %s s: a callback blocks it", self._thread.name, STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         try:
@@ -81,7 +82,6 @@ class AsyncioRunner:
         self._thread_id = threading.get_ident()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_due_s = 0.0
         self._is_polling = False
         self._is_closed = False
 
@@ -108,7 +108,7 @@ class AsyncioRunner:
     def is_current(self) -> bool:
         return self._is_polling or _running_loop() is not None
 
-    def stop(self, timeout_s: float) -> None:
+    def stop(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
@@ -136,12 +136,11 @@ class AsyncioRunner:
         if not self._net._scheduled:
             return
         pause_s = max(0.0, self._net._scheduled[0][0] - time.monotonic()) + TIMER_SLACK_S
-        due_s = loop.time() + pause_s
         if self._timer:
-            if self._timer_due_s <= due_s:
+            if self._timer.when() <= loop.time() + pause_s:
                 return
             self._timer.cancel()
-        self._timer, self._timer_due_s = loop.call_later(pause_s, self._on_timer), due_s
+        self._timer = loop.call_later(pause_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None  # before the next is set: a clock of whole milliseconds may still be behind
@@ -152,7 +151,7 @@ class AsyncioRunner:
         try:
             self._net.poll(timeout_ms=timeout_s * 1000)
         except BaseException:  # the loop itself is broken: nobody may wait for ever
-            self.stop(0.0)
+            self.stop()
             raise
         finally:
             self._is_polling = False

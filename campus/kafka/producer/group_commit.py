@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from queue import Empty, SimpleQueue
@@ -39,7 +40,6 @@ class Backpressure(CampusError):
     """The record was not accepted and will not land."""
 
     def __init__(self, waiting: int, waiting_bytes: int) -> None:
-        self.waiting, self.waiting_bytes = waiting, waiting_bytes
         super().__init__(
             f"{waiting} records ({waiting_bytes} bytes) wait for the broker already. Probably it is away or "
             "slower than the records come in. Try again in a moment"
@@ -108,7 +108,6 @@ class GroupCommit(Generic[T]):
         self._retries_in_flight = 0  # the first of `_in_flight` so many are retries
         self._count = 0  # of unreported records
         self._bytes = 0
-        self._reports_running = 0
         self._is_sending = False
         self._timer_is_set = False
         self._last_failure: CampusError | None = None
@@ -135,17 +134,15 @@ class GroupCommit(Generic[T]):
             self._schedule(self._send)
 
     def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None:
-        """See `Writer.probe`. Does nothing while records are being sent: their acknowledgement tells more."""
-        with self._lock:
-            if self._is_sending:
-                return
+        """See `Writer.probe`."""
         self._writer.probe(on_answer, timeout_s=timeout_s)
 
     def close(self, *, timeout_s: float) -> None:
         """Accept no more, wait until all is reported, and report the rest as AckTimeout."""
         with self._lock:
             self._closed = True
-            self._notify_if_all_reported()
+            if not self._count:
+                return
         try:
             self._writer.wait_for(self._all_reported, timeout_s)
         except Empty:
@@ -179,52 +176,45 @@ class GroupCommit(Generic[T]):
 
     def _on_batch_done(self, outcome: Outcome) -> None:
         """Send the next produce batch, then report this one."""
-        landed: list[T] = []
-        failed: list[tuple[T, CampusError]] = []
+        failure = outcome if isinstance(outcome, AppendFailed) else None
+        landed: list[_Pending[T]] = []
+        failed: list[tuple[_Pending[T], CampusError]] = []
         with self._lock:
             old, new = list[_Pending[T]](), list[_Pending[T]]()  # retries: sent before, or for the first time
             for number, pending in enumerate(self._in_flight):
                 if pending.is_reported:  # as AckTimeout, while it was in flight
                     continue
-                if not isinstance(outcome, AppendFailed) or pending.tp in outcome.landed:
-                    landed.append(pending.token)
-                elif pending.tp in outcome.refused:
-                    failed.append((pending.token, outcome))
+                if failure is None or pending.tp in failure.landed:
+                    landed.append(pending)
+                elif pending.tp in failure.refused:
+                    failed.append((pending, failure))
                 else:
                     (old if number < self._retries_in_flight else new).append(pending)
                     continue
-                self._remove(pending)
+                pending.is_reported = True
             self._in_flight = []
             self._retries.extendleft(reversed(old))
             self._retries.extend(new)
-            self._last_failure = outcome if isinstance(outcome, AppendFailed) else None
-            self._reports_running += 1
+            self._last_failure = failure
         self._send()
         self._run_report(landed, failed)
 
-    def _remove(self, pending: _Pending[T]) -> None:
-        pending.is_reported = True
-        self._count -= 1
-        self._bytes -= pending.size
-
-    def _run_report(self, landed: Sequence[T], failed: Sequence[tuple[T, CampusError]]) -> None:
+    def _run_report(self, landed: list[_Pending[T]], failed: list[tuple[_Pending[T], CampusError]]) -> None:
+        reported = [*landed, *(pending for pending, _ in failed)]
         try:
-            if landed or failed:
-                self._report(landed, failed)
+            if reported:
+                why_failed = [(pending.token, error) for pending, error in failed]
+                self._report([pending.token for pending in landed], why_failed)
         finally:
             with self._lock:
-                self._reports_running -= 1
-                self._notify_if_all_reported()
-
-    def _notify_if_all_reported(self) -> None:
-        if self._closed and not self._count and not self._reports_running:
-            self._all_reported.put(None)
+                self._count -= len(reported)
+                self._bytes -= sum(pending.size for pending in reported)
+                if self._closed and not self._count:
+                    self._all_reported.put(None)
 
     def _set_timer(self, delay_s: float) -> None:
-        try:
+        with suppress(WriterClosed):  # then the next send fails too, and reports everything
             self._writer.call_later(delay_s, self._on_timer)
-        except WriterClosed:
-            return  # then the next send fails too, and reports everything
 
     def _on_timer(self) -> None:
         """Report what has passed its deadline, also in flight, and wait for the next deadline."""
@@ -239,17 +229,16 @@ class GroupCommit(Generic[T]):
     def _expire(self, when: str, cause: CampusError | None, *, until: float = math.inf) -> None:
         """Report every record with a deadline up to `until` as AckTimeout."""
         timeout = AckTimeout(when, cause)
-        failed: list[tuple[T, CampusError]] = []
+        failed: list[tuple[_Pending[T], CampusError]] = []
         with self._lock:
             for queue in (self._in_flight, self._retries, self._waiting):
                 for pending in takewhile(lambda pending: pending.deadline <= until, queue):
                     if not pending.is_reported:
-                        failed.append((pending.token, timeout))
-                        self._remove(pending)
+                        failed.append((pending, timeout))
+                        pending.is_reported = True
             for unsent in (self._retries, self._waiting):
                 while unsent and unsent[0].is_reported:
                     unsent.popleft()
-            self._reports_running += 1
         self._run_report([], failed)
 
 

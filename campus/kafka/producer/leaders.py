@@ -20,7 +20,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest
 
-from campus.kafka.producer.batches import error_for
+from campus.config.settings import KafkaConfig
+from campus.kafka.clients import kafka_settings
 from campus.kafka.records import TopicPartition
 
 NO_LEADER = -1
@@ -30,15 +31,16 @@ NodeId = int | str
 
 
 class Leaders:
-    def __init__(self, net: NetworkSelector, *, connect_timeout_s: float, **settings: Any) -> None:
+    def __init__(self, net: NetworkSelector, kafka: KafkaConfig, *, client_id: str) -> None:
         self._net = net
-        self._connect_timeout_s = connect_timeout_s
-        connect_ms = round(connect_timeout_s * 1000)
+        self._connect_timeout_s = kafka.connect_timeout_s
+        connect_ms = round(kafka.connect_timeout_s * 1000)
         self._manager = KafkaConnectionManager(
             net,
+            client_id=client_id,
             socket_connection_setup_timeout_ms=connect_ms,
             socket_connection_setup_timeout_max_ms=connect_ms,
-            **settings,
+            **kafka_settings(kafka),
         )
         self._topics: set[str] = set()
         self._topic_errors: dict[str, Exception] = {}
@@ -50,11 +52,10 @@ class Leaders:
 
     def are_complete(self) -> bool:
         """Whether every partition of the topics written to has a leader, by the last metadata."""
-        partitions_of = self._manager.cluster.partitions_for_topic
+        cluster = self._manager.cluster
         return not self._topic_errors and all(
-            self._leader(TopicPartition(topic, partition)) is not None
+            cluster.available_partitions_for_topic(topic) == cluster.partitions_for_topic(topic)
             for topic in self._topics
-            for partition in partitions_of(topic) or ()
         )
 
     async def group_by_leader(
@@ -90,7 +91,9 @@ class Leaders:
             if response.brokers:
                 self._manager.cluster.update_metadata(response)
                 failed = [topic for topic in response.topics if topic.error_code]
-                self._topic_errors = {topic.name: error_for(topic.error_code, None) for topic in failed}
+                self._topic_errors = {
+                    topic.name: kafka_errors.for_code(topic.error_code)() for topic in failed
+                }
                 self._is_stale = False
                 if self._manager.cluster.is_bootstrap(node_id):
                     self._manager.close(node_id)  # from now on this broker is known by its own id
@@ -133,11 +136,10 @@ class Leaders:
         return self._topic_errors.get(tp.topic, error)
 
     def _candidates(self) -> list[NodeId]:
-        """The known and the configured brokers that are not in backoff, or the one that is out of it
-        first."""
+        """The known and the configured brokers that are not in backoff, or the first to be out of it."""
         cluster = self._manager.cluster
-        known = {(broker.host, broker.port): broker.node_id for broker in cluster.bootstrap_brokers()}
-        known |= {(broker.host, broker.port): broker.node_id for broker in cluster.brokers()}
+        brokers = [*cluster.bootstrap_brokers(), *cluster.brokers()]
+        known = {(broker.host, broker.port): broker.node_id for broker in brokers}
         nodes = random.sample(list(known.values()), len(known))
         delay = self._manager.connection_delay
         return [node for node in nodes if not delay(node)] or [min(nodes, key=delay)]
@@ -160,7 +162,12 @@ class Leaders:
             node_id, refresh_metadata_on_err=False, reset_backoff_on_connect=False
         )
         if not conn.connected:
-            self._limit_connecting(conn)
+            # kafka-python sets no timeout on a TLS handshake, and makes no other connection while one hangs.
+            too_slow = kafka_errors.KafkaConnectionError(
+                f"not connected within {self._connect_timeout_s:g} s"
+            )
+            timer = self._net.call_later(self._connect_timeout_s, lambda: conn.close(too_slow))
+            conn.init_future.add_both(lambda _: self._net.cancel(timer))
             try:
                 await self._within(deadline, conn.init_future)
             except kafka_errors.KafkaError:
@@ -197,16 +204,6 @@ class Leaders:
         except kafka_errors.KafkaError:
             self._manager.update_backoff(node_id)
             raise
-
-    def _limit_connecting(self, conn: Any) -> None:
-        """kafka-python sets no timeout on a TLS handshake, and makes no other connection while one hangs."""
-        limit_s = self._connect_timeout_s
-
-        def give_up() -> None:
-            conn.close(kafka_errors.KafkaConnectionError(f"not connected within {limit_s:g} s"))
-
-        timer = self._net.call_later(limit_s, give_up)
-        conn.init_future.add_both(lambda _: self._net.cancel(timer))
 
     async def _within(self, deadline: float, future: Any) -> Any:
         return await self._manager.wait_for(future, _remaining_s(deadline) * 1000)

@@ -5,12 +5,16 @@ an eighth of the requests per second (benchmarks/http). So its connection is giv
 versions with the plain layout (https://kafka.apache.org/protocol, Produce).
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
 from io import BytesIO
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
 
-API_KEY = 0
+from kafka import errors as kafka_errors
+
+from campus.kafka.producer.batches import Batches
+from campus.kafka.records import TopicPartition
+
 OLDEST, NEWEST = 3, 8  # 3: the first with v2 record batches; 9 encodes lengths differently and adds nothing
 HAS_LOG_START, HAS_MESSAGES = 5, 8
 ACKS_ALL = -1
@@ -23,35 +27,30 @@ PARTITION = Struct(">ii")  # number, bytes of its batch
 RESPONSE = Struct(">ihqq")  # partition, error code, base offset, log append time
 LOG_START_BYTES = 8
 
-TopicBatches: TypeAlias = Mapping[str, Sequence[tuple[int, bytes | bytearray]]]  # (partition, batch)
-
-
-class PartitionResponse(NamedTuple):
-    topic: str
-    partition: int
-    error_code: int
-    base_offset: int  # of the batch's first record
-    error_message: str | None
+# The offset of each batch's first record, or why the batch was not written.
+Answers: TypeAlias = dict[TopicPartition, int | Exception]
 
 
 class ProduceResponse(NamedTuple):
-    partitions: list[PartitionResponse]
+    answers: Answers
     throttle_time_ms: int
 
 
 class ProduceRequest:
     """What kafka-python's connection needs of a request. It sets the version, then the header."""
 
-    API_KEY = API_KEY
+    API_KEY = 0
     name = "ProduceRequest"
     min_version = _min_version = OLDEST
     max_version = _max_version = NEWEST
 
-    def __init__(self, batches: TopicBatches, *, timeout_s: float) -> None:
+    def __init__(self, batches: Batches, *, timeout_s: float) -> None:
         self.API_VERSION: int | None = None
         self.header: _Header | None = None
         self._client_id = b""
-        self._batches = batches
+        self._topics: dict[str, list[tuple[int, bytearray]]] = defaultdict(list)
+        for tp, batch in batches.items():
+            self._topics[tp.topic].append((tp.partition, batch.data))
         self._timeout_ms = max(1, round(timeout_s * 1000))
 
     def expect_response(self) -> bool:
@@ -59,16 +58,16 @@ class ProduceRequest:
 
     def with_header(self, *, correlation_id: int, client_id: str) -> None:
         assert self.API_VERSION is not None
-        self.header = _Header(API_KEY, self.API_VERSION, correlation_id)
+        self.header = _Header(self.API_KEY, self.API_VERSION, correlation_id)
         self._client_id = client_id.encode()
 
     def encode(self, *, header: bool, framed: bool) -> bytes:
         assert (header, framed) == (True, True), "only a whole request is encoded"
         assert self.header is not None
         api_key, api_version, correlation_id = self.header
-        body = BODY.pack(-1, ACKS_ALL, self._timeout_ms, len(self._batches))
+        body = BODY.pack(-1, ACKS_ALL, self._timeout_ms, len(self._topics))
         parts: list[bytes | bytearray] = [self._client_id, body]
-        for topic, batches in self._batches.items():
+        for topic, batches in self._topics.items():
             name = topic.encode()
             parts += INT16.pack(len(name)), name, INT32.pack(len(batches))
             for partition, batch in batches:
@@ -94,13 +93,15 @@ class _Header(NamedTuple):
     def decode(self, data: Any) -> ProduceResponse:
         """Raises ValueError or struct.error if the response is cut short."""
         data = BytesIO(data.read())
-        partitions = []
+        answers: Answers = {}
         for _ in range(_int32(data)):
-            topic = _string(data)
-            partitions += [self._partition(data, topic) for _ in range(_int32(data))]
-        return ProduceResponse(partitions, _int32(data))
+            topic = _string(data) or ""
+            for _ in range(_int32(data)):
+                partition, answer = self._partition(data)
+                answers[TopicPartition(topic, partition)] = answer
+        return ProduceResponse(answers, _int32(data))
 
-    def _partition(self, data: BytesIO, topic: str | None) -> PartitionResponse:
+    def _partition(self, data: BytesIO) -> tuple[int, int | Exception]:
         partition, error_code, base_offset, _ = RESPONSE.unpack(data.read(RESPONSE.size))
         message = None
         if self.api_version >= HAS_LOG_START:
@@ -110,7 +111,10 @@ class _Header(NamedTuple):
                 _int32(data)
                 _string(data)
             message = _string(data)
-        return PartitionResponse(topic or "", partition, error_code, base_offset, message)
+        if not error_code:
+            return partition, base_offset
+        error = kafka_errors.for_code(error_code)
+        return partition, error(message) if message else error()
 
 
 def _int32(data: BytesIO) -> int:

@@ -8,7 +8,7 @@ future per record and no idempotent-producer state: readers must be able to skip
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from kafka import errors as kafka_errors
 from kafka.net.selector import NetworkSelector
 
 from campus.config.settings import KafkaConfig
-from campus.kafka.clients import kafka_settings
-from campus.kafka.producer.batches import Answers, Batches, Remaining, parse_answers, produce_request
+from campus.kafka.producer.batches import Batches, encode_batch
 from campus.kafka.producer.errors import AppendFailed, WriterClosed
 from campus.kafka.producer.event_loops import FdSelector, RunnerFactory, ThreadRunner
 from campus.kafka.producer.leaders import Leaders, NodeId
+from campus.kafka.producer.produce_request import Answers, ProduceRequest, ProduceResponse
 from campus.kafka.records import AppendResult, Records, TopicPartition
 
 PAUSE_AFTER_FAILURE_S = 0.05  # so that no caller can retry in a busy loop
@@ -43,12 +43,7 @@ class Writer:
     def __init__(self, kafka: KafkaConfig, *, client_id: str, runner: RunnerFactory = ThreadRunner) -> None:
         self._timeout_s = kafka.request_timeout_s
         self._net = NetworkSelector(client_id=client_id, selector=FdSelector)
-        self._leaders = Leaders(
-            self._net,
-            client_id=client_id,
-            connect_timeout_s=kafka.connect_timeout_s,
-            **kafka_settings(kafka),
-        )
+        self._leaders = Leaders(self._net, kafka, client_id=client_id)
         self._waiting: deque[_Append] = deque()
         self._current: _Append | None = None
         self._pause_until = 0.0
@@ -96,20 +91,19 @@ class Writer:
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Call a function in the loop after a delay, unless the writer is closed before."""
-        due = time.monotonic() + delay_s
-        self._call_soon(lambda: self._net.call_at(due, callback))
+        self._call_soon(lambda: self._net.call_later(delay_s, callback))
 
     def wait_for(self, queue: "SimpleQueue[T]", timeout_s: float) -> T:
         """The next item that a callback of this writer puts into the queue. Raises queue.Empty."""
         assert not self._runner.is_current(), "this would wait for the loop it is called from"
         return self._runner.wait_for(queue, timeout_s)
 
-    def close(self, *, timeout_s: float = 2.0) -> None:
+    def close(self) -> None:
         """Fail all appends at once, and end the loop and its connections."""
         assert not self._runner.is_current(), "a writer's callback cannot close it"
         with self._lock:
             self._closed = True
-        self._runner.stop(timeout_s)
+        self._runner.stop()
 
     def _call_soon(self, callback: Callable[[], Any], *appends: "_Append") -> None:
         with self._lock:
@@ -141,20 +135,29 @@ class Writer:
                 self._current = None
 
     async def _append(self, append: "_Append") -> Outcome:
-        remaining = Remaining(append.records)
+        records, landed = append.records, Landed()
+        sent: Counter[TopicPartition] = Counter()  # records by partition
         now = time.monotonic()
         if now < self._pause_until:
             await self._net.sleep(min(self._pause_until, max(now, append.deadline)) - now)
-        while batches := remaining.next_batches():
-            answers = await self._send(batches, append.deadline)
-            remaining.update(batches, answers)
-            if errors := {tp: answer for tp, answer in answers.items() if isinstance(answer, Exception)}:
-                failed = AppendFailed(errors, remaining.landed)
+        while unsent := [tp for tp in records if sent[tp] < len(records[tp])]:
+            batches = {tp: encode_batch(records[tp], sent[tp]) for tp in unsent}
+            errors: dict[TopicPartition, Exception] = {}
+            for tp, answer in (await self._send(batches, append.deadline)).items():
+                if isinstance(answer, Exception):
+                    errors[tp] = answer
+                else:
+                    first = landed[tp].first if tp in landed else answer
+                    landed[tp] = AppendResult(first, answer + batches[tp].count)
+                    sent[tp] += batches[tp].count
+            if errors:
+                complete = {tp: at for tp, at in landed.items() if sent[tp] == len(records[tp])}
+                failed = AppendFailed(errors, complete)
                 if errors.keys() - failed.refused.keys():  # a retry may find another leader, after a pause
                     self._leaders.invalidate()
                     self._pause_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
                 return failed
-        return remaining.landed
+        return landed
 
     async def _send(self, batches: Batches, deadline: float) -> Answers:
         """Send one produce batch: to each leader its part, all leaders at once."""
@@ -167,7 +170,7 @@ class Writer:
             self._net.call_soon_with_future(self._produce, leader, part, deadline)
             for leader, part in parts[1:]
         ]
-        answers: dict[TopicPartition, int | Exception] = dict(leaderless)
+        answers: Answers = dict(leaderless)
         for leader, part in parts[:1]:  # mostly the only one; a task of its own would cost a wake-up
             answers |= await self._produce(leader, part, deadline)
         for other in others:
@@ -176,10 +179,12 @@ class Writer:
 
     async def _produce(self, leader: NodeId, batches: Batches, deadline: float) -> Answers:
         try:
-            request = produce_request(batches, timeout_s=deadline - time.monotonic())
-            return parse_answers(await self._leaders.send(leader, request, deadline), batches)
+            request = ProduceRequest(batches, timeout_s=deadline - time.monotonic())
+            response: ProduceResponse = await self._leaders.send(leader, request, deadline)
         except kafka_errors.KafkaError as error:
             return _all_failed(batches, error)
+        missing = kafka_errors.KafkaTimeoutError("the broker's response does not mention this partition")
+        return dict.fromkeys(batches, missing) | response.answers
 
 
 @dataclass(slots=True)
@@ -199,9 +204,12 @@ class _Append:
             log.exception("a callback of append_soon failed; the appended records stay")
 
     def fail(self, error: Exception) -> None:
+        if not self.records:
+            self.finish({})
+            return
         failed = AppendFailed(dict.fromkeys(self.records, error))
         failed.__cause__ = error
-        self.finish(failed if self.records else {})
+        self.finish(failed)
 
 
 def _all_failed(batches: Batches, error: Exception) -> Answers:

@@ -46,9 +46,6 @@ class FakeWriter:
         self.timeouts_s.append(timeout_s)
         self.in_flight.append(on_done)
 
-    def probe(self, on_answer: Callable[[], None], *, timeout_s: float) -> None:
-        on_answer()
-
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         if self.closed:
             raise WriterClosed
@@ -244,16 +241,6 @@ def test_failed_records_go_first_in_the_next_produce_batch() -> None:
     commit.writer.land()
     commit.writer.land()
     assert commit.reports.landed == ["first", "second", "third", "fourth"]
-
-
-def test_a_probe_asks_the_broker_only_while_nothing_is_in_flight() -> None:
-    commit = Commit()
-    answers: list[str] = []
-    commit.group.probe(lambda: answers.append("there"), timeout_s=1)
-    assert answers == ["there"]
-    commit.takes("a")
-    commit.group.probe(lambda: answers.append("never"), timeout_s=1)
-    assert answers == ["there"]
 
 
 def test_a_refused_partition_fails_its_records_and_no_others() -> None:

@@ -7,17 +7,20 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka import errors as kafka_errors
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.producer import ProduceRequest as TheirRequest
 from kafka.protocol.producer import ProduceResponse as TheirResponse
 
-from campus.kafka.producer.produce_request import NEWEST, OLDEST, PartitionResponse, ProduceRequest
+from campus.kafka.producer.batches import Batch
+from campus.kafka.producer.produce_request import NEWEST, OLDEST, ProduceRequest
+from campus.kafka.records import TopicPartition
 
 VERSIONS = st.integers(OLDEST, NEWEST)
 TOPICS = st.text("abcXYZ09._-", min_size=1, max_size=249)
 BATCHES = st.dictionaries(
     TOPICS,
-    st.lists(st.tuples(st.integers(0, 2**31 - 1), st.binary(max_size=200)), min_size=1, max_size=3),
+    st.dictionaries(st.integers(0, 2**31 - 1), st.binary(max_size=200), min_size=1, max_size=3),
     max_size=3,
 )
 CLIENT_IDS = st.text(max_size=20)
@@ -40,7 +43,9 @@ def their_request(batches, timeout_s):
     topics = [
         data(
             name=name,
-            partition_data=[data.PartitionProduceData(index=index, records=batch) for index, batch in parts],
+            partition_data=[
+                data.PartitionProduceData(index=index, records=batch) for index, batch in parts.items()
+            ],
         )
         for name, parts in batches.items()
     ]
@@ -50,7 +55,12 @@ def their_request(batches, timeout_s):
 
 @given(BATCHES, st.floats(0, 100), VERSIONS, CLIENT_IDS)
 def test_a_request_has_the_bytes_that_kafka_python_would_send(batches, timeout_s, version, client_id):
-    ours, _ = sent(ProduceRequest(batches, timeout_s=timeout_s), version, client_id)
+    by_tp = {
+        TopicPartition(topic, index): Batch(bytearray(batch), count=1)
+        for topic, parts in batches.items()
+        for index, batch in parts.items()
+    }
+    ours, _ = sent(ProduceRequest(by_tp, timeout_s=timeout_s), version, client_id)
     theirs, _ = sent(their_request(batches, timeout_s), version, client_id)
     assert ours == theirs
 
@@ -59,7 +69,7 @@ def partition_answers(with_log_start, with_messages):
     return st.builds(
         Partition,
         index=st.integers(0, 2**31 - 1),
-        error_code=st.integers(-1, 120),
+        error_code=st.just(0) | st.integers(-1, 120),
         base_offset=OFFSETS,
         log_append_time_ms=OFFSETS,
         log_start_offset=OFFSETS if with_log_start else st.just(-1),
@@ -95,6 +105,19 @@ def answers(draw):
     return response, bytes(response.encode(framed=True, header=True))
 
 
+def answer_in(part):
+    """The offset, or the error with its message."""
+    if not part.error_code:
+        return part.base_offset
+    error = kafka_errors.for_code(part.error_code)
+    return error(part.error_message) if part.error_message else error()
+
+
+def shown(answer):
+    """Errors have no equality of their own."""
+    return (type(answer), str(answer)) if isinstance(answer, Exception) else answer
+
+
 @given(answers(), st.lists(st.integers(0, 2000), max_size=3))
 def test_a_response_is_read_as_kafka_python_reads_it_however_it_is_split(answer, cuts):
     theirs, data = answer
@@ -104,11 +127,11 @@ def test_a_response_is_read_as_kafka_python_reads_it_however_it_is_split(answer,
     [(correlation_id, ours)] = [answer for piece in pieces for answer in protocol.receive_bytes(piece)]
     assert correlation_id == 1
     assert ours.throttle_time_ms == theirs.throttle_time_ms
-    assert ours.partitions == [
-        PartitionResponse(topic.name, part.index, part.error_code, part.base_offset, part.error_message)
+    assert {tp: shown(answer) for tp, answer in ours.answers.items()} == {
+        TopicPartition(topic.name, part.index): shown(answer_in(part))
         for topic in theirs.responses
         for part in topic.partition_responses
-    ]
+    }
 
 
 @given(answers(), st.data())

@@ -16,6 +16,7 @@ from kafka import errors as kafka_errors
 from campus.addresses import wait_until
 from campus.config.settings import SecurityConfig
 from campus.kafka.producer.errors import AppendFailed, WriterClosed
+from campus.kafka.producer.group_commit import GroupCommit
 from campus.kafka.producer.writer import Outcome, Writer
 from campus.kafka.records import AppendResult, TopicPartition
 from tests.kafka.producer.fake_cluster import Cut, FakeCluster, Produced, held_by
@@ -116,6 +117,25 @@ def test_a_probe_is_answered_without_a_record_if_and_only_if_the_broker_is_up(
     answered.get(timeout=5)
     assert not cluster.produced
     assert appends(writer, timeout_s=5)
+
+
+def test_a_probe_asks_nothing_while_an_append_is_in_flight(cluster: FakeCluster, writer: Writer) -> None:
+    held, answers = Event(), SimpleQueue[str]()
+    writer.append(RECORDS)
+    cluster.faults.append(held_by(held))
+    commit = GroupCommit[str](
+        writer, lambda landed, _: answers.put("landed"), waiting_max=1, waiting_bytes_max=1000, deadline_s=10
+    )
+    commit.submit(A, (None, b"value", ()), "token")
+    assert wait_until(lambda: len(cluster.produced) == 2, Event(), timeout_s=5)
+    commit.probe(lambda: answers.put("asked"), timeout_s=5)
+    with pytest.raises(Empty):
+        answers.get(timeout=0.2)
+    held.set()
+    assert answers.get(timeout=5) == "landed"
+    assert cluster.asked["MetadataRequest"] == 1
+    commit.probe(lambda: answers.put("asked"), timeout_s=5)
+    assert answers.get(timeout=5) == "asked"
 
 
 def test_a_probe_is_not_answered_while_some_partition_is_leaderless() -> None:
@@ -335,6 +355,18 @@ def test_close_fails_appends_in_flight_and_waiting(cluster: FakeCluster) -> None
         assert isinstance(outcome, AppendFailed)
         assert isinstance(outcome.errors[A], WriterClosed)
     assert outcomes.empty()
+
+
+def test_close_answers_an_append_without_records_and_those_behind_it(cluster: FakeCluster) -> None:
+    writer = Writer(cluster.kafka, client_id="test")
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    cluster.silent.set()
+    for records in (RECORDS, {}, RECORDS):
+        writer.append_soon(records, outcomes.put, timeout_s=30)
+    writer.close()
+    first, empty, last = (outcomes.get(timeout=5) for _ in range(3))
+    assert isinstance(first, AppendFailed) and isinstance(last, AppendFailed)
+    assert empty == {}
 
 
 def test_close_wakes_a_thread_that_waits_for_its_append(cluster: FakeCluster) -> None:
