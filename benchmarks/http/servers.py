@@ -32,6 +32,7 @@ from campus.api.app import make_app
 from campus.api.publisher import ApiSettings, OnDelivery
 from campus.config.settings import Secret, TopicsConfig
 from campus.http.limits import Limits
+from campus.http.problems import App, Environ, Response
 from campus.http.server import HttpServer, listen
 from campus.kafka.records import ProducerRecord, TopicPartition
 from campus.supervision.registry import Registry
@@ -78,7 +79,7 @@ def _resolve(landed: Sequence[OnDelivery]) -> None:
         on_delivery(True)
 
 
-def an_app(publisher: BatchPublisher) -> Any:
+def an_app(publisher: BatchPublisher) -> App:
     settings = ApiSettings(
         topics=TopicsConfig(),
         acknowledged=True,
@@ -90,11 +91,10 @@ def an_app(publisher: BatchPublisher) -> Any:
     )
     app = make_app(settings, publisher, Registry())
 
-    def with_cpu_time(environ: dict[str, Any], start_response: Any) -> Any:
+    def with_cpu_time(environ: Environ) -> Response:
         if environ["PATH_INFO"] != "/cpu":
-            return app(environ, start_response)
-        start_response("200 OK", [])
-        return [str(time.process_time()).encode()]
+            return app(environ)
+        return Response(200, (), str(time.process_time()).encode())
 
     return with_cpu_time
 

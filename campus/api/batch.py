@@ -7,7 +7,6 @@ still be carried out.
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,7 @@ from campus.api.orders import OrderHandler, key_of
 from campus.api.problems import LOOK_UP_FIRST, RETRY_BATCH, not_acknowledged
 from campus.api.types import BatchResponse, OrderResult, Problem
 from campus.http.deferred import DEFERRED, Deferred
-from campus.http.problems import Refused, Response, json_response
+from campus.http.problems import Environ, Refused, Response, json_response
 from campus.http.refusals import RETRY_AFTER
 
 ACCEPTED, MIXED, UNAVAILABLE = 202, 207, 503
@@ -29,7 +28,7 @@ class BatchHandler:
     def __init__(self, orders: OrderHandler) -> None:
         self._orders = orders
 
-    def place(self, environ: dict[str, Any]) -> Response:
+    def place(self, environ: Environ) -> Response:
         settings = self._orders.settings
         parts = bodies.split_batch(environ, settings.batch_orders_max)
         key = key_of(environ)

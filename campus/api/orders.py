@@ -8,9 +8,7 @@ after the acknowledgement; from then on the response is at least a 202.
 import asyncio
 import os
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from campus.api import bodies
 from campus.api.headers import idempotency_key, preferred_wait_s
@@ -25,7 +23,7 @@ from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, new_o
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.http.deferred import DEFERRED, Deferred
-from campus.http.problems import Response, json_response
+from campus.http.problems import Environ, Response, json_response
 from campus.kafka.records import TopicPartition
 from campus.supervision.registry import Registry
 
@@ -40,7 +38,7 @@ class OrderHandler:
         topics = settings.topics
         self._partitions = [TopicPartition(topics.orders_topic, p) for p in range(topics.partitions)]
 
-    def place(self, environ: dict[str, Any]) -> Response:
+    def place(self, environ: Environ) -> Response:
         body = bodies.read(environ, bodies.ORDER)
         key = key_of(environ)
         order = self.new_order(body, key)
@@ -135,7 +133,7 @@ class OrderHandler:
         cancel = book.when_decided(order_id, lambda view: self._publisher.call_soon(on_decided, view))
         deferred.on_disconnect(end)
 
-    def _wait_s(self, environ: Mapping[str, Any]) -> int:
+    def _wait_s(self, environ: Environ) -> int:
         """How long the client waits for the outcome; 0 if it does not, or there is no order book."""
         prefer = environ.get("HTTP_PREFER")
         if prefer is None or not self._registry.find(OrderBook):
@@ -143,7 +141,7 @@ class OrderHandler:
         return min(preferred_wait_s(prefer) or 0, self.settings.wait_max_s)
 
 
-def key_of(environ: Mapping[str, Any]) -> str | None:
+def key_of(environ: Environ) -> str | None:
     """The request's Idempotency-Key. Raises Refused if it cannot be read."""
     value = environ.get("HTTP_IDEMPOTENCY_KEY")
     return None if value is None else idempotency_key(value)

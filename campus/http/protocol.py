@@ -12,11 +12,10 @@ from enum import Enum
 
 from campus.http import refusals
 from campus.http.deferred import Deferred
-from campus.http.problems import Response
-from campus.http.requests import HEAD, IDLE, ReadState, Request, RequestReader
-from campus.http.state import ServerState, log
+from campus.http.problems import BODY_KEY, Response
+from campus.http.requests import HEAD, IDLE, ReadState, RequestReader
+from campus.http.state import Request, ServerState, log
 from campus.http.wire import CONTINUE
-from campus.http.wsgi import environ_of_connection
 
 PIECE_BYTES = 4096  # parsed before backpressure is checked again: at most about 150 requests
 PENDING_MAX = 16  # requests behind a deferred response; then reading stops
@@ -60,11 +59,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         server = self._server
-        template = environ_of_connection(
-            transport.get_extra_info("sockname") or UNKNOWN_ADDRESS,
-            transport.get_extra_info("peername") or UNKNOWN_ADDRESS,
-        )
-        self._reader = RequestReader(server.limits, server, template, self._pending)
+        client = (transport.get_extra_info("peername") or UNKNOWN_ADDRESS)[0]
+        self._reader = RequestReader(server, client, self._pending)
         self._due_s = server.now_s() + server.limits.head_timeout_s
         server.add(self)
         if server.draining:
@@ -103,7 +99,7 @@ class Connection(asyncio.Protocol):
         if self._deferred:
             self._deferred[2].abandon()
         for request in self._pending:
-            self._server.give_back_body_bytes(request.body_bytes)
+            self._server.give_back_body_bytes(len(request.environ[BODY_KEY]))
         self._pending.clear()
         self._deferred = None
         self._reader.close()

@@ -1,4 +1,4 @@
-"""Runs a WSGI app in the thread that calls `run`, until an event is set.
+"""Runs an app in the thread that calls `run`, until an event is set.
 
 At a stop, requests already received are answered and all others refused. The server installs no signal
 handlers and logs nothing but its own faults.
@@ -18,9 +18,9 @@ from campus.addresses import Address
 from campus.errors import CampusError
 from campus.http.acceptor import Acceptor
 from campus.http.limits import Limits
+from campus.http.problems import App
 from campus.http.protocol import Connection
 from campus.http.state import ServerState
-from campus.http.wsgi import WsgiApp
 
 try:
     from uvloop import new_event_loop
@@ -77,7 +77,7 @@ def listen(address: Address, *, next_step: str) -> socket.socket:
 
 
 class HttpServer:
-    def __init__(self, app: WsgiApp, limits: Limits, *, on_tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app: App, limits: Limits, *, on_tick: Callable[[], None] = lambda: None) -> None:
         """`on_tick` is called in the event loop ten times a second; an exception from it ends the server."""
         self._app = app
         self._limits = limits

@@ -4,20 +4,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from campus.http import refusals
-from campus.http.deferred import Deferred
+from campus.http.deferred import DEFERRED, Deferred
 from campus.http.limits import Limits
-from campus.http.problems import Response
+from campus.http.problems import BODY_KEY, App, Environ, Response
 from campus.http.rate import TokenBuckets
-from campus.http.requests import Request
 from campus.http.wire import CLOSE, KEEP, KEEP_HTTP_1_0, date_line, encode_response
-from campus.http.wsgi import AppCaller, WsgiApp, log_failure
 
 SERVER_OPTIONS = Response(204, (("allow", "GET, HEAD, OPTIONS, POST"),), b"")
+PATH_CHARS_LOGGED = 200
 
 log = logging.getLogger("http")
+
+
+class Request(NamedTuple):
+    environ: Environ
+    keep_alive: bool
 
 
 class OpenConnection(Protocol):
@@ -32,7 +36,7 @@ class OpenConnection(Protocol):
 class ServerState:
     """Used in the event loop only."""
 
-    def __init__(self, app: WsgiApp, limits: Limits, now_s: Callable[[], float]) -> None:
+    def __init__(self, app: App, limits: Limits, now_s: Callable[[], float]) -> None:
         self.limits = limits
         self.now_s = now_s
         self.connections: set[OpenConnection] = set()
@@ -41,7 +45,7 @@ class ServerState:
         self.all_closed.set()
         self.draining = False  # requests already received are answered, each as the last of its connection
         self.refusing = False  # requests that still wait are refused
-        self._app = AppCaller(app)
+        self._app = app
         self._buckets = TokenBuckets(limits.rate) if limits.rate else None
         self._body_bytes = 0
         self._date = date_line(time.time())
@@ -74,7 +78,7 @@ class ServerState:
     def handle(self, request: Request) -> tuple[Response, Deferred | None]:
         """The response, and the `Deferred` that it waits for, if any."""
         environ = request.environ
-        self._body_bytes -= request.body_bytes
+        self._body_bytes -= len(environ[BODY_KEY])
         if self.refusing:
             return refusals.STOPPING, None
         if self._buckets is not None:
@@ -83,7 +87,11 @@ class ServerState:
                 return refusals.too_many_requests(wait_s), None
         if environ["PATH_INFO"] == "*":
             return SERVER_OPTIONS, None
-        return self._app.call(environ)
+        try:
+            return self._app(environ), environ.get(DEFERRED)
+        except Exception:  # noqa: BLE001 - a fault of the app: logged, and answered with 500
+            _log_failure(environ)
+            return refusals.INTERNAL_ERROR, None
 
     def encode(self, request: Request, response: Response, *, keep: bool) -> bytes:
         environ = request.environ
@@ -94,8 +102,13 @@ class ServerState:
         try:
             return encode_response(response, self._date, connection, to_head=to_head)
         except (ValueError, TypeError):  # a header of the app that cannot be sent
-            log_failure(environ)
+            _log_failure(environ)
             return encode_response(refusals.INTERNAL_ERROR, self._date, connection)
 
     def encode_refusal(self, response: Response, *, to_head: bool) -> bytes:
         return encode_response(response, self._date, CLOSE, to_head=to_head)
+
+
+def _log_failure(environ: Environ) -> None:
+    path = environ["PATH_INFO"][:PATH_CHARS_LOGGED]
+    log.exception("%s %r failed", environ["REQUEST_METHOD"], path)

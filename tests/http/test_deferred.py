@@ -6,7 +6,7 @@ from campus.http.deferred import DEFERRED, Deferred
 from campus.http.problems import json_response
 from campus.http.protocol import PENDING_MAX, PIECE_BYTES, Connection
 from tests.api.serving import a_request, a_server, soon
-from tests.http.serving import LATE, CountingApp, a_service, texts
+from tests.http.serving import LATE, CountingApp, a_response, a_service, texts
 
 
 def test_requests_behind_a_deferred_response_are_not_handled_and_keep_their_order():
@@ -55,13 +55,12 @@ def test_responses_that_are_ready_together_are_sent_in_one_write(monkeypatch):
 
 
 def test_a_deferred_released_before_the_view_returns_is_sent():
-    def app(environ, start_response):
+    def app(environ):
         environ[DEFERRED] = deferred = Deferred(lambda: LATE)
         if environ["PATH_INFO"] == "/replaced":
             deferred.replace(json_response(201, {}))
         deferred.release()
-        start_response("200 OK", [])
-        return [b"fine"]
+        return a_response()
 
     with a_server(app) as served:
         client = served.client().send(a_request(path="/replaced") + a_request() * 200)

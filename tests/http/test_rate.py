@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from campus.http.rate import RateLimit, TokenBuckets
 from tests.api.serving import Client, a_request, a_server
+from tests.http.serving import a_response
 
 
 def buckets(per_s=2.0, burst=3, clients_max=100):
@@ -82,10 +83,9 @@ def test_a_client_that_waits_as_told_passes(per_s, burst, now_s):
     assert some.take("a", now_s + waits_s[-1]) == 0
 
 
-def fine(environ, start_response):
+def fine(environ):
     called.append(environ["REMOTE_ADDR"])
-    start_response("200 OK", [])
-    return [b"fine"]
+    return a_response()
 
 
 called: list[str] = []
