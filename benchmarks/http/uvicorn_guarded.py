@@ -254,8 +254,8 @@ class AsgiAdapter:
     async def _wait_until_resolved(self, deferred: Deferred) -> None:
         loop = asyncio.get_running_loop()
         self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s
-        resolved: asyncio.Future[Response | None] = loop.create_future()
-        deferred.on_resolved(resolved.set_result)
+        resolved: asyncio.Future[None] = loop.create_future()
+        deferred.on_resolved = partial(resolved.set_result, None)
         try:
             await resolved
         finally:

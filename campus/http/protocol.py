@@ -25,7 +25,6 @@ LINGER_S = 2.0
 LINGER_AT_STOP_S = 0.3
 LINGERING_MAX = 256  # beyond limits.connections_max; further connections are closed without lingering
 NEVER_S = float("inf")
-UNKNOWN_ADDRESS = ("", 0)  # of a client that disconnected before it was accepted
 
 
 class ConnectionState(Enum):
@@ -59,10 +58,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         server = self._server
-        client = (transport.get_extra_info("peername") or UNKNOWN_ADDRESS)[0]
-        self._reader = RequestReader(server, client, self._pending)
+        address = transport.get_extra_info("peername")  # None: disconnected before it was accepted
+        self._reader = RequestReader(server, address[0] if address else "", self._pending)
         self._due_s = server.now_s() + server.limits.head_timeout_s
-        server.add(self)
+        server.connections.add(self)
         if server.draining:
             self._refuse(refusals.STOPPING)
         elif len(server.connections) - server.lingering > server.limits.connections_max:
@@ -94,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._resume()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._server.remove(self)
+        self._server.connections.discard(self)
         self._server.lingering -= self._state is LINGERING
         if self._deferred:
             self._deferred[2].abandon()
@@ -166,13 +165,13 @@ class Connection(asyncio.Protocol):
         self._due_s = self._server.now_s() + timeout_s
         self._timed = None
         self._deferred = (request, response, deferred)
-        deferred.on_resolved(self._on_resolved)
+        deferred.on_resolved = self._on_resolved
 
-    def _on_resolved(self, replacement: Response | None) -> None:
+    def _on_resolved(self) -> None:
         assert self._deferred is not None
-        request, response, _ = self._deferred
+        request, response, deferred = self._deferred
         self._deferred = None
-        self._send(request, replacement or response)
+        self._send(request, deferred.replacement or response)
         self._resume()
 
     def _send(self, request: Request, response: Response) -> None:

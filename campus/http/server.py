@@ -9,7 +9,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from threading import Event
 from typing import Any
@@ -29,6 +28,7 @@ except ImportError:  # not available on Windows
 
 BACKLOG = 2048
 TICK_S = 0.1  # the precision of timeouts, and how soon a stop is noticed
+DRAIN_TICK_S = 0.01  # at a stop, how soon it is noticed that all connections are closed
 FLUSH_S = 1.0  # at a stop, for sending the last responses
 
 LIKELY_CAUSES = {
@@ -140,6 +140,5 @@ async def _accept_from(
 async def _until_all_closed(state: ServerState, timeout_s: float) -> None:
     deadline_s = state.now_s() + timeout_s
     while state.connections and state.now_s() < deadline_s:
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(state.all_closed.wait(), TICK_S)
+        await asyncio.sleep(DRAIN_TICK_S)
         state.tick()

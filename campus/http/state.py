@@ -1,6 +1,5 @@
 """What the connections of one server share: the app, the limits and their counters, the clock."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -41,23 +40,13 @@ class ServerState:
         self.now_s = now_s
         self.connections: set[OpenConnection] = set()
         self.lingering = 0  # connections whose last response is written
-        self.all_closed = asyncio.Event()
-        self.all_closed.set()
         self.draining = False  # requests already received are answered, each as the last of its connection
         self.refusing = False  # requests that still wait are refused
         self._app = app
-        self._buckets = TokenBuckets(limits.rate) if limits.rate else None
+        per_s, burst = limits.requests_per_s, limits.requests_burst
+        self._buckets = TokenBuckets(per_s, burst) if per_s else None
         self._body_bytes = 0
         self._date = date_line(time.time())
-
-    def add(self, connection: OpenConnection) -> None:
-        self.connections.add(connection)
-        self.all_closed.clear()
-
-    def remove(self, connection: OpenConnection) -> None:
-        self.connections.discard(connection)
-        if not self.connections:
-            self.all_closed.set()
 
     def tick(self) -> None:
         """Check all timeouts. Looking at all connections now and then costs less than a timer per request."""
