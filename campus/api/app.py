@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import bottle
 
-from campus.api.batch import BatchHandler
+from campus.api.batch import place_batch
 from campus.api.docs_page import PAGE
 from campus.api.headers import NOT_ACCEPTABLE, accepts
 from campus.api.openapi import DOCUMENT
@@ -40,7 +40,7 @@ def make_app(settings: ApiSettings, publisher: Publisher, registry: Registry) ->
     stock = StockHandler(orders, queries)
     views: dict[str, View] = {
         "place_order": orders.place,
-        "place_orders": BatchHandler(orders).place,
+        "place_orders": partial(place_batch, orders),
         "get_order": queries.order,
         "find_orders": queries.orders,
         "cancel_order": stock.cancel,

@@ -40,35 +40,31 @@ class OrderHandler:
 
     def place(self, environ: Environ) -> Response:
         body = bodies.read(environ, bodies.ORDER)
-        key = key_of(environ)
+        key = idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
         order = self.new_order(body, key)
         response = _accepted(order)
         wait_s = self._wait_s(environ)
-        deferred: Deferred | None = None
-        if wait_s or self.settings.acknowledged:
-            advice = LOOK_UP_FIRST if key is None else RETRY_WITH_KEY
-            timeout_s = self.settings.answer_timeout_s + wait_s if wait_s else None
-            deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), timeout_s)
+        advice = LOOK_UP_FIRST if key is None else RETRY_WITH_KEY
+        timeout_s = self.settings.answer_timeout_s + wait_s if wait_s else None
+        deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), timeout_s)
 
         def on_delivery(is_acknowledged: bool) -> None:
-            if is_acknowledged:
-                self.add_to_book(order)
-            if deferred is None:
-                return
             if not is_acknowledged:
                 deferred.fall_back()
-            elif wait_s:
+                return
+            self.add_to_book(order)
+            if wait_s:
                 self._wait_for_outcome(order.order_id, wait_s, deferred, response)
             else:
                 deferred.release()
 
         if key is None or not self.is_known(order.order_id):
             self.submit(order, on_delivery)
-        elif deferred and wait_s:
+        elif wait_s:
             self._wait_for_outcome(order.order_id, wait_s, deferred, response)
         else:
             return response
-        if deferred is not None:
+        if wait_s or self.settings.acknowledged:
             environ[DEFERRED] = deferred
         return response
 
@@ -139,12 +135,6 @@ class OrderHandler:
         if prefer is None or not self._registry.find(OrderBook):
             return 0
         return min(preferred_wait_s(prefer) or 0, self.settings.wait_max_s)
-
-
-def key_of(environ: Environ) -> str | None:
-    """The request's Idempotency-Key. Raises Refused if it cannot be read."""
-    value = environ.get("HTTP_IDEMPOTENCY_KEY")
-    return None if value is None else idempotency_key(value)
 
 
 def _accepted(order: OrderPlaced) -> Response:

@@ -10,7 +10,8 @@ import time
 from functools import partial
 
 from campus.api import bodies, problems
-from campus.api.orders import OrderHandler, key_of
+from campus.api.headers import idempotency_key
+from campus.api.orders import OrderHandler
 from campus.api.queries import QueryHandler
 from campus.api.types import AcceptedCancellation, AcceptedRestock
 from campus.domain.events import Input, OrderCancelled, StockAdded
@@ -32,7 +33,7 @@ class StockHandler:
     def restock(self, environ: Environ, item: str) -> Response:
         self._require_token(environ)
         quantity = bodies.read(environ, bodies.RESTOCK).quantity
-        key = key_of(environ)
+        key = idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
         if key is None:
             event_id = new_order_id(time.time_ns() // 1_000_000, os.urandom(NOISE_BYTES))
         else:
@@ -70,13 +71,6 @@ class StockHandler:
     def _submit(self, environ: Environ, event: Input, ids: dict[str, str], advice: str) -> None:
         """Raises Refused if the event was not taken."""
         deferred = Deferred(partial(problems.not_acknowledged, ids, advice))
-
-        def on_delivery(is_acknowledged: bool) -> None:
-            if is_acknowledged:
-                deferred.release()
-            else:
-                deferred.fall_back()
-
-        self._orders.submit(event, on_delivery)
+        self._orders.submit(event, lambda is_ok: deferred.release() if is_ok else deferred.fall_back())
         if self._orders.settings.acknowledged:
             environ[DEFERRED] = deferred
