@@ -17,7 +17,6 @@ PROBLEM_JSON = "application/problem+json"
 Environ: TypeAlias = dict[str, Any]
 BODY_KEY = "campus.body"  # its key for the body, as bytes
 Headers: TypeAlias = Sequence[tuple[str, str]]
-Members: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,17 @@ class ProblemType:
     def type(self) -> str:
         return f"/problems/{self.name}"
 
-    def response(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Response:
+    def response(
+        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
+    ) -> Response:
         """`more`: members beside the standard ones."""
         content = {"type": self.type, "title": self.title, "status": self.status, "detail": detail}
         body = encode({**content, **(more or {})})
         return Response(self.status, (("content-type", PROBLEM_JSON), *headers), body)
 
-    def refusal(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Refused:
+    def refusal(
+        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
+    ) -> Refused:
         return Refused(self.response(detail, headers=headers, more=more))
 
 

@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         if self._deferred:
             self._deferred[2].abandon()
         for request in self._pending:
-            self._server.give_back_body_bytes(len(request.environ[BODY_KEY]))
+            self._server.body_bytes -= len(request.environ[BODY_KEY])
         self._pending.clear()
         self._deferred = None
         self._reader.close()

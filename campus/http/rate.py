@@ -21,9 +21,6 @@ class TokenBuckets:
         # recently used one is first.
         self._full_at_s: OrderedDict[str, float] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._full_at_s)
-
     def take(self, address: str, now_s: float) -> float:
         """0 if a token was taken, else the seconds until there is one."""
         client = client_of(address)

@@ -105,7 +105,7 @@ class RequestReader:
     def close(self) -> None:
         """Give back the bytes of an incomplete body, and break the reference cycle with the parser."""
         if self.state is BODY:
-            self._server.give_back_body_bytes(len(self._body))
+            self._server.body_bytes -= len(self._body)
         self.state, self.ended = IDLE, True
         self._parser = None
         self._environ = self._template

@@ -19,7 +19,7 @@ from campus.http.acceptor import Acceptor
 from campus.http.limits import Limits
 from campus.http.problems import App
 from campus.http.protocol import Connection
-from campus.http.state import ServerState
+from campus.http.state import OpenConnection, ServerState
 
 try:
     from uvloop import new_event_loop
@@ -102,8 +102,14 @@ class HttpServer:
                 raise
 
     async def _serve(self, listener: socket.socket, stop: Event) -> None:
-        state = ServerState(self._app, self._limits, asyncio.get_running_loop().time)
-        acceptor = await _accept_from(listener, partial(Connection, state))
+        loop = asyncio.get_running_loop()
+        state = ServerState(self._app, self._limits, loop.time)
+        make_connection = partial(Connection, state)
+        acceptor: Acceptor | asyncio.AbstractServer
+        try:
+            acceptor = Acceptor(listener, make_connection)
+        except NotImplementedError:  # Windows' event loop has no add_reader
+            acceptor = await loop.create_server(make_connection, sock=listener)
         try:
             while not stop.is_set():  # a threading.Event cannot be awaited; the tick polls it
                 state.tick()
@@ -116,28 +122,17 @@ class HttpServer:
     async def _drain(self, state: ServerState) -> None:
         """Answer requests already received within `drain_s`, then use fallback responses, then abort."""
         state.draining = True
-        for connection in list(state.connections):
-            connection.drain()
-        await _until_all_closed(state, self._limits.drain_s)
+        await _until_all_closed(state, lambda connection: connection.drain(), self._limits.drain_s)
         state.refusing = True
-        for connection in list(state.connections):
-            connection.fall_back()
-        await _until_all_closed(state, FLUSH_S)
-        for connection in list(state.connections):
-            connection.abort()
-        await _until_all_closed(state, FLUSH_S)
+        await _until_all_closed(state, lambda connection: connection.fall_back(), FLUSH_S)
+        await _until_all_closed(state, lambda connection: connection.abort(), FLUSH_S)
 
 
-async def _accept_from(
-    listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
-) -> Acceptor | asyncio.AbstractServer:
-    try:
-        return Acceptor(listener, make_protocol)
-    except NotImplementedError:  # Windows' event loop has no add_reader
-        return await asyncio.get_running_loop().create_server(make_protocol, sock=listener)
-
-
-async def _until_all_closed(state: ServerState, timeout_s: float) -> None:
+async def _until_all_closed(
+    state: ServerState, ask_to_close: Callable[[OpenConnection], None], timeout_s: float
+) -> None:
+    for connection in list(state.connections):
+        ask_to_close(connection)
     deadline_s = state.now_s() + timeout_s
     while state.connections and state.now_s() < deadline_s:
         await asyncio.sleep(DRAIN_TICK_S)

@@ -45,7 +45,7 @@ class ServerState:
         self._app = app
         per_s, burst = limits.requests_per_s, limits.requests_burst
         self._buckets = TokenBuckets(per_s, burst) if per_s else None
-        self._body_bytes = 0
+        self.body_bytes = 0  # of all requests, received or waiting to be handled
         self._date = date_line(time.time())
 
     def tick(self) -> None:
@@ -56,18 +56,15 @@ class ServerState:
             connection.check_timeouts(now_s)
 
     def take_body_bytes(self, count: int) -> bool:
-        if self._body_bytes + count > self.limits.bodies_bytes_max:
+        if self.body_bytes + count > self.limits.bodies_bytes_max:
             return False
-        self._body_bytes += count
+        self.body_bytes += count
         return True
-
-    def give_back_body_bytes(self, count: int) -> None:
-        self._body_bytes -= count
 
     def handle(self, request: Request) -> tuple[Response, Deferred | None]:
         """The response, and the `Deferred` that it waits for, if any."""
         environ = request.environ
-        self._body_bytes -= len(environ[BODY_KEY])
+        self.body_bytes -= len(environ[BODY_KEY])
         if self.refusing:
             return refusals.STOPPING, None
         if self._buckets is not None:
