@@ -156,7 +156,6 @@ class Producer:
         return ApiSettings(
             topics=self._config.topics,
             acknowledged=settings.ack == "broker",
-            answer_timeout_s=settings.ack_timeout_s + BACKSTOP_S,
             batch_orders_max=settings.batch_orders_max,
             wait_max_s=settings.wait_max_s,
             waits_max=settings.waits_max,

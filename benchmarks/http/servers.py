@@ -83,7 +83,6 @@ def an_app(publisher: BatchPublisher) -> App:
     settings = ApiSettings(
         topics=TopicsConfig(),
         acknowledged=True,
-        answer_timeout_s=10,
         batch_orders_max=1000,
         wait_max_s=10,
         waits_max=1000,

@@ -253,7 +253,7 @@ class AsgiAdapter:
 
     async def _wait_until_resolved(self, deferred: Deferred) -> None:
         loop = asyncio.get_running_loop()
-        self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s
+        self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s + deferred.extra_timeout_s
         resolved: asyncio.Future[None] = loop.create_future()
         deferred.on_resolved = partial(resolved.set_result, None)
         try:

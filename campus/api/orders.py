@@ -45,8 +45,7 @@ class OrderHandler:
         response = _accepted(order)
         wait_s = self._wait_s(environ)
         advice = LOOK_UP_FIRST if key is None else RETRY_WITH_KEY
-        timeout_s = self.settings.answer_timeout_s + wait_s if wait_s else None
-        deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), timeout_s)
+        deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), wait_s)
 
         def on_delivery(is_acknowledged: bool) -> None:
             if not is_acknowledged:

@@ -16,12 +16,12 @@ DEFERRED = "campus.deferred"
 class Deferred:
     """Used in the event loop only.
 
-    `fallback` makes the response that is sent at the timeout or when the server stops. `answer_timeout_s`
-    overrides the timeout of the server's `Limits`.
+    `fallback` makes the response that is sent at the timeout or when the server stops. `extra_timeout_s` is
+    added to the `answer_timeout_s` of the server's `Limits`.
     """
 
     fallback: Callable[[], Response]
-    answer_timeout_s: float | None = None
+    extra_timeout_s: float = 0.0
     # For the server: `on_resolved` is called once, when it is `done`.
     done: bool = field(default=False, init=False)
     replacement: Response | None = field(default=None, init=False)  # None: the view's own response is sent

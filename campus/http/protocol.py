@@ -159,9 +159,7 @@ class Connection(asyncio.Protocol):
             self._out.append(CONTINUE)
 
     def _defer(self, request: Request, response: Response, deferred: Deferred) -> None:
-        timeout_s = deferred.answer_timeout_s
-        if timeout_s is None:
-            timeout_s = self._server.limits.answer_timeout_s
+        timeout_s = self._server.limits.answer_timeout_s + deferred.extra_timeout_s
         self._due_s = self._server.now_s() + timeout_s
         self._timed = None
         self._deferred = (request, response, deferred)

@@ -82,11 +82,12 @@ class RequestReader:
             return None
         if self.state is IDLE:
             self.state = HEAD
-        message, rest = self.message, None
+        message = self.message
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
+            self._decline_upgrade()
+            return self._parse(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
             # Not the exception's __context__: it is another one if this runs inside an `except` block.
             if self._refusal is None and not self.ended:
@@ -95,12 +96,7 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._has_bad_url = isinstance(error, httptools.HttpParserInvalidURLError)
             return None if self.ended else refusals.MALFORMED
-        if rest is not None:
-            self._decline_upgrade()
-            return self._parse(rest)
-        if message == self.message:
-            return self._count(len(data))
-        return None
+        return self._count(len(data)) if message == self.message else None
 
     def close(self) -> None:
         """Give back the bytes of an incomplete body, and break the reference cycle with the parser."""

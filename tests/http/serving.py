@@ -18,16 +18,16 @@ GET = a_request(b"", method="GET", path="/")
 class CountingApp:
     """An app that numbers its responses; those to /held are deferred until the test releases them."""
 
-    def __init__(self, answer_timeout_s=None, fallback=lambda: LATE):
+    def __init__(self, extra_timeout_s=0.0, fallback=lambda: LATE):
         self.held = []
         self.bodies = []
-        self._answer_timeout_s = answer_timeout_s
+        self._extra_timeout_s = extra_timeout_s
         self._fallback = fallback
 
     def __call__(self, environ):
         self.bodies.append(environ[BODY_KEY])
         if environ["PATH_INFO"] == "/held":
-            environ[DEFERRED] = Deferred(self._fallback, self._answer_timeout_s)
+            environ[DEFERRED] = Deferred(self._fallback, self._extra_timeout_s)
             self.held.append(environ[DEFERRED])
         return a_response(b"%d" % len(self.bodies), ("Content-Type", "text/plain"))
 
