@@ -40,8 +40,9 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
     _reader: RequestReader
 
-    def __init__(self, server: ServerState) -> None:
-        self._server = server
+    def __init__(self, server: ServerState, connections: "set[Connection]") -> None:
+        """Keeps itself in `connections`, which are those of the server, while it is open."""
+        self._server, self._connections = server, connections
         self._state = OPEN
         self._is_reading = self._is_writing = True
         self._got_eof = False  # the client will send nothing more
@@ -61,10 +62,10 @@ class Connection(asyncio.Protocol):
         address = transport.get_extra_info("peername")  # None: disconnected before it was accepted
         self._reader = RequestReader(server, address[0] if address else "", self._pending)
         self._due_s = server.now_s() + server.limits.head_timeout_s
-        server.connections.add(self)
+        self._connections.add(self)
         if server.draining:
             self._refuse(refusals.STOPPING)
-        elif len(server.connections) - server.lingering > server.limits.connections_max:
+        elif len(self._connections) - server.lingering > server.limits.connections_max:
             self._refuse(refusals.TOO_MANY_CONNECTIONS)
 
     def data_received(self, data: bytes) -> None:
@@ -93,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._resume()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._connections.discard(self)
         self._server.lingering -= self._state is LINGERING
         if self._deferred:
             self._deferred[2].abandon()

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from campus.http import refusals
 from campus.http.deferred import DEFERRED, Deferred
@@ -23,22 +23,12 @@ class Request(NamedTuple):
     keep_alive: bool
 
 
-class OpenConnection(Protocol):
-    """The part of protocol.Connection that the server controls; here because of the import order."""
-
-    def check_timeouts(self, now_s: float) -> None: ...
-    def drain(self) -> None: ...
-    def fall_back(self) -> None: ...
-    def abort(self) -> None: ...
-
-
 class ServerState:
     """Used in the event loop only."""
 
     def __init__(self, app: App, limits: Limits, now_s: Callable[[], float]) -> None:
         self.limits = limits
         self.now_s = now_s
-        self.connections: set[OpenConnection] = set()
         self.lingering = 0  # connections whose last response is written
         self.draining = False  # requests already received are answered, each as the last of its connection
         self.refusing = False  # requests that still wait are refused
@@ -46,14 +36,7 @@ class ServerState:
         per_s, burst = limits.requests_per_s, limits.requests_burst
         self._buckets = TokenBuckets(per_s, burst) if per_s else None
         self.body_bytes = 0  # of all requests, received or waiting to be handled
-        self._date = date_line(time.time())
-
-    def tick(self) -> None:
-        """Check all timeouts. Looking at all connections now and then costs less than a timer per request."""
-        self._date = date_line(time.time())
-        now_s = self.now_s()
-        for connection in list(self.connections):
-            connection.check_timeouts(now_s)
+        self.date = date_line(time.time())  # the server renews it
 
     def take_body_bytes(self, count: int) -> bool:
         if self.body_bytes + count > self.limits.bodies_bytes_max:
@@ -86,13 +69,13 @@ class ServerState:
             connection = KEEP_HTTP_1_0
         to_head = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            return encode_response(response, self._date, connection, to_head=to_head)
+            return encode_response(response, self.date, connection, to_head=to_head)
         except (ValueError, TypeError):  # a header of the app that cannot be sent
             _log_failure(environ)
-            return encode_response(refusals.INTERNAL_ERROR, self._date, connection)
+            return encode_response(refusals.INTERNAL_ERROR, self.date, connection)
 
     def encode_refusal(self, response: Response, *, to_head: bool) -> bytes:
-        return encode_response(response, self._date, CLOSE, to_head=to_head)
+        return encode_response(response, self.date, CLOSE, to_head=to_head)
 
 
 def _log_failure(environ: Environ) -> None:
