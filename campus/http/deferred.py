@@ -22,7 +22,7 @@ class Deferred:
 
     fallback: Callable[[], Response]
     extra_timeout_s: float = 0.0
-    # For the server: `on_resolved` is called once, when it is `done`.
+    # For the server, which sets `on_resolved`: it is called once, when `done` becomes true.
     done: bool = field(default=False, init=False)
     replacement: Response | None = field(default=None, init=False)  # None: the view's own response is sent
     on_resolved: Callable[[], None] | None = field(default=None, init=False)

@@ -13,10 +13,11 @@ from msgspec.json import encode
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
-# A request as a dict with the names of CGI, as in PEP 3333: REQUEST_METHOD, PATH_INFO, HTTP_ACCEPT and so on.
+# A request, with the names of CGI as in PEP 3333: REQUEST_METHOD, PATH_INFO, HTTP_ACCEPT and so on.
 Environ: TypeAlias = dict[str, Any]
-BODY_KEY = "campus.body"  # its key for the body, as bytes
+BODY_KEY = "campus.body"  # the environ's key for the body, as bytes
 Headers: TypeAlias = Sequence[tuple[str, str]]
+Members: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Response:
     body: bytes
 
 
-# It is called in the event loop, so it must never block: it defers its response instead (deferred.py).
+# Called in the event loop, so it must never block: it defers its response instead (deferred.py).
 App: TypeAlias = Callable[[Environ], Response]
 
 
@@ -52,17 +53,13 @@ class ProblemType:
     def type(self) -> str:
         return f"/problems/{self.name}"
 
-    def response(
-        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
-    ) -> Response:
+    def response(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Response:
         """`more`: members beside the standard ones."""
         content = {"type": self.type, "title": self.title, "status": self.status, "detail": detail}
         body = encode({**content, **(more or {})})
         return Response(self.status, (("content-type", PROBLEM_JSON), *headers), body)
 
-    def refusal(
-        self, detail: str, *, headers: Headers = (), more: Mapping[str, object] | None = None
-    ) -> Refused:
+    def refusal(self, detail: str, *, headers: Headers = (), more: Members | None = None) -> Refused:
         return Refused(self.response(detail, headers=headers, more=more))
 
 

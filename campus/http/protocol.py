@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
     _reader: RequestReader
 
     def __init__(self, server: ServerState, connections: "set[Connection]") -> None:
-        """Keeps itself in `connections`, which are those of the server, while it is open."""
+        """While it is open, it is in `connections`: all of the server."""
         self._server, self._connections = server, connections
         self._state = OPEN
         self._is_reading = self._is_writing = True
