@@ -29,7 +29,6 @@ from campus.config.stanza import setting
 from campus.errors import CampusError
 from campus.http.limits import Limits
 from campus.http.problems import Refused
-from campus.http.rate import RateLimit
 from campus.http.server import HttpServer, listen
 from campus.kafka.producer.errors import WriterClosed
 from campus.kafka.producer.event_loops import asyncio_runner
@@ -164,7 +163,6 @@ class Producer:
         return ApiSettings(
             topics=self._config.topics,
             acknowledged=settings.ack == "broker",
-            answer_timeout_s=settings.ack_timeout_s + BACKSTOP_S,
             batch_orders_max=settings.batch_orders_max,
             wait_max_s=settings.wait_max_s,
             waits_max=settings.waits_max,
@@ -173,14 +171,14 @@ class Producer:
 
     def _limits(self) -> Limits:
         settings = self._settings
-        per_s = settings.client_requests_per_s
         return Limits(
             body_bytes_max=settings.body_bytes_max,
             larger_bodies={BATCH_PATH: max(settings.batch_bytes_max, settings.body_bytes_max)},
             head_timeout_s=settings.head_timeout_s,
             body_timeout_s=settings.body_timeout_s,
             connections_max=settings.connections_max,
-            rate=None if per_s is None else RateLimit(per_s=per_s, burst=settings.client_burst),
+            requests_per_s=settings.client_requests_per_s,
+            requests_burst=settings.client_burst,
             answer_timeout_s=settings.ack_timeout_s + BACKSTOP_S,
             drain_s=self._config.supervisor.shutdown_s * DRAIN_SHARE,
         )

@@ -34,6 +34,7 @@ from campus.api.app import make_app
 from campus.api.publisher import ApiSettings, OnDelivery
 from campus.config.settings import TopicsConfig
 from campus.http.limits import Limits
+from campus.http.problems import App, Environ, Response
 from campus.http.server import HttpServer, listen
 from campus.kafka.records import ProducerRecord, TopicPartition
 from campus.supervision.registry import Registry
@@ -80,11 +81,10 @@ def _resolve(landed: Sequence[OnDelivery]) -> None:
         on_delivery(True)
 
 
-def an_app(publisher: BatchPublisher) -> Any:
+def an_app(publisher: BatchPublisher) -> App:
     settings = ApiSettings(
         topics=TopicsConfig(),
         acknowledged=True,
-        answer_timeout_s=10,
         batch_orders_max=1000,
         wait_max_s=10,
         waits_max=1000,
@@ -92,11 +92,10 @@ def an_app(publisher: BatchPublisher) -> Any:
     )
     app = make_app(settings, publisher, Registry())
 
-    def with_cpu_time(environ: dict[str, Any], start_response: Any) -> Any:
+    def with_cpu_time(environ: Environ) -> Response:
         if environ["PATH_INFO"] != "/cpu":
-            return app(environ, start_response)
-        start_response("200 OK", [])
-        return [str(time.process_time()).encode()]
+            return app(environ)
+        return Response(200, (), str(time.process_time()).encode())
 
     return with_cpu_time
 

@@ -1,4 +1,4 @@
-"""The peer of campus/http: uvicorn with httptools, a guard and a WSGI adapter around it.
+"""The peer of campus/http: uvicorn with httptools, a guard and an ASGI adapter around it.
 
 It was the server before our own protocol class, and keeps the same promises as far as servers.py can see:
 bounded heads and bodies, each with a timeout, refusals after earlier responses, and deferred responses. It
@@ -20,13 +20,12 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from campus.http import refusals
-from campus.http.deferred import Deferred
+from campus.http.deferred import DEFERRED, Deferred
 from campus.http.limits import Limits
-from campus.http.problems import Response
+from campus.http.problems import BODY_KEY, App, Environ, Response
 from campus.http.requests import WIRE_BYTES_PER_BODY_BYTE, ReadState
 from campus.http.server import BACKLOG, FLUSH_S
 from campus.http.wire import CLOSE, DEFAULTS, date_line, encode_response
-from campus.http.wsgi import AppCaller, Environ, WsgiApp, add_body, environ_of_connection
 
 LOOK_AGAIN_S = 0.1  # whether the responses before a refusal are sent
 
@@ -38,8 +37,8 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 class UvicornServer:
     """As `campus.http.server.HttpServer`."""
 
-    def __init__(self, app: WsgiApp, limits: Limits) -> None:
-        self._adapter = WsgiAdapter(app, limits)
+    def __init__(self, app: App, limits: Limits) -> None:
+        self._adapter = AsgiAdapter(app, limits)
         self._limits = limits
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -223,9 +222,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class WsgiAdapter:
-    def __init__(self, app: WsgiApp, limits: Limits) -> None:
-        self._app = AppCaller(app)
+class AsgiAdapter:
+    def __init__(self, app: App, limits: Limits) -> None:
+        self._app = app
         self._limits = limits
         self._waiting: dict[Deferred, float] = {}  # and its deadline
 
@@ -241,7 +240,8 @@ class WsgiAdapter:
             if len(body) > self._limits.body_bytes_max:
                 await _send_response(send, refusals.BODY_TOO_LARGE)
                 return
-        response, deferred = self._app.call(_environ(scope, body))
+        environ = _environ(scope, body)
+        response, deferred = self._app(environ), environ.get(DEFERRED)
         if deferred is not None and not deferred.done:
             await self._wait_until_resolved(deferred)
         await _send_response(send, (deferred and deferred.replacement) or response)
@@ -253,9 +253,9 @@ class WsgiAdapter:
 
     async def _wait_until_resolved(self, deferred: Deferred) -> None:
         loop = asyncio.get_running_loop()
-        self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s
-        resolved: asyncio.Future[Response | None] = loop.create_future()
-        deferred.on_resolved(resolved.set_result)
+        self._waiting[deferred] = loop.time() + self._limits.answer_timeout_s + deferred.extra_timeout_s
+        resolved: asyncio.Future[None] = loop.create_future()
+        deferred.on_resolved = partial(resolved.set_result, None)
         try:
             await resolved
         finally:
@@ -271,11 +271,14 @@ async def _send_response(send: Send, response: Response) -> None:
 
 
 def _environ(scope: Message, body: bytes) -> Environ:
-    environ = environ_of_connection(scope["server"] or ("", 0), scope["client"] or ("", 0))
-    environ["REQUEST_METHOD"] = scope["method"]
-    environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
-    environ["QUERY_STRING"] = scope["query_string"].decode("latin-1")
-    add_body(environ, body)
+    environ: Environ = {
+        "REMOTE_ADDR": (scope["client"] or ("",))[0],
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        BODY_KEY: body,
+    }
     for name, value in scope["headers"]:
         key = _environ_key(name)
         if key is not None:

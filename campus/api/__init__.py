@@ -4,7 +4,7 @@ It promises: a 2xx to an order, a restock or a cancellation is sent after the br
 event (unless `ack` is none), and every response is one that the description lists. Read `operations.py`
 first: the routes (app.py) and the description are both made from its table.
 
-app.py          the WSGI app: routes, content negotiation, query and path parameters
+app.py          the app: routes, content negotiation, query and path parameters
 orders.py       POST /order and `Prefer: wait`; batch.py: POST /orders
 stock.py        restocking and cancelling; queries.py: the GET endpoints
 bodies.py, headers.py, parameters.py, types.py    what a request and a response consist of

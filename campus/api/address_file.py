@@ -2,14 +2,12 @@
 
 With `roles.producer.port: 0` only the running process knows its port. The file is in data_dir and named after
 the topic of the orders, so a `bench` on topics of its own does not hide the system that runs. If several
-producers of one system share the folder, the last to start is found. A file is written whole or not at all,
-and one that a dead process left behind is ignored.
+producers of one system share the folder, the last to start is found. A file that is incomplete, or that a
+dead process left behind, is ignored.
 """
 
-import errno
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +50,8 @@ def address_published(config: Config, address: Address) -> Iterator[None]:
     note = _Note(os.getpid(), address.host, address.port, config.kafka.bootstrap_servers)
     content = msgspec.json.encode(note)
     try:
-        _replace(path, content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     except OSError as error:
         log.warning(
             "cannot write %s (%s): `order` finds this producer only by its port", path, error.strerror
@@ -78,21 +77,11 @@ def _path(config: Config) -> Path:
     return config.broker.data_dir / FOLDER / f"{config.topics.orders_topic}.json"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _is_alive(pid: int) -> bool:
     if sys.platform == "win32":  # there, signal 0 is Ctrl-C
         return True
     try:
         os.kill(pid, 0)
-    except OSError as error:  # another user's process refuses the signal, but is alive
-        return error.errno == errno.EPERM
+    except OSError as error:
+        return isinstance(error, PermissionError)  # another user's process refuses the signal, but is alive
     return True

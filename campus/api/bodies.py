@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,7 @@ from msgspec.json import Decoder
 
 from campus.api.types import EmptyObject, Order, Restock
 from campus.http.json_body import JsonBody, malformed_json, require_media_type
-from campus.http.problems import JSON, ProblemType, Refused
+from campus.http.problems import BODY_KEY, JSON, Environ, ProblemType, Refused
 
 NDJSON = "application/x-ndjson"
 
@@ -28,34 +28,31 @@ _OPENING, _COMMA, _CLOSING = (re.compile(rf"[ \t\n\r]*{mark}[ \t\n\r]*") for mar
 S = TypeVar("S", bound=Struct)
 
 
-def read(environ: Mapping[str, Any], schema: JsonBody[S]) -> S:
+def read(environ: Environ, schema: JsonBody[S]) -> S:
     """Raises Refused."""
     require_media_type(environ, (JSON,))
-    return schema.read(environ["wsgi.input"].read())
+    return schema.read(environ[BODY_KEY])
 
 
-def require_empty(environ: Mapping[str, Any]) -> None:
+def require_empty(environ: Environ) -> None:
     """Raises Refused unless there is no body or an empty object."""
-    body = environ["wsgi.input"].read()
+    body = environ[BODY_KEY]
     if body:
         require_media_type(environ, (JSON,))
         CANCELLATION.read(body)
 
 
-def split_batch(environ: Mapping[str, Any], orders_max: int) -> list[bytes]:
+def split_batch(environ: Environ, orders_max: int) -> list[bytes]:
     """The JSON text of each order. Raises Refused if the body cannot be split."""
-    is_ndjson = require_media_type(environ, (JSON, NDJSON)) == NDJSON
-    body = environ["wsgi.input"].read()
-    # Bounded: to split a body into a million orders would delay all other clients.
-    orders = _lines(body) if is_ndjson else _elements(body, orders_max)
+    body = environ[BODY_KEY]
+    if require_media_type(environ, (JSON, NDJSON)) == NDJSON:
+        orders = [line for line in body.split(b"\n") if line.strip()]
+    else:  # bounded: to split a body into a million orders would delay all other clients
+        orders = _elements(body, orders_max)
     if not 1 <= len(orders) <= orders_max:
         found = "more" if orders else "none"
         raise _invalid_batch(f"A batch has 1 to {orders_max} orders; this one has {found}")
     return orders
-
-
-def _lines(body: bytes) -> list[bytes]:
-    return [line for line in body.split(b"\n") if line.strip()]
 
 
 def _elements(body: bytes, most: int) -> list[bytes]:

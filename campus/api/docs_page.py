@@ -1,12 +1,12 @@
 """The API's description as one HTML page, without scripts, fonts or anything from a network.
 
-All text is escaped. The content security policy allows its style sheet, by hash, and nothing else.
+All text is escaped first. The content security policy allows its style sheet, by hash, and nothing else.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
@@ -48,45 +48,48 @@ HTML_PAGE = """\
 
 
 def page(document: Mapping[str, Any]) -> str:
+    document = _escaped(document)
     info, components = document["info"], document["components"]
     operations = [
-        (method, path, item[method])
+        (f'<code class="method {method}">{method.upper()}</code> <code>{path}</code>', item[method])
         for path, item in document["paths"].items()
         for method in METHODS_SHOWN
         if method in item
     ]
+    index = (
+        f'<li><a href="#{operation["operationId"]}">{heading}</a> {operation["summary"]}</li>'
+        for heading, operation in operations
+    )
     shared = components["responses"]
     return HTML_PAGE.format(
         style=STYLE,
-        title=escape(info["title"]),
-        about=_prose(info["description"]),
-        index="\n".join(
-            f'<li>{_method(method)} <a href="#{escape(operation["operationId"])}">{_code(path)}</a> '
-            f"{escape(operation['summary'])}</li>"
-            for method, path, operation in operations
-        ),
+        title=info["title"],
+        about=info["description"],
+        index="\n".join(index),
         operations="\n".join(part for operation in operations for part in _operation(*operation, shared)),
         shared=_responses({name.removeprefix("Status"): response for name, response in shared.items()}),
-        objects="\n".join(part for item in components["schemas"].items() for part in _object(*item)),
+        objects="\n".join(_object(name, schema) for name, schema in components["schemas"].items()),
     )
 
 
-def _operation(
-    method: str, path: str, operation: Mapping[str, Any], shared: Mapping[str, Any]
-) -> Iterator[str]:
+def _escaped(value: Any) -> Any:
+    """The document with all its text as HTML; text between backticks is code."""
+    if isinstance(value, dict):
+        return {escape(name): _escaped(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(str(value)))
+
+
+def _operation(heading: str, operation: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[str]:
     """One section, without the responses that any request can get."""
-    yield f'<h2 id="{escape(operation["operationId"])}">{_method(method)} {_code(path)}</h2>'
-    yield f"<p>{_prose(operation['summary'])}. {_prose(operation['description'])}</p>"
+    yield f'<h2 id="{operation["operationId"]}">{heading}</h2>'
+    yield f"<p>{operation['summary']}. {operation['description']}</p>"
     if "security" in operation:
         yield "<p>Needs the header <code>Authorization: Bearer TOKEN</code>.</p>"
     if parameters := operation["parameters"]:
-        yield _table(
-            ("parameter", "in", "type", ""),
-            (
-                (_code(p["name"]), escape(p["in"]), _type(p["schema"]), _prose(p["description"]))
-                for p in parameters
-            ),
-        )
+        rows = ((_code(p["name"]), p["in"], _type(p["schema"]), p["description"]) for p in parameters)
+        yield _table(("parameter", "in", "type", ""), rows)
     if body := operation.get("requestBody"):
         contents = body["content"].items()
         yield _table(("body", "type"), ((_code(media), _type(c["schema"])) for media, c in contents))
@@ -98,7 +101,7 @@ def _responses(responses: Mapping[str, Mapping[str, Any]]) -> str:
     rows = (
         (
             _code(status),
-            _prose(response["description"]),
+            response["description"],
             "<br>".join(_type(content["schema"]) for content in response.get("content", {}).values()),
             ", ".join(map(_code, response["headers"])),
         )
@@ -107,21 +110,19 @@ def _responses(responses: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(("status", "when", "body", "headers"), rows)
 
 
-def _object(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    yield f'<h3 id="object-{escape(name)}">{escape(name)}</h3><p>{_prose(schema.get("description", ""))}</p>'
+def _object(name: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     fields = schema["properties"].items()
-    yield _table(
-        ("field", "type", ""),
-        ((_code(field), _type(type_), "" if field in required else "optional") for field, type_ in fields),
-    )
+    rows = ((_code(field), _type(type_), "" if field in required else "optional") for field, type_ in fields)
+    about = schema.get("description", "")
+    return f'<h3 id="object-{name}">{name}</h3><p>{about}</p>' + _table(("field", "type", ""), rows)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
     """A schema in a few words, with a link if it is an object."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f'<a href="#object-{escape(name)}">{escape(name)}</a>'
+        return f'<a href="#object-{name}">{name}</a>'
     if "allOf" in schema:
         problem, members = schema["allOf"]
         types = "<br>".join(map(_code, members["properties"]["type"]["enum"]))
@@ -129,10 +130,10 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
     if "enum" in schema:
-        return " | ".join(_code(str(value)) for value in schema["enum"])
+        return " | ".join(map(_code, schema["enum"]))
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
-    words = [escape(schema.get("type", "anything"))]
+    words = [schema.get("type", "anything")]
     if "minimum" in schema:
         words.append(f"{schema['minimum']} to {schema['maximum']}")
     if "minLength" in schema:
@@ -140,24 +141,14 @@ def _type(schema: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The cells of `rows` are HTML already."""
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
-def _method(method: str) -> str:
-    return f'<code class="method {escape(method)}">{escape(method.upper())}</code>'
-
-
-def _prose(text: str) -> str:
-    """Escaped, with text between backticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+    return f"<code>{text}</code>"
 
 
 PAGE = Response(

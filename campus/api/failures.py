@@ -20,24 +20,20 @@ class FailureLog:
         self._lock = threading.Lock()  # of everything below
         self._count = 0  # in this outage
         self._first_error: Exception | None = None
-        self._first_s = self._last_s = self._success_s = 0.0
+        self._first_s = self._success_s = 0.0
+        self.last_failure_s = 0.0  # by the clock
         self._is_reported = False
 
     def record_failure(self, count: int, error: Exception) -> None:
         with self._lock:
-            self._last_s = self._clock()
+            self.last_failure_s = self._clock()
             if not self._count:
-                self._first_s, self._first_error = self._last_s, error
+                self._first_s, self._first_error = self.last_failure_s, error
             self._count += count
 
     def record_success(self) -> None:
         with self._lock:
             self._success_s = self._clock()
-
-    @property
-    def last_failure_s(self) -> float:
-        """The clock's time of the last failure."""
-        return self._last_s
 
     def report(self) -> bool:
         """Log what is new. True during an outage."""
@@ -46,7 +42,7 @@ class FailureLog:
                 self._is_reported = True
                 self._log.warning("%s fail: %s", self._what, self._first_error)
             elif self._is_reported and self._is_over():
-                duration_s = self._last_s - self._first_s
+                duration_s = self.last_failure_s - self._first_s
                 self._log.info(
                     "%s go through again; %d failed, in %.1f s", self._what, self._count, duration_s
                 )
@@ -62,4 +58,4 @@ class FailureLog:
                 self._log.warning("%d %s failed: %s", self._count, self._what, self._first_error)
 
     def _is_over(self) -> bool:
-        return self._success_s > self._last_s and self._clock() - self._last_s >= CALM_S
+        return self._success_s > self.last_failure_s and self._clock() - self.last_failure_s >= CALM_S

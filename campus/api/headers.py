@@ -43,8 +43,10 @@ def preferred_wait_s(prefer: str) -> int | None:
     return None
 
 
-def idempotency_key(value: str) -> str:
-    """The key in the header, without quotes. Raises Refused."""
+def idempotency_key(value: str | None) -> str | None:
+    """The key in the header, without quotes; None without the header. Raises Refused if it cannot be read."""
+    if value is None:
+        return None
     if not _KEY.fullmatch(value):
         detail = (
             f"The Idempotency-Key must be one string of 1 to {KEY_CHARS_MAX} visible ASCII characters, in "

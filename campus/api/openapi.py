@@ -4,21 +4,13 @@ It lists every status that can occur: those of the operation, those that any req
 HEAD and OPTIONS, which are not in the table.
 """
 
-import copy
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from campus.api.operations import (
-    OPERATIONS,
-    PATHS,
-    Operation,
-    Success,
-    allow_of,
-    server_problems,
-)
+from campus.api.operations import OPERATIONS, PATHS, Operation, Success, allow_of, server_problems
 from campus.api.parameters import Parameter
 from campus.api.problems import METHOD_NOT_ALLOWED, NO_SUCH_PATH
 from campus.api.types import Problem
@@ -171,11 +163,12 @@ def _headers(names: Iterable[str]) -> dict[str, Any]:
 
 def _head_of(get: dict[str, Any]) -> dict[str, Any]:
     """HEAD: as GET, without the bodies."""
-    head = copy.deepcopy(get)
-    head["operationId"] = f"head_{get['operationId'].removeprefix('get_')}"
-    for response in head["responses"].values():
-        response.pop("content")
-    return head
+    responses = {
+        status: {"description": response["description"], "headers": response["headers"]}
+        for status, response in get["responses"].items()
+    }
+    name = f"head_{get['operationId'].removeprefix('get_')}"
+    return {**get, "operationId": name, "responses": responses}
 
 
 DOCUMENT_OBJECT = document()

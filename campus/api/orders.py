@@ -8,9 +8,7 @@ after the acknowledgement; from then on the response is at least a 202.
 import asyncio
 import os
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from campus.api import bodies
 from campus.api.headers import idempotency_key, preferred_wait_s
@@ -25,7 +23,7 @@ from campus.domain.order_ids import NOISE_BYTES, key_part, keyed_order_id, new_o
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.http.deferred import DEFERRED, Deferred
-from campus.http.problems import Response, json_response
+from campus.http.problems import Environ, Response, json_response
 from campus.kafka.records import TopicPartition
 from campus.supervision.registry import Registry
 
@@ -40,37 +38,32 @@ class OrderHandler:
         topics = settings.topics
         self._partitions = [TopicPartition(topics.orders_topic, p) for p in range(topics.partitions)]
 
-    def place(self, environ: dict[str, Any]) -> Response:
+    def place(self, environ: Environ) -> Response:
         body = bodies.read(environ, bodies.ORDER)
-        key = key_of(environ)
+        key = idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
         order = self.new_order(body, key)
         response = _accepted(order)
         wait_s = self._wait_s(environ)
-        deferred: Deferred | None = None
-        if wait_s or self.settings.acknowledged:
-            advice = LOOK_UP_FIRST if key is None else RETRY_WITH_KEY
-            timeout_s = self.settings.answer_timeout_s + wait_s if wait_s else None
-            deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), timeout_s)
+        advice = LOOK_UP_FIRST if key is None else RETRY_WITH_KEY
+        deferred = Deferred(partial(not_acknowledged, {"order_id": order.order_id}, advice), wait_s)
 
         def on_delivery(is_acknowledged: bool) -> None:
-            if is_acknowledged:
-                self.add_to_book(order)
-            if deferred is None:
-                return
             if not is_acknowledged:
                 deferred.fall_back()
-            elif wait_s:
+                return
+            self.add_to_book(order)
+            if wait_s:
                 self._wait_for_outcome(order.order_id, wait_s, deferred, response)
             else:
                 deferred.release()
 
         if key is None or not self.is_known(order.order_id):
             self.submit(order, on_delivery)
-        elif deferred and wait_s:
+        elif wait_s:
             self._wait_for_outcome(order.order_id, wait_s, deferred, response)
         else:
             return response
-        if deferred is not None:
+        if wait_s or self.settings.acknowledged:
             environ[DEFERRED] = deferred
         return response
 
@@ -135,18 +128,12 @@ class OrderHandler:
         cancel = book.when_decided(order_id, lambda view: self._publisher.call_soon(on_decided, view))
         deferred.on_disconnect(end)
 
-    def _wait_s(self, environ: Mapping[str, Any]) -> int:
+    def _wait_s(self, environ: Environ) -> int:
         """How long the client waits for the outcome; 0 if it does not, or there is no order book."""
         prefer = environ.get("HTTP_PREFER")
         if prefer is None or not self._registry.find(OrderBook):
             return 0
         return min(preferred_wait_s(prefer) or 0, self.settings.wait_max_s)
-
-
-def key_of(environ: Mapping[str, Any]) -> str | None:
-    """The request's Idempotency-Key. Raises Refused if it cannot be read."""
-    value = environ.get("HTTP_IDEMPOTENCY_KEY")
-    return None if value is None else idempotency_key(value)
 
 
 def _accepted(order: OrderPlaced) -> Response:

@@ -31,7 +31,6 @@ class ApiSettings:
 
     topics: TopicsConfig
     acknowledged: bool
-    answer_timeout_s: float
     batch_orders_max: int
     wait_max_s: int
     waits_max: int

@@ -11,7 +11,7 @@ from campus.api.publisher import Publisher
 from campus.api.types import Health, OrderList, StockList
 from campus.book.order_book import OrderBook
 from campus.book.views import OrderView
-from campus.http.problems import Response, json_response
+from campus.http.problems import Environ, Response, json_response
 from campus.http.refusals import RETRY_AFTER
 from campus.supervision.registry import Registry
 
@@ -22,21 +22,21 @@ class QueryHandler:
     def __init__(self, publisher: Publisher, registry: Registry) -> None:
         self._publisher, self._registry = publisher, registry
 
-    def order(self, _environ: dict[str, Any], order_id: str) -> Response:
+    def order(self, _environ: Environ, order_id: str) -> Response:
         return json_response(200, self.known_order(order_id))
 
-    def orders(self, _environ: dict[str, Any], limit: int = ORDERS_LISTED, **filters: Any) -> Response:
+    def orders(self, _environ: Environ, limit: int = ORDERS_LISTED, **filters: Any) -> Response:
         book = self._book()
         return json_response(200, OrderList(orders=book.latest(limit=limit, **filters), window=book.window()))
 
-    def stock(self, _environ: dict[str, Any]) -> Response:
+    def stock(self, _environ: Environ) -> Response:
         book = self._book()
         stock, window = book.stock(), book.window()
         if not stock and not window.caught_up:
             raise ORDER_BOOK_BEHIND.refusal("The stock is not loaded yet", headers=RETRY_AFTER)
         return json_response(200, StockList(stock=stock, window=window))
 
-    def health(self, _environ: dict[str, Any]) -> Response:
+    def health(self, _environ: Environ) -> Response:
         if self._publisher.is_acknowledging():
             return json_response(200, Health(status="ok"))
         return BROKER_AWAY.response("Orders fail until the broker acknowledges again", headers=RETRY_AFTER)

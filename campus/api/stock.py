@@ -7,18 +7,17 @@ cancel. The order's partition follows from its item, which the order book knows.
 import hmac
 import os
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from campus.api import bodies, problems
-from campus.api.orders import OrderHandler, key_of
+from campus.api.headers import idempotency_key
+from campus.api.orders import OrderHandler
 from campus.api.queries import QueryHandler
 from campus.api.types import AcceptedCancellation, AcceptedRestock
 from campus.domain.events import Input, OrderCancelled, StockAdded
 from campus.domain.order_ids import NOISE_BYTES, keyed_restock_id, new_order_id
 from campus.http.deferred import DEFERRED, Deferred
-from campus.http.problems import Response, json_response
+from campus.http.problems import Environ, Response, json_response
 
 # RFC 6750, 3
 CHALLENGE = (("www-authenticate", 'Bearer realm="campuskafka"'),)
@@ -31,10 +30,10 @@ class StockHandler:
     def __init__(self, orders: OrderHandler, queries: QueryHandler) -> None:
         self._orders, self._queries = orders, queries
 
-    def restock(self, environ: dict[str, Any], item: str) -> Response:
+    def restock(self, environ: Environ, item: str) -> Response:
         self._require_token(environ)
         quantity = bodies.read(environ, bodies.RESTOCK).quantity
-        key = key_of(environ)
+        key = idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
         if key is None:
             event_id = new_order_id(time.time_ns() // 1_000_000, os.urandom(NOISE_BYTES))
         else:
@@ -46,7 +45,7 @@ class StockHandler:
         content = AcceptedRestock(event_id=event_id, item=item, quantity=quantity, status="accepted")
         return json_response(202, content)
 
-    def cancel(self, environ: dict[str, Any], order_id: str) -> Response:
+    def cancel(self, environ: Environ, order_id: str) -> Response:
         bodies.require_empty(environ)
         order = self._queries.known_order(order_id)
         if order.status == "failed":
@@ -57,7 +56,7 @@ class StockHandler:
         content = AcceptedCancellation(order_id=order_id, status="cancelling", item=order.item)
         return json_response(202, content)
 
-    def _require_token(self, environ: Mapping[str, Any]) -> None:
+    def _require_token(self, environ: Environ) -> None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise problems.NO_TOKEN.refusal(
@@ -69,16 +68,9 @@ class StockHandler:
         if not hmac.compare_digest(token.strip().encode("latin-1"), expected):
             raise problems.WRONG_TOKEN.refusal("Not the token of this service", headers=CHALLENGE_INVALID)
 
-    def _submit(self, environ: dict[str, Any], event: Input, ids: dict[str, str], advice: str) -> None:
+    def _submit(self, environ: Environ, event: Input, ids: dict[str, str], advice: str) -> None:
         """Raises Refused if the event was not taken."""
         deferred = Deferred(partial(problems.not_acknowledged, ids, advice))
-
-        def on_delivery(is_acknowledged: bool) -> None:
-            if is_acknowledged:
-                deferred.release()
-            else:
-                deferred.fall_back()
-
-        self._orders.submit(event, on_delivery)
+        self._orders.submit(event, lambda is_ok: deferred.release() if is_ok else deferred.fall_back())
         if self._orders.settings.acknowledged:
             environ[DEFERRED] = deferred

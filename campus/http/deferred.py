@@ -6,29 +6,26 @@ response is sent, within its timeout, even if it is never released.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from campus.http.problems import Response
 
 DEFERRED = "campus.deferred"
-
-# Called once, with the response that replaces the view's own, or None if that one is to be sent.
-OnResolved: TypeAlias = Callable[[Response | None], None]
 
 
 @dataclass(slots=True, eq=False)
 class Deferred:
     """Used in the event loop only.
 
-    `fallback` makes the response that is sent at the timeout or when the server stops. `answer_timeout_s`
-    overrides the timeout of the server's `Limits`.
+    `fallback` makes the response that is sent at the timeout or when the server stops. `extra_timeout_s` is
+    added to the `answer_timeout_s` of the server's `Limits`.
     """
 
     fallback: Callable[[], Response]
-    answer_timeout_s: float | None = None
+    extra_timeout_s: float = 0.0
+    # For the server, which sets `on_resolved`: it is called once, when `done` becomes true.
     done: bool = field(default=False, init=False)
-    replacement: Response | None = field(default=None, init=False)
-    _on_resolved: OnResolved | None = field(default=None, init=False)
+    replacement: Response | None = field(default=None, init=False)  # None: the view's own response is sent
+    on_resolved: Callable[[], None] | None = field(default=None, init=False)
     _is_disconnected: bool = field(default=False, init=False)
     _on_disconnect: Callable[[], None] | None = field(default=None, init=False)
 
@@ -52,10 +49,6 @@ class Deferred:
 
     # For the server.
 
-    def on_resolved(self, callback: OnResolved) -> None:
-        assert not self.done
-        self._on_resolved = callback
-
     def fall_back(self) -> None:
         if not self.done:
             self._resolve(self.fallback())
@@ -69,13 +62,12 @@ class Deferred:
     def abandon(self) -> None:
         """The connection is gone: a later `release` has no effect."""
         self.done = True
-        self._on_resolved = None
+        self.on_resolved = None
         self.disconnected()
 
     def _resolve(self, replacement: Response | None) -> None:
         if self.done:
             return
         self.done, self.replacement = True, replacement
-        callback, self._on_resolved = self._on_resolved, None
-        if callback is not None:
-            callback(replacement)
+        if self.on_resolved is not None:
+            self.on_resolved()

@@ -1,4 +1,4 @@
-"""Checks of a request's head beyond the parser's, and its translation into the WSGI environ.
+"""Checks of a request's head beyond the parser's, and its translation into the environ.
 
 Refused here, because llhttp accepts it and another HTTP implementation could read it differently: no Host or
 two of them, transfer codings other than chunked, chunked in HTTP/1.0, a target that is not a path. What is
@@ -10,8 +10,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from campus.http import refusals
-from campus.http.problems import Refused
-from campus.http.wsgi import Environ
+from campus.http.problems import Environ, Refused
 
 TRANSFER_ENCODING = "HTTP_TRANSFER_ENCODING"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

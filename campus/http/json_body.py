@@ -7,16 +7,16 @@ that is not JSON at all the decoder's message is used.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import DecodeError, Struct, ValidationError, inspect
 from msgspec.json import Decoder
 
-from campus.http.problems import ProblemType, Refused
+from campus.http.problems import Environ, ProblemType, Refused
 
 ECHO_CHARS_MAX = 40
 UNKNOWN_FIELDS_MAX = 5  # that are reported
@@ -98,7 +98,7 @@ class JsonBody(Generic[S]):
         )
 
 
-def require_media_type(environ: Mapping[str, Any], allowed: Sequence[str]) -> str:
+def require_media_type(environ: Environ, allowed: Sequence[str]) -> str:
     """The media type of the body. Raises Refused (415) if it is not allowed, not UTF-8, or compressed."""
     content_type: str = environ.get("CONTENT_TYPE", "")
     content_encoding = environ.get("HTTP_CONTENT_ENCODING", "")

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from campus.http.rate import RateLimit
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -17,6 +15,7 @@ class Limits:
     body_timeout_s: float = 20.0
     keep_alive_s: float = 15.0
     connections_max: int = 1000
-    rate: RateLimit | None = None
+    requests_per_s: float | None = None  # of one client address in the long run
+    requests_burst: int = 100  # of one client address at once
     answer_timeout_s: float = 30.0  # for a deferred response
     drain_s: float = 5.0  # at a stop, for the responses to requests already received

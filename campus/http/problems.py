@@ -1,18 +1,21 @@
-"""Responses, and RFC 9457 problems: one format for every error that a client can see.
+"""What passes between the server and its app, and RFC 9457 problems: the one format of all errors.
 
 `type` is a stable path of ours and `title` belongs to it; `detail` describes the case. A problem never holds
 internals: no traceback, no address, no text of the broker.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec.json import encode
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
+# A request, with the names of CGI as in PEP 3333: REQUEST_METHOD, PATH_INFO, HTTP_ACCEPT and so on.
+Environ: TypeAlias = dict[str, Any]
+BODY_KEY = "campus.body"  # the environ's key for the body, as bytes
 Headers: TypeAlias = Sequence[tuple[str, str]]
 Members: TypeAlias = Mapping[str, object]
 
@@ -24,6 +27,10 @@ class Response:
     status: int
     headers: Headers
     body: bytes
+
+
+# Called in the event loop, so it must never block: it defers its response instead (deferred.py).
+App: TypeAlias = Callable[[Environ], Response]
 
 
 class Refused(Exception):

@@ -12,11 +12,10 @@ from enum import Enum
 
 from campus.http import refusals
 from campus.http.deferred import Deferred
-from campus.http.problems import Response
-from campus.http.requests import HEAD, IDLE, ReadState, Request, RequestReader
-from campus.http.state import ServerState, log
+from campus.http.problems import BODY_KEY, Response
+from campus.http.requests import HEAD, IDLE, ReadState, RequestReader
+from campus.http.state import Request, ServerState, log
 from campus.http.wire import CONTINUE
-from campus.http.wsgi import environ_of_connection
 
 PIECE_BYTES = 4096  # parsed before backpressure is checked again: at most about 150 requests
 PENDING_MAX = 16  # requests behind a deferred response; then reading stops
@@ -26,7 +25,6 @@ LINGER_S = 2.0
 LINGER_AT_STOP_S = 0.3
 LINGERING_MAX = 256  # beyond limits.connections_max; further connections are closed without lingering
 NEVER_S = float("inf")
-UNKNOWN_ADDRESS = ("", 0)  # of a client that disconnected before it was accepted
 
 
 class ConnectionState(Enum):
@@ -42,8 +40,9 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
     _reader: RequestReader
 
-    def __init__(self, server: ServerState) -> None:
-        self._server = server
+    def __init__(self, server: ServerState, connections: "set[Connection]") -> None:
+        """While it is open, it is in `connections`: all of the server."""
+        self._server, self._connections = server, connections
         self._state = OPEN
         self._is_reading = self._is_writing = True
         self._got_eof = False  # the client will send nothing more
@@ -60,16 +59,13 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         server = self._server
-        template = environ_of_connection(
-            transport.get_extra_info("sockname") or UNKNOWN_ADDRESS,
-            transport.get_extra_info("peername") or UNKNOWN_ADDRESS,
-        )
-        self._reader = RequestReader(server.limits, server, template, self._pending)
+        address = transport.get_extra_info("peername")  # None: disconnected before it was accepted
+        self._reader = RequestReader(server, address[0] if address else "", self._pending)
         self._due_s = server.now_s() + server.limits.head_timeout_s
-        server.add(self)
+        self._connections.add(self)
         if server.draining:
             self._refuse(refusals.STOPPING)
-        elif len(server.connections) - server.lingering > server.limits.connections_max:
+        elif len(self._connections) - server.lingering > server.limits.connections_max:
             self._refuse(refusals.TOO_MANY_CONNECTIONS)
 
     def data_received(self, data: bytes) -> None:
@@ -98,12 +94,12 @@ class Connection(asyncio.Protocol):
         self._resume()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._server.remove(self)
+        self._connections.discard(self)
         self._server.lingering -= self._state is LINGERING
         if self._deferred:
             self._deferred[2].abandon()
         for request in self._pending:
-            self._server.give_back_body_bytes(request.body_bytes)
+            self._server.body_bytes -= len(request.environ[BODY_KEY])
         self._pending.clear()
         self._deferred = None
         self._reader.close()
@@ -164,19 +160,17 @@ class Connection(asyncio.Protocol):
             self._out.append(CONTINUE)
 
     def _defer(self, request: Request, response: Response, deferred: Deferred) -> None:
-        timeout_s = deferred.answer_timeout_s
-        if timeout_s is None:
-            timeout_s = self._server.limits.answer_timeout_s
+        timeout_s = self._server.limits.answer_timeout_s + deferred.extra_timeout_s
         self._due_s = self._server.now_s() + timeout_s
         self._timed = None
         self._deferred = (request, response, deferred)
-        deferred.on_resolved(self._on_resolved)
+        deferred.on_resolved = self._on_resolved
 
-    def _on_resolved(self, replacement: Response | None) -> None:
+    def _on_resolved(self) -> None:
         assert self._deferred is not None
-        request, response, _ = self._deferred
+        request, response, deferred = self._deferred
         self._deferred = None
-        self._send(request, replacement or response)
+        self._send(request, deferred.replacement or response)
         self._resume()
 
     def _send(self, request: Request, response: Response) -> None:

@@ -7,14 +7,13 @@ chunks are errors. What it accepts and another implementation could read differe
 import re
 from collections import deque
 from enum import Enum
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NoReturn
 
 import httptools
 
 from campus.http import heads, refusals
-from campus.http.limits import Limits
-from campus.http.problems import Refused, Response
-from campus.http.wsgi import Environ, add_body
+from campus.http.problems import BODY_KEY, Environ, Refused, Response
+from campus.http.state import Request, ServerState
 
 # Framing takes bytes too: blanks and line ends in a head, at least five bytes for a chunk of one.
 WIRE_BYTES_PER_HEADER = 4
@@ -35,32 +34,18 @@ class ReadState(Enum):
 HEAD, BODY, IDLE = ReadState  # ReadState.HEAD takes five times as long to look up
 
 
-class Request(NamedTuple):
-    environ: Environ
-    body_bytes: int
-    keep_alive: bool
-
-
-class BodyBudget(Protocol):
-    """The memory that all request bodies share."""
-
-    def take_body_bytes(self, count: int) -> bool: ...
-    def give_back_body_bytes(self, count: int) -> None: ...
-
-
 class _StopParsing(Exception):
     """Raised in a callback to stop the parser."""
 
 
 class RequestReader:
-    """Appends whole requests to `requests`; the budget keeps their body bytes until they are handled."""
+    """Appends whole requests to `requests`; the server counts their body bytes until they are handled."""
 
-    def __init__(
-        self, limits: Limits, budget: BodyBudget, template: Environ, requests: deque[Request]
-    ) -> None:
-        self._limits = limits
-        self._budget = budget
-        self._template = template
+    def __init__(self, server: ServerState, client: str, requests: deque[Request]) -> None:
+        """`client`: its address."""
+        self._server = server
+        self._limits = server.limits
+        self._template: Environ = {"SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": client}
         self._requests = requests
         self._parser = self._new_parser()
         self.state = IDLE
@@ -73,12 +58,12 @@ class RequestReader:
         self._is_upgrade = False  # this head asks for an upgrade
         self._is_second_parser = False  # a new parser reads the body behind such a head
         self._keep_alive = True
-        self._environ = template
+        self._environ = self._template
         self._url = b""
         self._has_bad_url = False  # the parser refused the URL, and reported no part of it
         self._header_count = self._header_bytes = 0
         self._body: bytes | bytearray = b""
-        self._body_bytes = self._body_bytes_max = 0
+        self._body_bytes_max = 0
 
     def feed(self, data: bytes) -> Response | None:
         """Parse what was received. Returns the refusal, if any; nothing more can be parsed after it."""
@@ -97,11 +82,12 @@ class RequestReader:
             return None
         if self.state is IDLE:
             self.state = HEAD
-        message, rest = self.message, None
+        message = self.message
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
+            self._decline_upgrade()
+            return self._parse(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
             # Not the exception's __context__: it is another one if this runs inside an `except` block.
             if self._refusal is None and not self.ended:
@@ -110,17 +96,12 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._has_bad_url = isinstance(error, httptools.HttpParserInvalidURLError)
             return None if self.ended else refusals.MALFORMED
-        if rest is not None:
-            self._decline_upgrade()
-            return self._parse(rest)
-        if message == self.message:
-            return self._count(len(data))
-        return None
+        return self._count(len(data)) if message == self.message else None
 
     def close(self) -> None:
         """Give back the bytes of an incomplete body, and break the reference cycle with the parser."""
         if self.state is BODY:
-            self._budget.give_back_body_bytes(self._body_bytes)
+            self._server.body_bytes -= len(self._body)
         self.state, self.ended = IDLE, True
         self._parser = None
         self._environ = self._template
@@ -231,11 +212,10 @@ class RequestReader:
             self._keep_alive = False  # llhttp looks at the last option only
 
     def on_body(self, piece: bytes) -> None:
-        if self._body_bytes + len(piece) > self._body_bytes_max:
+        if len(self._body) + len(piece) > self._body_bytes_max:
             self._stop(refusals.BODY_TOO_LARGE)
-        if not self._budget.take_body_bytes(len(piece)):
+        if not self._server.take_body_bytes(len(piece)):
             self._stop(refusals.TOO_MANY_BODIES)
-        self._body_bytes += len(piece)
         if not self._body:
             self._body = piece
         else:
@@ -247,9 +227,9 @@ class RequestReader:
         if self._is_upgrade:
             return
         environ = self._environ
-        add_body(environ, self._body)
-        self._requests.append(Request(environ, self._body_bytes, self._keep_alive))
+        environ[BODY_KEY] = bytes(self._body)
+        self._requests.append(Request(environ, self._keep_alive))
         self.ended = not self._keep_alive
         self.state = IDLE
         self.expects_continue = self._is_second_parser = False
-        self._environ, self._url, self._body, self._body_bytes = self._template, b"", b"", 0
+        self._environ, self._url, self._body = self._template, b"", b""

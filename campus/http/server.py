@@ -1,4 +1,4 @@
-"""Runs a WSGI app in the thread that calls `run`, until an event is set.
+"""Runs an app in the thread that calls `run`, until an event is set.
 
 At a stop, requests already received are answered and all others refused. The server installs no signal
 handlers and logs nothing but its own faults.
@@ -8,8 +8,8 @@ import asyncio
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from threading import Event
 from typing import Any
@@ -18,9 +18,10 @@ from campus.addresses import Address
 from campus.errors import CampusError
 from campus.http.acceptor import Acceptor
 from campus.http.limits import Limits
+from campus.http.problems import App
 from campus.http.protocol import Connection
 from campus.http.state import ServerState
-from campus.http.wsgi import WsgiApp
+from campus.http.wire import date_line
 
 try:
     from uvloop import new_event_loop
@@ -29,6 +30,7 @@ except ImportError:  # not available on Windows
 
 BACKLOG = 2048
 TICK_S = 0.1  # the precision of timeouts, and how soon a stop is noticed
+DRAIN_TICK_S = 0.01  # at a stop, how soon it is noticed that all connections are closed
 FLUSH_S = 1.0  # at a stop, for sending the last responses
 
 LIKELY_CAUSES = {
@@ -77,11 +79,12 @@ def listen(address: Address, *, next_step: str) -> socket.socket:
 
 
 class HttpServer:
-    def __init__(self, app: WsgiApp, limits: Limits, *, on_tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app: App, limits: Limits, *, on_tick: Callable[[], None] = lambda: None) -> None:
         """`on_tick` is called in the event loop ten times a second; an exception from it ends the server."""
-        self._app = app
         self._limits = limits
         self._on_tick = on_tick
+        self._state = ServerState(app, limits, time.monotonic)
+        self._connections: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, listener: socket.socket, stop: Event) -> None:
@@ -102,44 +105,40 @@ class HttpServer:
                 raise
 
     async def _serve(self, listener: socket.socket, stop: Event) -> None:
-        state = ServerState(self._app, self._limits, asyncio.get_running_loop().time)
-        acceptor = await _accept_from(listener, partial(Connection, state))
+        make_connection = partial(Connection, self._state, self._connections)
+        acceptor: Acceptor | asyncio.AbstractServer
+        try:
+            acceptor = Acceptor(listener, make_connection)
+        except NotImplementedError:  # Windows' event loop has no add_reader
+            acceptor = await asyncio.get_running_loop().create_server(make_connection, sock=listener)
         try:
             while not stop.is_set():  # a threading.Event cannot be awaited; the tick polls it
-                state.tick()
+                self._tick()
                 self._on_tick()
                 await asyncio.sleep(TICK_S)
         finally:
             acceptor.close()
-            await self._drain(state)
+            await self._drain()
 
-    async def _drain(self, state: ServerState) -> None:
+    async def _drain(self) -> None:
         """Answer requests already received within `drain_s`, then use fallback responses, then abort."""
-        state.draining = True
-        for connection in list(state.connections):
-            connection.drain()
-        await _until_all_closed(state, self._limits.drain_s)
-        state.refusing = True
-        for connection in list(state.connections):
-            connection.fall_back()
-        await _until_all_closed(state, FLUSH_S)
-        for connection in list(state.connections):
-            connection.abort()
-        await _until_all_closed(state, FLUSH_S)
+        self._state.draining = True
+        await self._until_all_closed(Connection.drain, self._limits.drain_s)
+        self._state.refusing = True
+        await self._until_all_closed(Connection.fall_back, FLUSH_S)
+        await self._until_all_closed(Connection.abort, FLUSH_S)
 
+    async def _until_all_closed(self, close: Callable[[Connection], None], timeout_s: float) -> None:
+        for connection in list(self._connections):
+            close(connection)
+        deadline_s = time.monotonic() + timeout_s
+        while self._connections and time.monotonic() < deadline_s:
+            await asyncio.sleep(DRAIN_TICK_S)
+            self._tick()
 
-async def _accept_from(
-    listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
-) -> Acceptor | asyncio.AbstractServer:
-    try:
-        return Acceptor(listener, make_protocol)
-    except NotImplementedError:  # Windows' event loop has no add_reader
-        return await asyncio.get_running_loop().create_server(make_protocol, sock=listener)
-
-
-async def _until_all_closed(state: ServerState, timeout_s: float) -> None:
-    deadline_s = state.now_s() + timeout_s
-    while state.connections and state.now_s() < deadline_s:
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(state.all_closed.wait(), TICK_S)
-        state.tick()
+    def _tick(self) -> None:
+        """Check all timeouts. Looking at all connections now and then costs less than a timer per request."""
+        self._state.date = date_line(time.time())
+        now_s = self._state.now_s()
+        for connection in list(self._connections):
+            connection.check_timeouts(now_s)

@@ -1,80 +1,53 @@
 """What the connections of one server share: the app, the limits and their counters, the clock."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple
 
 from campus.http import refusals
-from campus.http.deferred import Deferred
+from campus.http.deferred import DEFERRED, Deferred
 from campus.http.limits import Limits
-from campus.http.problems import Response
+from campus.http.problems import BODY_KEY, App, Environ, Response
 from campus.http.rate import TokenBuckets
-from campus.http.requests import Request
 from campus.http.wire import CLOSE, KEEP, KEEP_HTTP_1_0, date_line, encode_response
-from campus.http.wsgi import AppCaller, WsgiApp, log_failure
 
 SERVER_OPTIONS = Response(204, (("allow", "GET, HEAD, OPTIONS, POST"),), b"")
+PATH_CHARS_LOGGED = 200
 
 log = logging.getLogger("http")
 
 
-class OpenConnection(Protocol):
-    """The part of protocol.Connection that the server controls; here because of the import order."""
-
-    def check_timeouts(self, now_s: float) -> None: ...
-    def drain(self) -> None: ...
-    def fall_back(self) -> None: ...
-    def abort(self) -> None: ...
+class Request(NamedTuple):
+    environ: Environ
+    keep_alive: bool
 
 
 class ServerState:
     """Used in the event loop only."""
 
-    def __init__(self, app: WsgiApp, limits: Limits, now_s: Callable[[], float]) -> None:
+    def __init__(self, app: App, limits: Limits, now_s: Callable[[], float]) -> None:
         self.limits = limits
         self.now_s = now_s
-        self.connections: set[OpenConnection] = set()
         self.lingering = 0  # connections whose last response is written
-        self.all_closed = asyncio.Event()
-        self.all_closed.set()
         self.draining = False  # requests already received are answered, each as the last of its connection
         self.refusing = False  # requests that still wait are refused
-        self._app = AppCaller(app)
-        self._buckets = TokenBuckets(limits.rate) if limits.rate else None
-        self._body_bytes = 0
-        self._date = date_line(time.time())
-
-    def add(self, connection: OpenConnection) -> None:
-        self.connections.add(connection)
-        self.all_closed.clear()
-
-    def remove(self, connection: OpenConnection) -> None:
-        self.connections.discard(connection)
-        if not self.connections:
-            self.all_closed.set()
-
-    def tick(self) -> None:
-        """Check all timeouts. Looking at all connections now and then costs less than a timer per request."""
-        self._date = date_line(time.time())
-        now_s = self.now_s()
-        for connection in list(self.connections):
-            connection.check_timeouts(now_s)
+        self._app = app
+        per_s, burst = limits.requests_per_s, limits.requests_burst
+        self._buckets = TokenBuckets(per_s, burst) if per_s else None
+        self.body_bytes = 0  # of all requests, received or waiting to be handled
+        self.date = date_line(time.time())  # the server renews it
 
     def take_body_bytes(self, count: int) -> bool:
-        if self._body_bytes + count > self.limits.bodies_bytes_max:
+        if self.body_bytes + count > self.limits.bodies_bytes_max:
             return False
-        self._body_bytes += count
+        self.body_bytes += count
         return True
-
-    def give_back_body_bytes(self, count: int) -> None:
-        self._body_bytes -= count
 
     def handle(self, request: Request) -> tuple[Response, Deferred | None]:
         """The response, and the `Deferred` that it waits for, if any."""
         environ = request.environ
-        self._body_bytes -= request.body_bytes
+        self.body_bytes -= len(environ[BODY_KEY])
         if self.refusing:
             return refusals.STOPPING, None
         if self._buckets is not None:
@@ -83,7 +56,11 @@ class ServerState:
                 return refusals.too_many_requests(wait_s), None
         if environ["PATH_INFO"] == "*":
             return SERVER_OPTIONS, None
-        return self._app.call(environ)
+        try:
+            return self._app(environ), environ.get(DEFERRED)
+        except Exception:  # noqa: BLE001 - a fault of the app: logged, and answered with 500
+            _log_failure(environ)
+            return refusals.INTERNAL_ERROR, None
 
     def encode(self, request: Request, response: Response, *, keep: bool) -> bytes:
         environ = request.environ
@@ -92,10 +69,15 @@ class ServerState:
             connection = KEEP_HTTP_1_0
         to_head = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            return encode_response(response, self._date, connection, to_head=to_head)
+            return encode_response(response, self.date, connection, to_head=to_head)
         except (ValueError, TypeError):  # a header of the app that cannot be sent
-            log_failure(environ)
-            return encode_response(refusals.INTERNAL_ERROR, self._date, connection)
+            _log_failure(environ)
+            return encode_response(refusals.INTERNAL_ERROR, self.date, connection)
 
     def encode_refusal(self, response: Response, *, to_head: bool) -> bytes:
-        return encode_response(response, self._date, CLOSE, to_head=to_head)
+        return encode_response(response, self.date, CLOSE, to_head=to_head)
+
+
+def _log_failure(environ: Environ) -> None:
+    path = environ["PATH_INFO"][:PATH_CHARS_LOGGED]
+    log.exception("%s %r failed", environ["REQUEST_METHOD"], path)

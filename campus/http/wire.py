@@ -38,19 +38,10 @@ def encode_response(response: Response, date: str, connection: str, *, to_head: 
     if not "".join(values).isprintable():
         raise ValueError(f"a control character in one of the headers {names}")
     fields = _fields(names) % values
-    if to_head or status in WITHOUT_BODY:
-        return _without_body(response, f"{_status_line(status)}{date}{fields}{connection}")
-    head = f"{_status_line(status)}{date}{fields}content-length: {len(body)}\r\n{connection}\r\n"
-    return head.encode("latin-1") + body
-
-
-def _without_body(response: Response, head: str) -> bytes:
-    """HEAD's Content-Length is that of GET's body, which the app may have left out already."""
-    if response.status not in WITHOUT_BODY:
-        lengths = [value for name, value in response.headers if name.lower() == "content-length"]
-        length = lengths[0] if lengths and not response.body else len(response.body)
-        head += f"content-length: {length}\r\n"
-    return f"{head}\r\n".encode("latin-1")
+    has_body = status not in WITHOUT_BODY
+    length = f"content-length: {len(body)}\r\n" if has_body else ""
+    head = f"{_status_line(status)}{date}{fields}{length}{connection}\r\n".encode("latin-1")
+    return head + body if has_body and not to_head else head
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,7 @@
 """Servers under test, each in its own thread on a free port, and clients on plain sockets.
 
 `a_producer` runs the role with a commit that the test controls, and checks every response against the API's
-description (contract.py). `a_server` serves any WSGI app.
+description (contract.py). `a_server` serves any app.
 """
 
 import json

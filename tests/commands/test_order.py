@@ -11,6 +11,7 @@ import pytest
 from campus.commands import Context, order
 from campus.commands.order import NoOutcome, OrderRefused
 from campus.config.settings import BrokerConfig, Config
+from campus.http.problems import Response
 from roles.producer import Settings
 from tests.api.book_fixture import BookFixture
 from tests.api.serving import FakeCommit, a_producer, a_server
@@ -112,11 +113,7 @@ def test_a_refused_order_is_an_error_with_the_reason(config, book_fixture, count
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("body", [b"hello", b'{"hello": "world"}', b'"\xff"'])
 def test_an_answer_that_is_not_from_campuskafka_is_an_error_with_what_to_check(config, count, body):
-    def stranger(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [body]
-
-    with a_server(stranger) as served:
+    with a_server(lambda _environ: Response(200, (("Content-Type", "text/plain"),), body)) as served:
         elsewhere = Config(broker=config.broker, roles={"producer": Settings(port=served.port)})
         with pytest.raises(OrderRefused, match=rf"no sensible answer from http://127\.0\.0\.1:{served.port}"):
             run_order(elsewhere, "pizza", "--count", str(count))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from campus.addresses import Address
 from campus.http.deferred import DEFERRED, Deferred
 from campus.http.limits import Limits
-from campus.http.problems import json_response
+from campus.http.problems import BODY_KEY, Response, json_response
 from campus.http.server import HttpServer, listen
 from tests.api.serving import Running, a_request, soon
 
@@ -18,19 +18,18 @@ GET = a_request(b"", method="GET", path="/")
 class CountingApp:
     """An app that numbers its responses; those to /held are deferred until the test releases them."""
 
-    def __init__(self, answer_timeout_s=None, fallback=lambda: LATE):
+    def __init__(self, extra_timeout_s=0.0, fallback=lambda: LATE):
         self.held = []
         self.bodies = []
-        self._answer_timeout_s = answer_timeout_s
+        self._extra_timeout_s = extra_timeout_s
         self._fallback = fallback
 
-    def __call__(self, environ, start_response):
-        self.bodies.append(environ["wsgi.input"].read())
+    def __call__(self, environ):
+        self.bodies.append(environ[BODY_KEY])
         if environ["PATH_INFO"] == "/held":
-            environ[DEFERRED] = Deferred(self._fallback, self._answer_timeout_s)
+            environ[DEFERRED] = Deferred(self._fallback, self._extra_timeout_s)
             self.held.append(environ[DEFERRED])
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"%d" % len(self.bodies)]
+        return a_response(b"%d" % len(self.bodies), ("Content-Type", "text/plain"))
 
 
 class Served(Running):
@@ -64,9 +63,12 @@ def texts(client, count):
     return [client.answer().text for _ in range(count)]
 
 
-def echo(environ, start_response):
+def a_response(body=b"fine", *headers):
+    return Response(200, headers, body)
+
+
+def echo(environ):
     """An app that responds with its environ and the body, as JSON."""
     content = {name: value for name, value in environ.items() if isinstance(value, str)}
-    content["body"] = environ["wsgi.input"].read().decode("latin-1")
-    start_response("200 OK", [("Content-Type", "application/json")])
-    return [json.dumps(content).encode()]
+    content["body"] = environ[BODY_KEY].decode("latin-1")
+    return a_response(json.dumps(content).encode(), ("Content-Type", "application/json"))

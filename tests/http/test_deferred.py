@@ -1,12 +1,13 @@
 """Deferred responses: the order of responses on a connection, and what is sent if nobody releases one."""
 
 import threading
+import time
 
 from campus.http.deferred import DEFERRED, Deferred
 from campus.http.problems import json_response
 from campus.http.protocol import PENDING_MAX, PIECE_BYTES, Connection
 from tests.api.serving import a_request, a_server, soon
-from tests.http.serving import LATE, CountingApp, a_service, texts
+from tests.http.serving import LATE, CountingApp, a_response, a_service, texts
 
 
 def test_requests_behind_a_deferred_response_are_not_handled_and_keep_their_order():
@@ -55,28 +56,33 @@ def test_responses_that_are_ready_together_are_sent_in_one_write(monkeypatch):
 
 
 def test_a_deferred_released_before_the_view_returns_is_sent():
-    def app(environ, start_response):
+    def app(environ):
         environ[DEFERRED] = deferred = Deferred(lambda: LATE)
         if environ["PATH_INFO"] == "/replaced":
             deferred.replace(json_response(201, {}))
         deferred.release()
-        start_response("200 OK", [])
-        return [b"fine"]
+        return a_response()
 
     with a_server(app) as served:
         client = served.client().send(a_request(path="/replaced") + a_request() * 200)
         assert [client.answer().status for _ in range(3)] == [201, 200, 200]
 
 
-def test_after_its_own_timeout_the_fallback_is_sent():
-    app = CountingApp(answer_timeout_s=0.1)
-    with a_service(app, answer_timeout_s=60) as served:
+def test_after_the_timeout_the_fallback_is_sent():
+    with a_service(CountingApp(), answer_timeout_s=0.1) as served:
         assert served.ask(a_request(path="/held")).json == {"late": True}
 
 
+def test_a_deferred_may_ask_for_more_time_than_the_timeout():
+    began_s = time.monotonic()
+    with a_service(CountingApp(extra_timeout_s=0.5), answer_timeout_s=0.1) as served:
+        assert served.ask(a_request(path="/held")).json == {"late": True}
+    assert time.monotonic() - began_s > 0.5
+
+
 def test_the_fallback_can_be_changed_while_the_response_waits():
-    app = CountingApp(answer_timeout_s=0.5)
-    with a_service(app) as served:
+    app = CountingApp()
+    with a_service(app, answer_timeout_s=0.5) as served:
         client = served.client().send(a_request(path="/held"))
         soon(lambda: app.held)
         served.in_the_loop(
@@ -112,7 +118,7 @@ def test_only_the_first_resolution_of_a_deferred_counts():
 
 
 def test_a_fallback_that_raises_is_500_and_logged(caplog):
-    app = CountingApp(answer_timeout_s=0.1, fallback=lambda: 1 // 0)
-    with a_service(app) as served:
+    app = CountingApp(fallback=lambda: 1 // 0)
+    with a_service(app, answer_timeout_s=0.1) as served:
         assert served.ask(a_request(path="/held")).status == 500
     assert [record.name for record in caplog.records] == ["http"]

@@ -152,7 +152,7 @@ def test_a_client_that_stops_after_the_413_gets_no_second_response(hasty):
 
 def test_a_chunked_body_is_read_up_to_the_limit_and_413_beyond_it(patient):
     environ = patient.ask(chunked(*[b"x"] * 1000)).json
-    assert (environ["body"], environ["CONTENT_LENGTH"]) == ("x" * 1000, "1000")
+    assert environ["body"] == "x" * 1000
     assert patient.ask(chunked(b"x" * 999, b"yy")).status == 413
     assert patient.ask(chunked(*[b"x" * 100] * 40)).status == 413
 
@@ -315,7 +315,7 @@ def test_a_header_with_an_underscore_is_never_taken_for_one_with_a_dash(patient)
     assert environ["HTTP_X_OTHER"] == "me"
 
 
-def test_path_and_query_follow_wsgi(patient):
+def test_the_path_is_percent_decoded_and_the_query_is_not(patient):
     environ = patient.ask(a_request(path="/caf%C3%A9/x?q=%20a")).json
     assert environ["PATH_INFO"].encode("latin-1").decode() == "/café/x"
     assert environ["QUERY_STRING"] == "q=%20a"

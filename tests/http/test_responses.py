@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.serving import a_request, a_server
-from tests.http.serving import GET, echo
+from tests.http.serving import GET, a_response, echo
 
 
 @pytest.fixture(scope="module")
@@ -12,12 +12,8 @@ def echoing():
         yield running
 
 
-def with_headers(*headers, status="200 OK"):
-    def app(_environ, start_response):
-        start_response(status, list(headers))
-        return [b"fine"]
-
-    return app
+def with_headers(*headers):
+    return lambda _environ: a_response(b"fine", *headers)
 
 
 def test_every_response_has_security_headers():
@@ -85,7 +81,7 @@ def test_an_app_header_with_a_line_break_or_non_latin_text_is_500_and_logged(cap
 
 
 def test_a_logged_path_is_quoted_and_cut(caplog):
-    def failing(_environ, _start_response):
+    def failing(_environ):
         raise ValueError
 
     with a_server(failing) as served:

@@ -23,6 +23,7 @@ from tests.api.serving import (
     a_server,
     soon,
 )
+from tests.http.serving import a_response
 
 HALF_A_BODY = a_request(b"half", headers=("Content-Length: 8",))
 
@@ -147,11 +148,10 @@ def test_a_stop_refuses_an_incomplete_request():
 # Faults of the app.
 
 
-def failing(environ, start_response):
+def failing(environ):
     if environ["PATH_INFO"] == "/bad":
         raise ValueError("our own fault, with a secret")
-    start_response("200 OK", [])
-    return [b"fine"]
+    return a_response()
 
 
 def test_an_app_that_raises_is_500_without_details_and_logged(caplog):
@@ -177,11 +177,10 @@ def test_asyncio_and_httptools_log_nothing(caplog, capfd):
 
 
 def test_a_client_that_pipelines_and_resets_is_not_an_error(caplog):
-    def never(environ, start_response):
+    def never(environ):
         environ[DEFERRED] = deferred = Deferred(lambda: json_response(503, "late"))
         waiting.append(deferred)
-        start_response("200 OK", [])
-        return [b"fine"]
+        return a_response()
 
     waiting = []
     with a_server(never) as served:

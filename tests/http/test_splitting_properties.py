@@ -61,21 +61,22 @@ class Wire:
 def answers(pieces):
     """The response bytes, without 100 Continue, which depends on how the bytes are split."""
     service = ServerState(echo, Limits(body_bytes_max=500, headers_max=20, head_bytes_max=4096), lambda: 0.0)
-    service._date = "date: now\r\n"
-    connection, wire = Connection(service), Wire()
+    service.date = "date: now\r\n"
+    connections = set()
+    connection, wire = Connection(service, connections), Wire()
     connection.connection_made(wire)
     for piece in pieces:
         connection.data_received(piece)
     connection.connection_lost(None)
-    assert service.take_body_bytes(service.limits.bodies_bytes_max), "body bytes were not given back"
-    assert not service.connections
+    assert not service.body_bytes, "body bytes were not given back"
+    assert not connections
     return wire.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
 
 
 def test_a_connection_made_while_the_server_drains_is_refused_and_closed():
     service = ServerState(echo, Limits(), lambda: 0.0)
     service.draining = True
-    connection, wire = Connection(service), Wire()
+    connection, wire = Connection(service, set()), Wire()
     connection.connection_made(wire)
     connection.data_received(a_request(b"hello"))
     assert wire.written.count(b"HTTP/1.1 ") == 1
