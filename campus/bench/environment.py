@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple
 from campus.addresses import Address, listens
 from campus.bench.load_process import BenchFailed
 from campus.bench.measured_group import MeasuredGroup
-from campus.bench.orders import OrderMix
 from campus.config.settings import Config, KafkaConfig, TopicsConfig
 from campus.errors import CampusError
 from campus.kafka.removal import remove_all_named
@@ -34,12 +33,17 @@ log = logging.getLogger("bench")
 
 
 class LoadTarget(NamedTuple):
-    """What a load process needs to know of an environment, which cannot itself go to another process."""
+    """What a load process needs to know of an environment, which cannot itself go to another process.
+
+    `run` begins the user id of every order: it tells the outcomes of this run from all others.
+    """
 
     endpoint: Address
     kafka: KafkaConfig
     topics: TopicsConfig
-    orders: OrderMix
+    run: str
+    items: tuple[str, ...]
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class Environment:
 
     def load_target(self, seed: int) -> LoadTarget:
         stock: Any = getattr(self.config.roles["inventory"], "stock", {})
-        orders = OrderMix(run=self.run, items=tuple(sorted(stock)) or DEFAULT_ITEMS, seed=seed)
-        return LoadTarget(self.endpoint, self.config.kafka, self.config.topics, orders)
+        items = tuple(sorted(stock)) or DEFAULT_ITEMS
+        return LoadTarget(self.endpoint, self.config.kafka, self.config.topics, self.run, items, seed)
 
     def slowed_down(self, delay_s: float) -> "Environment":
         """The same, with an inventory that takes `delay_s` for each order."""

@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from random import Random
 from typing import NamedTuple
 
 from campus.bench.environment import LoadTarget
-from campus.bench.http_clients import HttpClient, OrderResponse
+from campus.bench.http_clients import HttpClient, OrderRequest, OrderResponse
 from campus.bench.load_process import BenchFailed, Report
-from campus.bench.orders import OrderRequest
 
 CLIENTS_MAX = 500  # select() takes 1,024 files
 REPORT_EVERY_S = 0.1
 WARM_UP_ORDERS_MIN = 10
+USERS = 50
+QUANTITY_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,17 @@ class LoadResult(NamedTuple):
         return tuple(r.response.order_id for r in self.requests if r.is_accepted and r.response.order_id)
 
 
+def draw_orders(target: LoadTarget) -> Iterator[OrderRequest]:
+    """Endless; the same orders for the same seed."""
+    random = Random(target.seed)  # noqa: S311 (must be repeatable, not secret)
+    while True:
+        yield OrderRequest(
+            user_id=f"{target.run}-{random.randrange(USERS):02}",
+            item=random.choice(target.items),
+            quantity=random.randint(1, QUANTITY_MAX),
+        )
+
+
 class Clock:
     def now(self) -> float:
         return time.monotonic()
@@ -138,7 +151,7 @@ def run_load(
 
     async def run() -> LoadResult:
         clients = [HttpClient(target.endpoint) for _ in range(load.clients)]
-        orders, clock = iter(target.orders), Clock()
+        orders, clock = draw_orders(target), Clock()
         requests: list[TimedRequest] = []
         late_s = [0.0]
         try:

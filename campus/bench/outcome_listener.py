@@ -63,7 +63,7 @@ class OutcomeListener:
 @contextmanager
 def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
     """Listens in a thread of its own, from now on, for as long as the block lasts. Raises BenchFailed."""
-    listener, stop = OutcomeListener(target.orders.run), Event()
+    listener, stop = OutcomeListener(target.run), Event()
     thread = Thread(target=_follow, args=(listener, target, stop), name="outcomes", daemon=True)
     thread.start()
     try:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from campus.audit.findings import Findings
 from campus.bench.environment import LoadTarget
+from campus.bench.http_clients import OrderRequest
+from campus.bench.load import draw_orders
 from campus.bench.load_process import Report
-from campus.bench.orders import OrderRequest
 from campus.bench.outcome_listener import outcome_listener
 from campus.domain.codec import keyed_record
 from campus.domain.events import OrderPlaced
@@ -70,7 +71,7 @@ def produce(report: Report, target: LoadTarget, events: int) -> ProducedEvents:
 
     Raises AppendFailed, BenchFailed.
     """
-    orders, topics = iter(target.orders), target.topics
+    orders, topics = draw_orders(target), target.topics
     order_ids: list[str] = []
     batches: list[tuple[float, int]] = []
     with outcome_listener(target) as listener, closing(Writer(target.kafka, client_id="bench")) as writer:

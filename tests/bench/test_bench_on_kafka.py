@@ -170,7 +170,9 @@ def test_analytics_that_counts_differently_the_second_time_is_detected(
         made.append(ForgetfulMetrics() if len(made) >= 4 else OrderMetrics())  # 4 partitions, the first time
         return made[-1]
 
-    monkeypatch.setattr(analytics, "FOLD_FACTORY", FoldFactory(new, lambda _, state: OrderMetrics.from_state(state)))
+    monkeypatch.setattr(
+        analytics, "FOLD_FACTORY", FoldFactory(new, lambda _, state: OrderMetrics.from_state(state))
+    )
     code, figures = a_bench.figures("replay", "--events", "600")
     assert (code, figures["replay"]["consistent_metrics"]) == (1, False)
     assert re.search(

@@ -5,11 +5,16 @@ from itertools import islice
 
 import pytest
 
+from campus.addresses import Address
+from campus.bench.environment import LoadTarget
 from campus.bench.http_clients import OrderResponse
-from campus.bench.load import Load, TimedRequest, send_all
-from campus.bench.orders import OrderMix
+from campus.bench.load import Load, TimedRequest, draw_orders, send_all
+from campus.config.settings import KafkaConfig, TopicsConfig
 
-ORDERS = OrderMix(run="bench", items=("pizza", "salad"), seed=1)
+
+def orders(seed: int = 1):
+    endpoint, items = Address("127.0.0.1", 8080), ("pizza", "salad")
+    return draw_orders(LoadTarget(endpoint, KafkaConfig(), TopicsConfig(), "bench", items, seed))
 
 
 class AClock:
@@ -39,7 +44,7 @@ class AClient:
 
 def requests_of(load: Load, client: AClient) -> list[TimedRequest]:
     requests: list[TimedRequest] = []
-    asyncio.run(send_all(load, iter(ORDERS), [client], client.clock, requests))
+    asyncio.run(send_all(load, orders(), [client], client.clock, requests))
     return requests
 
 
@@ -98,13 +103,13 @@ def test_a_closed_loop_with_a_duration_sends_nothing_after_it():
 def test_clients_share_the_orders_and_none_is_sent_twice():
     clock, requests = AClock(), []
     clients = [AClient(clock, usual_s=0.001) for _ in range(3)]
-    asyncio.run(send_all(Load(clients=3, events=10), iter(ORDERS), clients, clock, requests))
+    asyncio.run(send_all(Load(clients=3, events=10), orders(), clients, clock, requests))
     assert sum(client.orders for client in clients) == len(requests) == 10
 
 
 def test_the_same_seed_draws_the_same_orders_and_another_seed_others():
     def drawn(seed: int) -> list[object]:
-        return [*islice(OrderMix(run="bench", items=("pizza", "salad"), seed=seed), 100)]
+        return [*islice(orders(seed), 100)]
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
