@@ -11,6 +11,5 @@ The load comes from a process of its own. Read suite.py first: it has the steps 
     outcome_listener.py  when the outcome of each order became visible
     measured_group.py    one consumer group: its lag, its catching up, the reset of its offsets
     latency.py  produce.py  lag.py  replay.py    the figures of each test
-    results.py  report.py  evidence.py  plots.py    the results as data, text, files and pictures
-    statistics.py        percentiles
+    report.py  evidence.py  plots.py    the results as data and text, as files, as pictures
 """

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from campus.bench.report import as_text
-from campus.bench.results import Results, as_data
+from campus.bench.report import Results, as_data, as_text
 from campus.config.settings import Config, as_dict
 
 PACKAGES = ("kafka-python", "msgspec", "bottle", "uvloop", "httptools", "matplotlib")

@@ -20,11 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, PercentFormatter, StrMethodFormatter
 
 from campus.bench.lag import LagResult, sum_partitions
-from campus.bench.latency import LatencyResult
+from campus.bench.latency import LatencyResult, Summary
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import ReplayResult
-from campus.bench.results import Results
-from campus.bench.statistics import Summary
+from campus.bench.report import Results
 
 BLACK, BLUE, VERMILION = "#000000", "#0072B2", "#D55E00"
 COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION)

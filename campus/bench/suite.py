@@ -13,7 +13,7 @@ from campus.bench import lag, latency, produce, replay
 from campus.bench.environment import BrokerProbe, Environment
 from campus.bench.load import Load
 from campus.bench.load_process import Report, run_in_load_process
-from campus.bench.results import Results
+from campus.bench.report import Results
 from campus.domain.times import iso_utc
 from campus.replay.findings import ReplayFindings
 from campus.replay.kafka_logs import replay as decide_again

@@ -23,8 +23,7 @@ from campus.bench.evidence import write_evidence
 from campus.bench.load import CLIENTS_MAX
 from campus.bench.load_process import signal_handler
 from campus.bench.produce import EVENTS_MAX
-from campus.bench.report import as_text
-from campus.bench.results import Results, as_data
+from campus.bench.report import Results, as_data, as_text
 from campus.bench.suite import Options, Stage, Suite
 from campus.commands import Context, a_broker, number
 from campus.errors import CampusError

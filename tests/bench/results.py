@@ -1,12 +1,11 @@
 """Made-up results with fixed figures, for the tests of the report, the evidence and the plots."""
 
 from campus.bench.lag import LagPoint, LagResult, PartitionLagSummary
-from campus.bench.latency import LatencyPoint, LatencyResult
+from campus.bench.latency import LatencyPoint, LatencyResult, summarize
 from campus.bench.load import GeneratorStats, Load
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import OrderCounts, ReplayResult
-from campus.bench.results import Results
-from campus.bench.statistics import summarize
+from campus.bench.report import Results
 
 
 def a_latency(**figures: object) -> LatencyResult:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from campus.bench.load import GeneratorStats, Load
-from campus.bench.report import as_text
-from campus.bench.results import as_data
+from campus.bench.report import as_data, as_text
 from tests.bench.results import a_lag, a_latency, a_production, a_replay, all_results
 
 GOLDEN = Path(__file__).parent / "golden" / "bench_report.txt"
