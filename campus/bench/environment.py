@@ -26,7 +26,6 @@ System = Callable[..., AbstractContextManager[None]]  # Context.system
 DEFAULT_ITEMS = ("pizza", "burger", "salad", "sandwich")  # for a config without a stock
 ROLES = ("analytics", "inventory", "book", "producer")  # in the order in which they start
 NEVER_S = 86_400.0
-PROBE_EVERY_S = 1.0
 AWAY_S = 5.0  # longer than a short restart: what is measured after it would be worthless
 
 log = logging.getLogger("bench")
@@ -128,17 +127,13 @@ class BrokerProbe:
 
     def __init__(self, kafka: KafkaConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._kafka, self._clock = kafka, clock
-        self._answered_at_s = self._probed_at_s = clock()
+        self._answered_at_s = clock()
 
-    def probe_if_due(self) -> None:
+    def probe(self) -> None:
         """Raises BenchFailed if no broker has answered for AWAY_S."""
-        now_s = self._clock()
-        if now_s - self._probed_at_s < PROBE_EVERY_S:
-            return
-        self._probed_at_s = now_s
         if any(map(listens, self._kafka.addresses)):
-            self._answered_at_s = now_s
-        elif now_s - self._answered_at_s >= AWAY_S:
+            self._answered_at_s = self._clock()
+        elif self._clock() - self._answered_at_s >= AWAY_S:
             raise BenchFailed(
                 f"Kafka at {self._kafka.bootstrap_servers} went away while it was measured. Probably it was "
                 "stopped, or it crashed. See its log, and run the test again"

@@ -45,7 +45,11 @@ def _tables(results: Results) -> Iterator[tuple[str, Iterable[tuple[object, ...]
         points = ((f"{p.at_s:.6f}", _ms(p.accepted_s), _ms(p.decided_s)) for p in results.latency.points)
         yield "latency.csv", [("at_s", "accepted_ms", "decided_ms"), *points]
     if results.lag:
-        lags = ((f"{p.at_s:.3f}", p.partition, p.committed, p.end, p.lag) for p in results.lag.points)
+        lags = (
+            (f"{o.at_s:.3f}", partition, o.committed, o.end, o.lag)
+            for partition, seen in results.lag.observations.items()
+            for o in seen
+        )
         yield "lag.csv", [("at_s", "partition", "committed", "end", "lag"), *lags]
     if results.production:
         acknowledged = [(at_s, "acknowledged") for at_s in results.production.acknowledged_at_s]

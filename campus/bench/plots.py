@@ -116,11 +116,11 @@ def draw_lag(figure: Figure, test: LagResult) -> None:
     """The total lag, that of each partition that had any, and the time of the load."""
     axes = figure.subplots()
     axes.axvspan(0, test.load_s, color=BLACK, alpha=0.07, linewidth=0, label="load")
-    total = sum_partitions(test.points)
+    total = sum_partitions(test.observations)
     axes.step([*total], [*total.values()], where="post", color=BLACK, linewidth=2, label="all partitions")
     lagging = [summary.partition for summary in test.partitions if summary.peak]
     for partition, line in zip(lagging, LINES, strict=False):
-        lags = {point.at_s: point.lag for point in test.points if point.partition == partition}
+        lags = {seen.at_s: seen.lag for seen in test.observations[partition]}
         label = f"partition {partition}"
         axes.step([*lags], [*lags.values()], where="post", linewidth=1.2, label=label, **line)
     axes.set(

@@ -17,7 +17,12 @@ from campus.bench.load import GeneratorStats, Load
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import OrderCounts, ReplayResult
 
-SERIES = ("points", "acknowledged_at_s", "decided_at_s")  # too long for JSON; evidence.py writes them
+SERIES = (
+    "points",
+    "observations",
+    "acknowledged_at_s",
+    "decided_at_s",
+)  # too long for JSON; evidence.py writes them
 RULE = "=" * 72
 NAME_CHARS = 26
 BUSY_MAX = 0.7  # of the time; above it, the load generator may measure itself

@@ -97,8 +97,8 @@ class Suite:
             environment = environment.slowed_down(delay_s)
         with environment.running(), group.observer() as observe:
             sampler = lag.LagSampler(observe)
-            sample = sampler.sample_if_due
-            result = self._load("lag: ordering", load.total, lag.run_from_idle, load, group, meanwhile=sample)
+            stage, sample = "lag: ordering", sampler.sample
+            result = self._load(stage, load.total, lag.run_from_idle, load, group, meanwhile=sample)
             peak = sampler.lag
             on_progress = self.stage("lag: draining", peak)
             sampler.sample_until_drained(lambda left: on_progress(peak - left))
@@ -137,7 +137,7 @@ class Suite:
     ) -> R:
         """Run `work(report, target, *arguments)` in a load process. Raises BenchFailed."""
         target = self.environment.load_target(self.options.seed)
-        meanwhile = meanwhile or BrokerProbe(target.kafka).probe_if_due
+        meanwhile = meanwhile or BrokerProbe(target.kafka).probe
         on_progress = self.stage(stage, total)
         return run_in_load_process(work, target, *arguments, on_progress=on_progress, meanwhile=meanwhile)
 
