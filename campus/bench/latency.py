@@ -17,6 +17,7 @@ from campus.bench.outcome_listener import outcome_listener
 
 EVENTS = 100  # by default one after the other; with a rate, OPEN_LOOP_CLIENTS send them
 OPEN_LOOP_CLIENTS = 64
+WARM_UP_ORDERS_MIN = 10  # and at least one for each client, so that every group has its members
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,10 @@ def run_and_listen(report: Report, target: LoadTarget, load: Load) -> tuple[Load
                     "behind. Run `campuskafka.py lag`"
                 )
 
-        result = run_load(load, target, report=report, on_warmed_up=wait_for_outcomes)
+        warm_up_orders = max(WARM_UP_ORDERS_MIN, load.clients)
+        result = run_load(
+            load, target, report=report, warm_up_orders=warm_up_orders, on_warmed_up=wait_for_outcomes
+        )
         listener.wait_for(result.accepted)
     return result, listener.decided_at_s
 

@@ -114,14 +114,14 @@ class Suite:
             with self.environment.running():
                 self._produce()
         config, analytics = self.environment.config, self.environment.group("analytics")
-        before = replay.read_snapshots(config.kafka, config.topics)
+        before = replay.read_snapshots(config)
         self.stage("replay: resetting the offsets", None)
         analytics.reset_to_earliest()
         self.stage("replay: rebuilding the metrics", None)
         began_s = time.monotonic()
         with self.environment.running("analytics"):
             rebuilt_at_s = analytics.wait_until_caught_up()
-        after = replay.read_snapshots(config.kafka, config.topics, since=before.ends)
+        after = replay.read_snapshots(config, since=before.ends)
         rebuilt_s = None if rebuilt_at_s is None else rebuilt_at_s - began_s
         return replay.evaluate(self._decide_again(), before, after, rebuilt_s)
 
