@@ -12,10 +12,10 @@ from threading import Event
 
 from campus.addresses import wait_until
 from campus.audit.findings import Findings
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
 from campus.bench.load_process import MEANWHILE_EVERY_S, Report
-from campus.bench.measured_group import MeasuredGroup, Observe
+from campus.bench.measured_group import Observe
 from campus.groups.lag_verdict import Observation, Verdict, judge
 
 RATE_PER_S = 200.0
@@ -96,11 +96,13 @@ class LagSampler:
             least = self.lag
 
 
-def run_from_idle(report: Report, target: LoadTarget, load: Load, group: MeasuredGroup) -> LoadResult:
-    """Run in the load process. The load begins when the group has processed the warm-up order."""
-    return run_load(
-        load, target, report=report, warm_up_orders=1, on_warmed_up=lambda _: group.wait_until_caught_up()
-    )
+def run_from_idle(report: Report, target: Environment, load: Load) -> LoadResult:
+    """Run in the load process. The load begins when inventory has processed the warm-up order."""
+
+    def wait_for_inventory(_: Sequence[str]) -> None:
+        target.group("inventory").wait_until_caught_up()
+
+    return run_load(load, target, report=report, warm_up_orders=1, on_warmed_up=wait_for_inventory)
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
 from campus.bench.load_process import BenchFailed, Report
 from campus.bench.outcome_listener import outcome_listener
@@ -63,7 +63,7 @@ class LatencyResult:
         return self.requests / self.took_s if self.took_s else 0.0
 
 
-def run_and_listen(report: Report, target: LoadTarget, load: Load) -> tuple[LoadResult, dict[str, float]]:
+def run_and_listen(report: Report, target: Environment, load: Load) -> tuple[LoadResult, dict[str, float]]:
     """Run in the load process. Returns also when each order was decided. Raises BenchFailed."""
     with outcome_listener(target) as listener:
 

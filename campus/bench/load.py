@@ -16,7 +16,7 @@ from itertools import repeat
 from random import Random
 from typing import NamedTuple
 
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.http_clients import HttpClient, OrderRequest, OrderResponse
 from campus.bench.load_process import BenchFailed, Report
 
@@ -93,7 +93,7 @@ class LoadResult(NamedTuple):
         return tuple(r.response.order_id for r in self.requests if r.is_accepted and r.response.order_id)
 
 
-def draw_orders(target: LoadTarget) -> Iterator[OrderRequest]:
+def draw_orders(target: Environment) -> Iterator[OrderRequest]:
     """Endless; the same orders for the same seed."""
     random = Random(target.seed)  # noqa: S311 (must be repeatable, not secret)
     while True:
@@ -124,7 +124,7 @@ async def send_all(
 
 def run_load(
     load: Load,
-    target: LoadTarget,
+    target: Environment,
     *,
     report: Report,
     warm_up_orders: int,
@@ -158,7 +158,7 @@ def run_load(
         return loop.run_until_complete(run())
 
 
-def _order_ids(requests: Sequence[TimedRequest], target: LoadTarget) -> list[str]:
+def _order_ids(requests: Sequence[TimedRequest], target: Environment) -> list[str]:
     order_ids = [r.response.order_id for r in requests if r.response.order_id is not None]
     if not order_ids:
         status = requests[-1].response.status or "no response"

@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 from campus.addresses import wait_until
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.load_process import BenchFailed
 from campus.domain.events import InventoryFailed, InventoryReserved
 from campus.domain.journal import JournalRule
@@ -61,7 +61,7 @@ class OutcomeListener:
 
 
 @contextmanager
-def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
+def outcome_listener(target: Environment) -> Iterator[OutcomeListener]:
     """Listens in a thread of its own, from now on, for as long as the block lasts. Raises BenchFailed."""
     listener, stop = OutcomeListener(target.run), Event()
     thread = Thread(target=_follow, args=(listener, target, stop), name="outcomes", daemon=True)
@@ -72,8 +72,9 @@ def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
             raise listener.error
         if not listener.ready.is_set():
             raise BenchFailed(
-                f"{target.topics.journal_topic} could not be read to its end within {READY_TIMEOUT_S:g} s. "
-                "Probably it is long, or written faster than it can be read. Measure without --live"
+                f"{target.config.topics.journal_topic} could not be read to its end within "
+                f"{READY_TIMEOUT_S:g} s. Probably it is long, or written faster than it can be read. Measure "
+                "without --live"
             )
         yield listener
     finally:
@@ -81,11 +82,11 @@ def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
         thread.join()
 
 
-def _follow(listener: OutcomeListener, target: LoadTarget, stop: Event) -> None:
-    topics = target.topics
+def _follow(listener: OutcomeListener, target: Environment, stop: Event) -> None:
+    topics = target.config.topics
     tps = [TopicPartition(topics.journal_topic, partition) for partition in range(topics.partitions)]
     try:
-        with closing(LogReader(target.kafka, client_id="bench-outcomes")) as reader:
+        with closing(LogReader(target.config.kafka, client_id="bench-outcomes")) as reader:
             bounds = reader.bounds(tps)
             for tp, records in reader.read(bounds, stop):
                 listener.on_records(tp, records)

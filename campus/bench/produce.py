@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from campus.audit.findings import Findings
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.http_clients import OrderRequest
 from campus.bench.load import draw_orders
 from campus.bench.load_process import Report
@@ -66,15 +66,15 @@ class ProductionResult:
         return self.events / self.acknowledged_s if self.acknowledged_s else 0.0
 
 
-def produce(report: Report, target: LoadTarget, events: int) -> ProducedEvents:
+def produce(report: Report, target: Environment, events: int) -> ProducedEvents:
     """Run in the load process. Returns when the events are decided, or when no more outcomes come.
 
     Raises AppendFailed, BenchFailed.
     """
-    orders, topics = draw_orders(target), target.topics
+    orders, kafka, topics = draw_orders(target), target.config.kafka, target.config.topics
     order_ids: list[str] = []
     batches: list[tuple[float, int]] = []
-    with outcome_listener(target) as listener, closing(Writer(target.kafka, client_id="bench")) as writer:
+    with outcome_listener(target) as listener, closing(Writer(kafka, client_id="bench")) as writer:
         began_s = time.monotonic()
         while len(order_ids) < events:
             records: dict[TopicPartition, list[ProducerRecord]] = defaultdict(list)

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from campus.audit.findings import Findings
@@ -33,7 +33,6 @@ class Options:
     clients: int | None = None
     rate_per_s: float | None = None
     duration_s: float | None = None
-    seed: int = 1
 
     def load(self, *, clients: int, events: int | None = None, rate_per_s: float | None = None) -> Load:
         """A load with these defaults; of LOAD_S if nothing says how many events or how long."""
@@ -59,7 +58,7 @@ class Suite:
             environment=self.environment.description,
             machine=_describe_machine(),
             began_at=iso_utc(time.time_ns() // 1_000_000),
-            seed=self.options.seed,
+            seed=self.environment.seed,
         )
         if "latency" in tests:
             results.latency = self._test_latency()
@@ -97,8 +96,8 @@ class Suite:
             environment = environment.slowed_down(delay_s)
         with environment.running(), group.observer() as observe:
             sampler = lag.LagSampler(observe)
-            stage, sample = "lag: ordering", sampler.sample
-            result = self._load(stage, load.total, lag.run_from_idle, load, group, meanwhile=sample)
+            sample = sampler.sample
+            result = self._load("lag: ordering", load.total, lag.run_from_idle, load, meanwhile=sample)
             peak = sampler.lag
             on_progress = self.stage("lag: draining", peak)
             sampler.sample_until_drained(lambda left: on_progress(peak - left))
@@ -136,8 +135,8 @@ class Suite:
         meanwhile: Callable[[], None] | None = None,
     ) -> R:
         """Run `work(report, target, *arguments)` in a load process. Raises BenchFailed."""
-        target = self.environment.load_target(self.options.seed)
-        meanwhile = meanwhile or BrokerProbe(target.kafka).probe
+        target = replace(self.environment, system=None)  # the system cannot go to another process
+        meanwhile = meanwhile or BrokerProbe(target.config.kafka).probe
         on_progress = self.stage(stage, total)
         return run_in_load_process(work, target, *arguments, on_progress=on_progress, meanwhile=meanwhile)
 

@@ -5,17 +5,17 @@ from itertools import islice
 
 import pytest
 
-from campus.addresses import Address
 from campus.bench import load
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.http_clients import OrderResponse
 from campus.bench.load import Load, TimedRequest, draw_orders, send_all
-from campus.config.settings import KafkaConfig, TopicsConfig
+from campus.config.settings import Config
+from roles import inventory
 
 
 def orders(seed: int = 1):
-    endpoint, items = Address("127.0.0.1", 8080), ("pizza", "salad")
-    return draw_orders(LoadTarget(endpoint, KafkaConfig(), TopicsConfig(), "bench", items, seed))
+    config = Config(roles={"inventory": inventory.Settings(stock={"pizza": 10, "salad": 10})})
+    return draw_orders(Environment(config, "bench", seed, system=None))
 
 
 class AClock:
