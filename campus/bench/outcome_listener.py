@@ -45,19 +45,17 @@ class OutcomeListener:
 
         Raises the error that ended the reader.
         """
-        while True:
-            known = len(self.decided_at_s)  # before the search: an outcome that comes during it is a new one
-            if all(order_id in self.decided_at_s for order_id in order_ids):
+
+        def has_news() -> bool:
+            return len(self.decided_at_s) > known or self.error is not None
+
+        known = len(self.decided_at_s)  # before each search: an outcome that comes during it is a new one
+        while not all(order_id in self.decided_at_s for order_id in order_ids):
+            if not wait_until(has_news, Event(), timeout_s=OUTCOME_TIMEOUT_S):
                 return
-
-            def is_over(known: int = known) -> bool:
-                return len(self.decided_at_s) > known or self.error is not None
-
-            wait_until(is_over, Event(), timeout_s=OUTCOME_TIMEOUT_S)
             if self.error is not None:
                 raise self.error
-            if len(self.decided_at_s) == known:
-                return
+            known = len(self.decided_at_s)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, PercentFormatter, StrMethodFormatter
 
 from campus.bench.lag import LagResult, sum_partitions
-from campus.bench.latency import LatencyResult, Summary
+from campus.bench.latency import LatencyResult
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import ReplayResult
 from campus.bench.report import Results
@@ -66,7 +66,11 @@ def draw_latency(figure: Figure, test: LatencyResult) -> None:
             continue
         latencies_ms = [1000 * latency_s for latency_s in latencies_s]
         axes.ecdf(latencies_ms, color=colour, linestyle=dashes, label=name)
-        _mark_percentiles(axes, summary, colour)
+        for percent, value_ms in ((50, summary.p50_ms), (95, summary.p95_ms), (99, summary.p99_ms)):
+            axes.plot(value_ms, percent / 100, "o", color=colour, markersize=4)
+            # Below and to the right of the mark, where a rising curve leaves room.
+            label = f"  p{percent}  {value_ms:.1f} ms"
+            axes.text(value_ms, percent / 100, label, va="top", fontsize=8, color=colour)
     axes.set(
         title=f"Latency of {test.requests:,} orders",
         xlabel="latency in ms (logarithmic)",
@@ -79,13 +83,6 @@ def draw_latency(figure: Figure, test: LatencyResult) -> None:
     axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="upper left")
-
-
-def _mark_percentiles(axes: Axes, summary: Summary, colour: str) -> None:
-    for percent, value_ms in ((50, summary.p50_ms), (95, summary.p95_ms), (99, summary.p99_ms)):
-        axes.plot(value_ms, percent / 100, "o", color=colour, markersize=4)
-        label = f"  p{percent}  {value_ms:.1f} ms"  # below and to the right, where a rising curve leaves room
-        axes.text(value_ms, percent / 100, label, va="top", fontsize=8, color=colour)
 
 
 def draw_throughput(figure: Figure, test: ProductionResult) -> None:
