@@ -36,7 +36,12 @@ def write_evidence(folder: Path, results: Results, config: Config, kafka_version
     for name, rows in tables.items():
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    return [f"evidence in {folder}: {', '.join([*texts, *tables])}", _write_plots(folder, results)]
+    line = f"evidence in {folder}: {', '.join([*texts, *tables])}"
+    if find_spec("matplotlib") is None:
+        return [line, "no plots: matplotlib is missing. Run `pip install matplotlib` or `make setup`"]
+    from campus.bench import plots  # only when needed: importing matplotlib takes a second
+
+    return [line, f"plots in {folder}: {', '.join(plots.write_plots(folder, results))}"]
 
 
 def _tables(results: Results) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
@@ -72,11 +77,3 @@ def _versions(kafka_version: str) -> Iterator[tuple[str, str]]:
             yield name, version(name)
         except PackageNotFoundError:
             yield name, "not installed"
-
-
-def _write_plots(folder: Path, results: Results) -> str:
-    if find_spec("matplotlib") is None:
-        return "no plots: matplotlib is missing. Run `pip install matplotlib` or `make setup`"
-    from campus.bench import plots  # only when needed: importing matplotlib takes a second
-
-    return f"plots in {folder}: {', '.join(plots.write_plots(folder, results))}"

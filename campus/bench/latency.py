@@ -4,10 +4,10 @@ The two are separate figures: the 202 says that Kafka has the order, the outcome
 it. In an open loop, both count from when the request was due.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 from campus.bench.environment import Environment
@@ -63,8 +63,8 @@ class LatencyResult:
         return self.requests / self.took_s if self.took_s else 0.0
 
 
-def run_and_listen(report: Report, target: Environment, load: Load) -> tuple[LoadResult, dict[str, float]]:
-    """Run in the load process. Returns also when each order was decided. Raises BenchFailed."""
+def measure(report: Report, target: Environment, load: Load) -> LatencyResult:
+    """Run in the load process. Raises BenchFailed."""
     with outcome_listener(target) as listener:
 
         def wait_for_outcomes(order_ids: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ def run_and_listen(report: Report, target: Environment, load: Load) -> tuple[Loa
             load, target, report=report, warm_up_orders=warm_up_orders, on_warmed_up=wait_for_outcomes
         )
         listener.wait_for(result.accepted)
-    return result, listener.decided_at_s
+    return evaluate(load, result, listener.decided_at_s)
 
 
 def evaluate(load: Load, result: LoadResult, decided_at_s: Mapping[str, float]) -> LatencyResult:
@@ -117,7 +117,7 @@ def summarize(latencies_s: Iterable[float]) -> Summary | None:
         return None
     return Summary(
         count=len(ordered_ms),
-        mean_ms=math.fsum(ordered_ms) / len(ordered_ms),
+        mean_ms=fmean(ordered_ms),
         min_ms=ordered_ms[0],
         p50_ms=percentile(ordered_ms, 50),
         p95_ms=percentile(ordered_ms, 95),

@@ -38,7 +38,7 @@ def run_in_load_process(
     However this ends, the other process ends with it. Raises BenchFailed if the work raises a CampusError or
     its process dies.
     """
-    # Not a Pool, which waits for ever if its process dies; nor a ProcessPoolExecutor, which before Python 3.14
+    # Not a Pool, which waits forever if its process dies; nor a ProcessPoolExecutor, which before Python 3.14
     # cannot kill its own. Spawned, not forked: a fork would copy locks held by threads it does not have.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)

@@ -124,7 +124,11 @@ def _lag(test: LagResult) -> Iterator[str]:
     yield f"Final Lag: {final} messages"
     yield ""
     yield _line("Load", f"{_load(test.load)}, for {test.load_s:.1f} s; {test.refused} refused")
-    yield _line("Inventory", _inventory(test.delay_s))
+    if test.delay_s is None:
+        yield _line("Inventory", "as it runs: a live system is not slowed down, so it may keep up")
+    else:
+        most = f"so at most {1 / test.delay_s:.0f} a second"
+        yield _line("Inventory", f"takes {1000 * test.delay_s:g} ms for each order, {most}")
     yield _line("Group", f"{test.group}; lag is end offset − committed offset")
     yield _line("Peak", f"{test.peak} messages, {test.peak_at_s:.1f} s after the load began")
     is_drained = test.drained_s is not None
@@ -174,12 +178,6 @@ def _counts(name: str, counts: OrderCounts) -> Iterator[str]:
     yield f"{name}: {counts.events} events"
     yield f"  Successful: {counts.successful}"
     yield f"  Failed: {counts.failed}"
-
-
-def _inventory(delay_s: float | None) -> str:
-    if delay_s is None:
-        return "as it runs: a live system is not slowed down, so it may keep up"
-    return f"takes {1000 * delay_s:g} ms for each order, so at most {1 / delay_s:.0f} a second"
 
 
 def _load(load: Load) -> str:

@@ -77,8 +77,7 @@ class Suite:
         else:
             load = self.options.load(clients=latency.OPEN_LOOP_CLIENTS)
         with self.environment.running():
-            result, decided_at_s = self._load("latency: ordering", load.total, latency.run_and_listen, load)
-        return latency.evaluate(load, result, decided_at_s)
+            return self._load("latency: ordering", load.total, latency.measure, load)
 
     def _test_production(self) -> produce.ProductionResult:
         with self.environment.running():
