@@ -18,8 +18,7 @@ from campus.bench.load_process import MEANWHILE_EVERY_S, Report
 from campus.bench.measured_group import Observe
 from campus.groups.lag_verdict import Observation, Verdict, judge
 
-RATE_PER_S = 200.0
-CLIENTS = 32
+LOAD = Load(clients=32, duration_s=10.0, rate_per_s=200.0)
 OVERLOAD = 2.0  # the load's rate, as a multiple of what the slowed inventory handles
 
 # Lag is judged by its minimum in each interval: a role commits once a second, and in between lag only grows.

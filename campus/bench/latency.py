@@ -15,8 +15,8 @@ from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
 from campus.bench.load_process import BenchFailed, Report
 from campus.bench.outcome_listener import outcome_listener
 
-EVENTS = 100  # by default one after the other; with a rate, OPEN_LOOP_CLIENTS send them
-OPEN_LOOP_CLIENTS = 64
+LOAD = Load(clients=1, events=100)  # one after the other
+OPEN_LOOP_LOAD = Load(clients=64, duration_s=10.0)  # if a rate is given
 WARM_UP_ORDERS_MIN = 10  # and at least one for each client, so that every group has its members
 
 

@@ -18,8 +18,6 @@ from campus.domain.times import iso_utc
 from campus.replay.findings import ReplayFindings
 from campus.replay.kafka_logs import replay as decide_again
 
-LOAD_S = 10.0
-
 # Begins a stage of the work: its name, and its size if that is known. Returns a callback for what is done.
 Stage = Callable[[str, int | None], Report]
 R = TypeVar("R")
@@ -34,14 +32,14 @@ class Options:
     rate_per_s: float | None = None
     duration_s: float | None = None
 
-    def load(self, *, clients: int, events: int | None = None, rate_per_s: float | None = None) -> Load:
-        """A load with these defaults; of LOAD_S if nothing says how many events or how long."""
-        events = self.events or (None if self.duration_s else events)
+    def load(self, default: Load) -> Load:
+        """`default`, with the options that are given instead."""
+        length = self if self.events or self.duration_s else default
         return Load(
-            clients=self.clients or clients,
-            events=events,
-            duration_s=self.duration_s or (None if events else LOAD_S),
-            rate_per_s=self.rate_per_s or rate_per_s,
+            clients=self.clients or default.clients,
+            events=length.events,
+            duration_s=length.duration_s,
+            rate_per_s=self.rate_per_s or default.rate_per_s,
         )
 
 
@@ -72,10 +70,7 @@ class Suite:
         return results
 
     def _test_latency(self) -> latency.LatencyResult:
-        if self.options.rate_per_s is None:
-            load = self.options.load(clients=1, events=latency.EVENTS)
-        else:
-            load = self.options.load(clients=latency.OPEN_LOOP_CLIENTS)
+        load = self.options.load(latency.OPEN_LOOP_LOAD if self.options.rate_per_s else latency.LOAD)
         with self.environment.running():
             return self._load("latency: ordering", load.total, latency.measure, load)
 
@@ -88,7 +83,7 @@ class Suite:
         return produce.evaluate(produced, findings, counted_at_s=counted_at_s)
 
     def _test_lag(self) -> lag.LagResult:
-        load = self.options.load(clients=lag.CLIENTS, rate_per_s=lag.RATE_PER_S)
+        load = self.options.load(lag.LOAD)
         environment, group, delay_s = self.environment, self.environment.group("inventory"), None
         if load.rate_per_s and not environment.is_live:
             delay_s = lag.OVERLOAD / load.rate_per_s
