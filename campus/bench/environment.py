@@ -4,50 +4,41 @@ An environment of its own is a copy of the config with a random prefix and a fre
 groups and port are not touched, and nothing of it is left when the run ends.
 """
 
-import contextlib
 import io
 import logging
 import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from campus.addresses import Address, listens
 from campus.bench.load_process import BenchFailed
 from campus.bench.measured_group import MeasuredGroup
-from campus.bench.orders import OrderMix
-from campus.config.settings import Config, KafkaConfig, TopicsConfig
+from campus.config.settings import Config, KafkaConfig
 from campus.errors import CampusError
+from campus.groups.lag import our_groups
 from campus.kafka.removal import remove_all_named
 
 System = Callable[..., AbstractContextManager[None]]  # Context.system
 DEFAULT_ITEMS = ("pizza", "burger", "salad", "sandwich")  # for a config without a stock
 ROLES = ("analytics", "inventory", "book", "producer")  # in the order in which they start
 NEVER_S = 86_400.0
-PROBE_EVERY_S = 1.0
 AWAY_S = 5.0  # longer than a short restart: what is measured after it would be worthless
 
 log = logging.getLogger("bench")
 
 
-class LoadTarget(NamedTuple):
-    """What a load process needs to know of an environment, which cannot itself go to another process."""
-
-    endpoint: Address
-    kafka: KafkaConfig
-    topics: TopicsConfig
-    orders: OrderMix
-
-
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`system` runs roles with this config in this process; None if the system is live."""
+    """`run` begins the user id of every order: it tells the outcomes of this run from all others. `seed`: of
+    the orders. `system` runs roles with this config; None for a live system, and in a load process."""
 
     config: Config
     run: str
+    seed: int
     system: System | None
 
     @property
@@ -65,16 +56,15 @@ class Environment:
         producer: Any = self.config.roles["producer"]
         return Address(producer.host, producer.port)
 
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What is ordered: all that is in stock at first."""
+        inventory: Any = self.config.roles["inventory"]
+        return tuple(sorted(inventory.stock)) or DEFAULT_ITEMS
+
     def group(self, role: Literal["inventory", "analytics"]) -> MeasuredGroup:
         settings: Any = self.config.roles[role]
-        topics = self.config.topics
-        topic = topics.orders_topic if role == "inventory" else topics.journal_topic
-        return MeasuredGroup(self.config.kafka, settings.group, topic)
-
-    def load_target(self, seed: int) -> LoadTarget:
-        stock: Any = getattr(self.config.roles["inventory"], "stock", {})
-        orders = OrderMix(run=self.run, items=tuple(sorted(stock)) or DEFAULT_ITEMS, seed=seed)
-        return LoadTarget(self.endpoint, self.config.kafka, self.config.topics, orders)
+        return MeasuredGroup(self.config.kafka, settings.group, our_groups(self.config)[settings.group])
 
     def slowed_down(self, delay_s: float) -> "Environment":
         """The same, with an inventory that takes `delay_s` for each order."""
@@ -86,14 +76,13 @@ class Environment:
         if self.system is None:
             yield
             return
-        names = names or tuple(name for name in ROLES if name in self.config.roles)
-        with contextlib.redirect_stdout(io.StringIO()), self.system(*names, config=self.config):
+        with redirect_stdout(io.StringIO()), self.system(*(names or ROLES), config=self.config):
             yield
 
 
-def live_environment(config: Config) -> Environment:
+def live_environment(config: Config, seed: int) -> Environment:
     """Raises BenchFailed if no system runs."""
-    environment = Environment(config, f"bench-{secrets.token_hex(4)}", None)
+    environment = Environment(config, f"bench-{secrets.token_hex(4)}", seed, None)
     if not listens(environment.endpoint):
         raise BenchFailed(
             f"no live system to measure: nothing listens at http://{environment.endpoint}. Probably it was "
@@ -103,12 +92,12 @@ def live_environment(config: Config) -> Environment:
 
 
 @contextmanager
-def own_environment(config: Config, system: System) -> Iterator[Environment]:
+def own_environment(config: Config, seed: int, system: System) -> Iterator[Environment]:
     """Removes its topics and groups however the block ends. Raises BrokerAway, NotRemoved, unless the block
     raised: then it raises that error, and logs what could not be removed."""
     run = f"bench-{secrets.token_hex(4)}"
     try:
-        yield Environment(_own_config(config, f"{run}-"), run, system)
+        yield Environment(_own_config(config, f"{run}-"), run, seed, system)
     except BaseException:
         try:
             remove_all_named(config.kafka, f"{run}-")
@@ -124,17 +113,13 @@ class BrokerProbe:
 
     def __init__(self, kafka: KafkaConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._kafka, self._clock = kafka, clock
-        self._answered_at_s = self._probed_at_s = clock()
+        self._answered_at_s = clock()
 
-    def probe_if_due(self) -> None:
+    def probe(self) -> None:
         """Raises BenchFailed if no broker has answered for AWAY_S."""
-        now_s = self._clock()
-        if now_s - self._probed_at_s < PROBE_EVERY_S:
-            return
-        self._probed_at_s = now_s
         if any(map(listens, self._kafka.addresses)):
-            self._answered_at_s = now_s
-        elif now_s - self._answered_at_s >= AWAY_S:
+            self._answered_at_s = self._clock()
+        elif self._clock() - self._answered_at_s >= AWAY_S:
             raise BenchFailed(
                 f"Kafka at {self._kafka.bootstrap_servers} went away while it was measured. Probably it was "
                 "stopped, or it crashed. See its log, and run the test again"

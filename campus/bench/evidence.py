@@ -16,8 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from campus.bench.report import as_text
-from campus.bench.results import Results, as_data
+from campus.bench.report import Results, as_data, as_text
 from campus.config.settings import Config
 
 PACKAGES = ("kafka-python", "msgspec", "bottle", "uvloop", "httptools", "matplotlib")
@@ -37,7 +36,12 @@ def write_evidence(folder: Path, results: Results, config: Config, kafka_version
     for name, rows in tables.items():
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    return [f"evidence in {folder}: {', '.join([*texts, *tables])}", _write_plots(folder, results)]
+    line = f"evidence in {folder}: {', '.join([*texts, *tables])}"
+    if find_spec("matplotlib") is None:
+        return [line, "no plots: matplotlib is missing. Run `pip install matplotlib` or `make setup`"]
+    from campus.bench import plots  # only when needed: importing matplotlib takes a second
+
+    return [line, f"plots in {folder}: {', '.join(plots.write_plots(folder, results))}"]
 
 
 def _tables(results: Results) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
@@ -46,7 +50,11 @@ def _tables(results: Results) -> Iterator[tuple[str, Iterable[tuple[object, ...]
         points = ((f"{p.at_s:.6f}", _ms(p.accepted_s), _ms(p.decided_s)) for p in results.latency.points)
         yield "latency.csv", [("at_s", "accepted_ms", "decided_ms"), *points]
     if results.lag:
-        lags = ((f"{p.at_s:.3f}", p.partition, p.committed, p.end, p.lag) for p in results.lag.points)
+        lags = (
+            (f"{o.at_s:.3f}", partition, o.committed, o.end, o.lag)
+            for partition, seen in results.lag.observations.items()
+            for o in seen
+        )
         yield "lag.csv", [("at_s", "partition", "committed", "end", "lag"), *lags]
     if results.production:
         acknowledged = [(at_s, "acknowledged") for at_s in results.production.acknowledged_at_s]
@@ -69,11 +77,3 @@ def _versions(kafka_version: str) -> Iterator[tuple[str, str]]:
             yield name, version(name)
         except PackageNotFoundError:
             yield name, "not installed"
-
-
-def _write_plots(folder: Path, results: Results) -> str:
-    if find_spec("matplotlib") is None:
-        return "no plots: matplotlib is missing. Run `pip install matplotlib` or `make setup`"
-    from campus.bench import plots  # only when needed: importing matplotlib takes a second
-
-    return f"plots in {folder}: {', '.join(plots.write_plots(folder, results))}"

@@ -14,11 +14,18 @@ import httptools
 import msgspec
 
 from campus.addresses import Address
-from campus.bench.orders import OrderRequest
 
 RESPONSE_TIMEOUT_S = 30.0
 RESPONSE_BYTES_MAX = 1024 * 1024
 NO_RESPONSE = 0  # in place of a status
+
+
+class OrderRequest(msgspec.Struct, frozen=True):
+    """The body of POST /order."""
+
+    user_id: str
+    item: str
+    quantity: int
 
 
 class OrderResponse(NamedTuple):

@@ -4,41 +4,28 @@ Lag is the end offset minus the committed offset, both as Kafka reports them, ne
 about once a second, so lag falls in steps, and the end of a drain is seen up to a second late.
 """
 
-import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field, replace
+from itertools import groupby, takewhile
 from threading import Event
-from typing import NamedTuple
 
 from campus.addresses import wait_until
 from campus.audit.findings import Findings
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
-from campus.bench.load_process import Report
-from campus.bench.measured_group import MeasuredGroup, Observe
+from campus.bench.load_process import MEANWHILE_EVERY_S, Report
+from campus.bench.measured_group import Observe
 from campus.groups.lag_verdict import Observation, Verdict, judge
 
-RATE_PER_S = 200.0
-CLIENTS = 32
+LOAD = Load(clients=32, duration_s=10.0, rate_per_s=200.0)
 OVERLOAD = 2.0  # the load's rate, as a multiple of what the slowed inventory handles
 
-SAMPLE_EVERY_S = 0.25
 # Lag is judged by its minimum in each interval: a role commits once a second, and in between lag only grows.
 # Fewer intervals than the minimum cannot show that it keeps growing.
 JUDGED_INTERVAL_S = 2.0
 JUDGED_INTERVALS_MIN = 4
 DRAIN_TIMEOUT_S = 30.0  # without the lag falling
-
-
-class LagPoint(NamedTuple):
-    """`at_s`: since the load began; negative before it."""
-
-    at_s: float
-    partition: int
-    committed: int | None
-    end: int
-    lag: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +41,8 @@ class PartitionLagSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LagResult:
     """`drained_s`: from the end of the load until no partition lagged; None if one still does. `delay_s`:
-    added to the processing of each order; None on a live system."""
+    added to the processing of each order; None on a live system. `observations`: by partition, with times
+    since the load began, negative before it."""
 
     load: Load
     group: str
@@ -69,7 +57,7 @@ class LagResult:
     partitions: tuple[PartitionLagSummary, ...]
     audit: str
     violations: int
-    points: tuple[LagPoint, ...]
+    observations: Mapping[int, Sequence[Observation]]
 
     @property
     def has_passed(self) -> bool:
@@ -79,17 +67,12 @@ class LagResult:
 
 @dataclass
 class LagSampler:
-    """Observes a group every SAMPLE_EVERY_S and keeps the observations, by partition."""
+    """Keeps what it observes of a group, by partition."""
 
     observe: Observe
-    clock: Callable[[], float] = time.monotonic
     observations: dict[int, list[Observation]] = field(default_factory=dict)
-    _due_at_s: float = 0.0
 
-    def sample_if_due(self) -> None:
-        if self.clock() < self._due_at_s:
-            return
-        self._due_at_s = self.clock() + SAMPLE_EVERY_S
+    def sample(self) -> None:
         for partition, observation in self.observe().items():
             self.observations.setdefault(partition, []).append(observation)
 
@@ -100,26 +83,25 @@ class LagSampler:
 
     def sample_until_drained(self, on_lag: Callable[[int], None]) -> None:
         """Return when no lag is left, or when it has not fallen for DRAIN_TIMEOUT_S."""
-        least, give_up_at_s = self.lag, self.clock() + DRAIN_TIMEOUT_S
 
-        def is_over() -> bool:
-            nonlocal least, give_up_at_s
-            self.sample_if_due()
+        def has_fallen() -> bool:
+            self.sample()
             on_lag(self.lag)
-            if self.lag < least:
-                least, give_up_at_s = self.lag, self.clock() + DRAIN_TIMEOUT_S
-            return self.lag == 0 or self.clock() > give_up_at_s
+            return self.lag < least
 
-        wait_until(is_over, Event(), timeout_s=None)
+        self.sample()
+        least = self.lag
+        while least and wait_until(has_fallen, Event(), timeout_s=DRAIN_TIMEOUT_S, every_s=MEANWHILE_EVERY_S):
+            least = self.lag
 
 
-def run_from_idle(report: Report, target: LoadTarget, load: Load, group: MeasuredGroup) -> LoadResult:
-    """Run in the load process. The load begins when the group has processed the warm-up order."""
+def run_from_idle(report: Report, target: Environment, load: Load) -> LoadResult:
+    """Run in the load process. The load begins when inventory has processed the warm-up order."""
 
-    def wait_for_group(_: Sequence[str]) -> None:
-        group.wait_until_caught_up()
+    def wait_for_inventory(_: Sequence[str]) -> None:
+        target.group("inventory").wait_until_caught_up()
 
-    return run_load(load, target, report=report, on_warmed_up=wait_for_group, warm_up_orders=1)
+    return run_load(load, target, report=report, warm_up_orders=1, on_warmed_up=wait_for_inventory)
 
 
 def evaluate(
@@ -131,52 +113,48 @@ def evaluate(
     group: str,
     delay_s: float | None,
 ) -> LagResult:
-    points = tuple(
-        LagPoint(seen.at_s - result.began_s, partition, seen.committed, seen.end, seen.lag)
-        for partition in sorted(observations)
-        for seen in observations[partition]
-    )
-    totals = sum_partitions([point for point in points if point.at_s >= 0])
-    peak_at_s = max(totals, key=lambda at_s: totals[at_s], default=0.0)
-    accepted = len(result.accepted)
+    load_s, accepted = result.ended_s - result.began_s, len(result.accepted)
+    series = {
+        partition: [replace(o, at_s=o.at_s - result.began_s) for o in seen]
+        for partition, seen in sorted(observations.items())
+    }
+    totals = {at_s: lag for at_s, lag in sum_partitions(series).items() if at_s >= 0}
+    peak_at_s = max(totals, key=totals.__getitem__, default=0.0)
     return LagResult(
         load=load,
         group=group,
         delay_s=delay_s,
         accepted=accepted,
         refused=len(result.requests) - accepted,
-        load_s=result.ended_s - result.began_s,
+        load_s=load_s,
         generator=result.generator,
         peak=totals.get(peak_at_s, 0),
         peak_at_s=peak_at_s,
-        drained_s=_drained_s(observations, result.ended_s),
-        partitions=tuple(_summary(p, observations[p], result) for p in sorted(observations)),
+        drained_s=_drained_s(totals, load_s),
+        partitions=tuple(_summary(partition, seen, load_s) for partition, seen in series.items()),
         audit=findings.verdict,
         violations=findings.violations,
-        points=points,
+        observations=series,
     )
 
 
-def sum_partitions(points: Sequence[LagPoint]) -> dict[float, int]:
+def sum_partitions(observations: Mapping[int, Sequence[Observation]]) -> dict[float, int]:
     """The lag of all partitions by the time of the sample."""
-    totals: dict[float, int] = {}
-    for point in points:
-        totals[point.at_s] = totals.get(point.at_s, 0) + point.lag
+    totals: Counter[float] = Counter()
+    for seen in observations.values():
+        totals.update({o.at_s: o.lag for o in seen})
     return dict(sorted(totals.items()))
 
 
-def _drained_s(observations: Mapping[int, Sequence[Observation]], load_ended_s: float) -> float | None:
+def _drained_s(totals: dict[float, int], load_s: float) -> float | None:
     """From the end of the load to the first sample after the last one with lag."""
-    if not observations or any(seen[-1].lag for seen in observations.values()):
-        return None
-    every = [observation for seen in observations.values() for observation in seen]
-    last_lag_at_s = max((o.at_s for o in every if o.lag), default=0.0)
-    return max(0.0, min(o.at_s for o in every if o.at_s > last_lag_at_s) - load_ended_s)
+    after_lag = [*takewhile(lambda at_s: not totals[at_s], reversed(totals))]
+    return max(0.0, after_lag[-1] - load_s) if after_lag else None
 
 
-def _summary(partition: int, seen: Sequence[Observation], result: LoadResult) -> PartitionLagSummary:
-    under_load = [o for o in seen if result.began_s <= o.at_s <= result.ended_s]
-    after_load = [o for o in seen if o.at_s > result.ended_s]
+def _summary(partition: int, seen: Sequence[Observation], load_s: float) -> PartitionLagSummary:
+    under_load = [o for o in seen if 0 <= o.at_s <= load_s]
+    after_load = [o for o in seen if o.at_s > load_s]
     return PartitionLagSummary(
         partition=partition,
         peak=max((o.lag for o in [*under_load, *after_load]), default=0),

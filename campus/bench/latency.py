@@ -5,18 +5,30 @@ it. In an open loop, both count from when the request was due.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.load import GeneratorStats, Load, LoadResult, run_load
 from campus.bench.load_process import BenchFailed, Report
 from campus.bench.outcome_listener import outcome_listener
-from campus.bench.statistics import Summary, percentile, summarize
 
-EVENTS = 100  # by default one after the other; with a rate, OPEN_LOOP_CLIENTS send them
-OPEN_LOOP_CLIENTS = 64
+LOAD = Load(clients=1, events=100)  # one after the other
+OPEN_LOOP_LOAD = Load(clients=64, duration_s=10.0)  # if a rate is given
+WARM_UP_ORDERS_MIN = 10  # and at least one for each client, so that every group has its members
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    count: int
+    mean_ms: float
+    min_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
 
 
 class LatencyPoint(NamedTuple):
@@ -51,8 +63,8 @@ class LatencyResult:
         return self.requests / self.took_s if self.took_s else 0.0
 
 
-def run_and_listen(report: Report, target: LoadTarget, load: Load) -> tuple[LoadResult, dict[str, float]]:
-    """Run in the load process. Returns also when each order was decided. Raises BenchFailed."""
+def measure(report: Report, target: Environment, load: Load) -> LatencyResult:
+    """Run in the load process. Raises BenchFailed."""
     with outcome_listener(target) as listener:
 
         def wait_for_outcomes(order_ids: Sequence[str]) -> None:
@@ -63,9 +75,12 @@ def run_and_listen(report: Report, target: LoadTarget, load: Load) -> tuple[Load
                     "behind. Run `campuskafka.py lag`"
                 )
 
-        result = run_load(load, target, report=report, on_warmed_up=wait_for_outcomes)
+        warm_up_orders = max(WARM_UP_ORDERS_MIN, load.clients)
+        result = run_load(
+            load, target, report=report, warm_up_orders=warm_up_orders, on_warmed_up=wait_for_outcomes
+        )
         listener.wait_for(result.accepted)
-    return result, listener.decided_at_s
+    return evaluate(load, result, listener.decided_at_s)
 
 
 def evaluate(load: Load, result: LoadResult, decided_at_s: Mapping[str, float]) -> LatencyResult:
@@ -93,3 +108,26 @@ def evaluate(load: Load, result: LoadResult, decided_at_s: Mapping[str, float]) 
         generator=result.generator,
         points=points,
     )
+
+
+def summarize(latencies_s: Iterable[float]) -> Summary | None:
+    """None if there are no values."""
+    ordered_ms = sorted(1000 * latency_s for latency_s in latencies_s)
+    if not ordered_ms:
+        return None
+    return Summary(
+        count=len(ordered_ms),
+        mean_ms=fmean(ordered_ms),
+        min_ms=ordered_ms[0],
+        p50_ms=percentile(ordered_ms, 50),
+        p95_ms=percentile(ordered_ms, 95),
+        p99_ms=percentile(ordered_ms, 99),
+        max_ms=ordered_ms[-1],
+    )
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """By nearest rank: of n > 0 sorted values the one of rank ceil(percent · n / 100), never interpolated."""
+    # In integers: in floating point, 0.07 · 100 is a little more than 7, and its ceiling is 8.
+    rank = max(1, -(-percent * len(ordered) // 100))
+    return ordered[rank - 1]

@@ -9,18 +9,21 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import repeat
+from random import Random
 from typing import NamedTuple
 
-from campus.bench.environment import LoadTarget
-from campus.bench.http_clients import HttpClient, OrderResponse
+from campus.bench.environment import Environment
+from campus.bench.http_clients import HttpClient, OrderRequest, OrderResponse
 from campus.bench.load_process import BenchFailed, Report
-from campus.bench.orders import OrderRequest
 
 CLIENTS_MAX = 500  # select() takes 1,024 files
 REPORT_EVERY_S = 0.1
-WARM_UP_ORDERS_MIN = 10
+USERS = 50
+QUANTITY_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +42,15 @@ class Load:
             return self.events
         return round(self.rate_per_s * (self.duration_s or 0.0))
 
-    def due_times(self, now: Callable[[], float]) -> Iterator[float | None]:
+    def due_times(self) -> Iterator[float | None]:
         """When each request is due; None: as soon as a client is free."""
-        start_s, total = now(), self.total
+        start_s = time.monotonic()
         if self.rate_per_s is not None:
-            yield from (start_s + number / self.rate_per_s for number in range(total or 0))
-        elif total is not None:
-            yield from (None for _ in range(total))
+            yield from (start_s + number / self.rate_per_s for number in range(self.total or 0))
+        elif self.events is not None:
+            yield from repeat(None, self.events)
         else:
-            end_s = start_s + (self.duration_s or 0.0)
-            while now() < end_s:
+            while time.monotonic() < start_s + (self.duration_s or 0.0):
                 yield None
 
 
@@ -91,80 +93,72 @@ class LoadResult(NamedTuple):
         return tuple(r.response.order_id for r in self.requests if r.is_accepted and r.response.order_id)
 
 
-class Clock:
-    def now(self) -> float:
-        return time.monotonic()
-
-    async def sleep_until(self, at_s: float) -> None:
-        await asyncio.sleep(at_s - time.monotonic())
+def draw_orders(target: Environment) -> Iterator[OrderRequest]:
+    """Endless; the same orders for the same seed."""
+    random = Random(target.seed)  # noqa: S311 (must be repeatable, not secret)
+    while True:
+        yield OrderRequest(
+            user_id=f"{target.run}-{random.randrange(USERS):02}",
+            item=random.choice(target.items),
+            quantity=random.randint(1, QUANTITY_MAX),
+        )
 
 
 async def send_all(
-    load: Load,
-    orders: Iterator[OrderRequest],
-    clients: Sequence[HttpClient],
-    clock: Clock,
-    requests: list[TimedRequest],
+    load: Load, orders: Iterator[OrderRequest], clients: Sequence[HttpClient], requests: list[TimedRequest]
 ) -> None:
     """Send every order of the load; appends to `requests` as they are answered."""
-    due_times = load.due_times(clock.now)
+    due_times = load.due_times()
 
     async def send_with(client: HttpClient) -> None:
         for due_s in due_times:  # shared by all clients: whichever is free takes the next one
-            if due_s is not None and due_s > clock.now():
-                await clock.sleep_until(due_s)
-            sent_s = clock.now()
+            if due_s is not None and (early_s := due_s - time.monotonic()) > 0:
+                await asyncio.sleep(early_s)
+            sent_s = time.monotonic()
             response = await client.send(next(orders))
-            requests.append(TimedRequest(sent_s if due_s is None else due_s, sent_s, clock.now(), response))
+            answered_s = time.monotonic()
+            requests.append(TimedRequest(sent_s if due_s is None else due_s, sent_s, answered_s, response))
 
     await asyncio.gather(*map(send_with, clients))
 
 
 def run_load(
     load: Load,
-    target: LoadTarget,
+    target: Environment,
     *,
     report: Report,
+    warm_up_orders: int,
     on_warmed_up: Callable[[Sequence[str]], object],
-    warm_up_orders: int | None = None,
 ) -> LoadResult:
     """Send a load to a running system, after a warm-up that is not part of the result.
 
-    `warm_up_orders`: by default one for each client, and at least WARM_UP_ORDERS_MIN, so that every group
-    has its members. `on_warmed_up` gets their ids and may wait for their outcomes. `report` gets the number
-    of answered requests, every REPORT_EVERY_S. Raises BenchFailed if no warm-up order is accepted.
+    `on_warmed_up` gets the ids of the warm-up orders and may wait for their outcomes. `report` gets how many
+    requests are answered, every REPORT_EVERY_S. Raises BenchFailed if no warm-up order is accepted.
     """
-    warm_up = Load(clients=load.clients, events=warm_up_orders or max(WARM_UP_ORDERS_MIN, load.clients))
+    warm_up = Load(clients=load.clients, events=warm_up_orders)
 
     async def run() -> LoadResult:
-        clients = [HttpClient(target.endpoint) for _ in range(load.clients)]
-        orders, clock = iter(target.orders), Clock()
+        orders, late_s = draw_orders(target), [0.0]
         requests: list[TimedRequest] = []
-        late_s = [0.0]
-        try:
-            await send_all(warm_up, orders, clients, clock, requests)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(closing(HttpClient(target.endpoint))) for _ in range(load.clients)]
+            await send_all(warm_up, orders, clients, requests)
             on_warmed_up(_order_ids(requests, target))
             requests.clear()
             reporting = asyncio.ensure_future(_report_regularly(lambda: report(len(requests)), late_s))
             began_s, cpu_s = time.monotonic(), time.process_time()
-            await send_all(load, orders, clients, clock, requests)
+            await send_all(load, orders, clients, requests)
             ended_s, cpu_s = time.monotonic(), time.process_time() - cpu_s
             reporting.cancel()
-        finally:
-            for client in clients:
-                client.close()
         generator = GeneratorStats(cpu_s / max(ended_s - began_s, 1e-9), max(late_s))
         return LoadResult(tuple(requests), began_s, ended_s, generator)
 
     # Not epoll or uvloop, whose timers count whole milliseconds: an open loop would add that to the latency.
-    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    try:
+    with closing(asyncio.SelectorEventLoop(selectors.SelectSelector())) as loop:
         return loop.run_until_complete(run())
-    finally:
-        loop.close()
 
 
-def _order_ids(requests: Sequence[TimedRequest], target: LoadTarget) -> list[str]:
+def _order_ids(requests: Sequence[TimedRequest], target: Environment) -> list[str]:
     order_ids = [r.response.order_id for r in requests if r.response.order_id is not None]
     if not order_ids:
         status = requests[-1].response.status or "no response"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from campus import logs
 from campus.errors import CampusError
 
-POLL_S = 0.05
+MEANWHILE_EVERY_S = 0.25
 JOIN_TIMEOUT_S = 5.0
 SWITCH_INTERVAL_S = 0.0005  # a thread that takes a time must not wait 5 ms for its turn
 
@@ -34,29 +34,24 @@ def run_in_load_process(
 ) -> R:
     """Run `work(report, *arguments)` in another process and return its result.
 
-    `on_progress` gets what the work reports; `meanwhile` is called about every POLL_S. However this ends,
-    the other process ends with it. Raises BenchFailed if the work raises a CampusError or its process dies.
+    Every MEANWHILE_EVERY_S, `meanwhile` is called, and `on_progress` with what the work reported last.
+    However this ends, the other process ends with it. Raises BenchFailed if the work raises a CampusError or
+    its process dies.
     """
-    # Spawned, not forked: a fork would copy locks that are held by threads it does not have.
+    # Not a Pool, which waits forever if its process dies; nor a ProcessPoolExecutor, which before Python 3.14
+    # cannot kill its own. Spawned, not forked: a fork would copy locks held by threads it does not have.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(sender, work, arguments), name="load", daemon=True)
+    done = context.Value("q", 0, lock=False)
+    process = context.Process(target=_run, args=(sender, done, work, arguments), name="load", daemon=True)
     with signal_handler(signal.SIGINT, signal.SIG_IGN):  # inherited: its parent handles Ctrl-C, and ends it
         process.start()
     sender.close()  # else the receiver would never see EOF
     try:
-        while True:
+        while not receiver.poll(MEANWHILE_EVERY_S):
             meanwhile()
-            if not receiver.poll(POLL_S):
-                continue
-            kind, value = receiver.recv()
-            if kind == "progress":
-                on_progress(value)
-            elif kind == "failed":
-                raise BenchFailed(value)
-            else:
-                result: R = value
-                return result
+            on_progress(done.value)
+        result: R | BenchFailed = receiver.recv()
     except EOFError:
         raise BenchFailed(
             "the load process ended without a result. Probably it was killed, or crashed with the error "
@@ -66,6 +61,9 @@ def run_in_load_process(
         process.kill()
         process.join(JOIN_TIMEOUT_S)
         receiver.close()
+    if isinstance(result, BenchFailed):
+        raise result
+    return result
 
 
 @contextmanager
@@ -78,12 +76,14 @@ def signal_handler(number: int, handler: Any) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _run(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _run(pipe: Connection, done: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     logs.set_up("WARNING", "text")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+    def report(count: int) -> None:
+        done.value = count
+
     try:
-        result = work(lambda value: pipe.send(("progress", value)), *arguments)
+        pipe.send(work(report, *arguments))
     except CampusError as error:
-        pipe.send(("failed", str(error)))
-    else:
-        pipe.send(("done", result))
+        pipe.send(BenchFailed(str(error)))

@@ -7,11 +7,11 @@ from threading import Event
 
 from campus.addresses import wait_until
 from campus.config.settings import KafkaConfig
-from campus.groups.lag import LagMonitor
+from campus.groups.lag import observed
 from campus.groups.lag_verdict import Observation
 from campus.groups.offset_target import Target, plan_moves
 from campus.kafka.clients import admin
-from campus.kafka.consumer_groups import describe_group, move_offsets, partitions_of
+from campus.kafka.consumer_groups import describe_group, log_bounds, move_offsets, partitions_of
 
 CATCH_UP_TIMEOUT_S = 120.0
 INACTIVE_TIMEOUT_S = 15.0  # until its members have left, or their sessions have timed out
@@ -28,18 +28,14 @@ class MeasuredGroup:
     @contextmanager
     def observer(self) -> Iterator[Observe]:
         """A function that observes the group, for as long as the block lasts."""
-        monitor = LagMonitor({self.name: self._topic}, only=self.name, samples_max=1)
         with admin(self._kafka) as client:
 
             def observe() -> dict[int, Observation]:
-                rows, at_s = monitor.sample(client), time.monotonic()
-                return {
-                    row.partition: Observation(
-                        at_s, row.start, row.committed, row.end, row.client_id is not None
-                    )
-                    for row in rows
-                    if row.topic == self._topic
-                }
+                group = describe_group(client, self.name)
+                # After the commits, so that what was committed is in the log and no lag is negative.
+                bounds = log_bounds(client, partitions_of(client, self._topic))
+                at_s = time.monotonic()
+                return {tp.partition: observed(group, tp, log, at_s) for tp, log in bounds.items()}
 
             yield observe
 
@@ -51,8 +47,8 @@ class MeasuredGroup:
             def has_caught_up() -> bool:
                 return all(seen.position >= ends[partition] for partition, seen in observe().items())
 
-            caught_up = wait_until(has_caught_up, Event(), timeout_s=CATCH_UP_TIMEOUT_S, every_s=POLL_S)
-            return time.monotonic() if caught_up else None
+            is_done = wait_until(has_caught_up, Event(), timeout_s=CATCH_UP_TIMEOUT_S, every_s=POLL_S)
+            return time.monotonic() if is_done else None
 
     def reset_to_earliest(self) -> None:
         """Once its members have left. Raises GroupActive, OffsetsNotMoved."""

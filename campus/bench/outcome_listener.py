@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 from campus.addresses import wait_until
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
 from campus.bench.load_process import BenchFailed
 from campus.domain.events import InventoryFailed, InventoryReserved
 from campus.domain.journal import JournalRule
@@ -45,25 +45,23 @@ class OutcomeListener:
 
         Raises the error that ended the reader.
         """
-        while True:
-            known = len(self.decided_at_s)  # before the search: an outcome that comes during it is a new one
-            if all(order_id in self.decided_at_s for order_id in order_ids):
+
+        def has_news() -> bool:
+            return len(self.decided_at_s) > known or self.error is not None
+
+        known = len(self.decided_at_s)  # before each search: an outcome that comes during it is a new one
+        while not all(order_id in self.decided_at_s for order_id in order_ids):
+            if not wait_until(has_news, Event(), timeout_s=OUTCOME_TIMEOUT_S):
                 return
-
-            def is_over(known: int = known) -> bool:
-                return len(self.decided_at_s) > known or self.error is not None
-
-            wait_until(is_over, Event(), timeout_s=OUTCOME_TIMEOUT_S)
             if self.error is not None:
                 raise self.error
-            if len(self.decided_at_s) == known:
-                return
+            known = len(self.decided_at_s)
 
 
 @contextmanager
-def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
+def outcome_listener(target: Environment) -> Iterator[OutcomeListener]:
     """Listens in a thread of its own, from now on, for as long as the block lasts. Raises BenchFailed."""
-    listener, stop = OutcomeListener(target.orders.run), Event()
+    listener, stop = OutcomeListener(target.run), Event()
     thread = Thread(target=_follow, args=(listener, target, stop), name="outcomes", daemon=True)
     thread.start()
     try:
@@ -72,8 +70,9 @@ def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
             raise listener.error
         if not listener.ready.is_set():
             raise BenchFailed(
-                f"{target.topics.journal_topic} could not be read to its end within {READY_TIMEOUT_S:g} s. "
-                "Probably it is long, or written faster than it can be read. Measure without --live"
+                f"{target.config.topics.journal_topic} could not be read to its end within "
+                f"{READY_TIMEOUT_S:g} s. Probably it is long, or written faster than it can be read. Measure "
+                "without --live"
             )
         yield listener
     finally:
@@ -81,11 +80,11 @@ def outcome_listener(target: LoadTarget) -> Iterator[OutcomeListener]:
         thread.join()
 
 
-def _follow(listener: OutcomeListener, target: LoadTarget, stop: Event) -> None:
-    topics = target.topics
+def _follow(listener: OutcomeListener, target: Environment, stop: Event) -> None:
+    topics = target.config.topics
     tps = [TopicPartition(topics.journal_topic, partition) for partition in range(topics.partitions)]
     try:
-        with closing(LogReader(target.kafka, client_id="bench-outcomes")) as reader:
+        with closing(LogReader(target.config.kafka, client_id="bench-outcomes")) as reader:
             bounds = reader.bounds(tps)
             for tp, records in reader.read(bounds, stop):
                 listener.on_records(tp, records)

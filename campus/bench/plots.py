@@ -23,8 +23,7 @@ from campus.bench.lag import LagResult, sum_partitions
 from campus.bench.latency import LatencyResult
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import ReplayResult
-from campus.bench.results import Results
-from campus.bench.statistics import Summary
+from campus.bench.report import Results
 
 BLACK, BLUE, VERMILION = "#000000", "#0072B2", "#D55E00"
 COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION)
@@ -67,7 +66,11 @@ def draw_latency(figure: Figure, test: LatencyResult) -> None:
             continue
         latencies_ms = [1000 * latency_s for latency_s in latencies_s]
         axes.ecdf(latencies_ms, color=colour, linestyle=dashes, label=name)
-        _mark_percentiles(axes, summary, colour)
+        for percent, value_ms in ((50, summary.p50_ms), (95, summary.p95_ms), (99, summary.p99_ms)):
+            axes.plot(value_ms, percent / 100, "o", color=colour, markersize=4)
+            # Below and to the right of the mark, where a rising curve leaves room.
+            label = f"  p{percent}  {value_ms:.1f} ms"
+            axes.text(value_ms, percent / 100, label, va="top", fontsize=8, color=colour)
     axes.set(
         title=f"Latency of {test.requests:,} orders",
         xlabel="latency in ms (logarithmic)",
@@ -80,13 +83,6 @@ def draw_latency(figure: Figure, test: LatencyResult) -> None:
     axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="upper left")
-
-
-def _mark_percentiles(axes: Axes, summary: Summary, colour: str) -> None:
-    for percent, value_ms in ((50, summary.p50_ms), (95, summary.p95_ms), (99, summary.p99_ms)):
-        axes.plot(value_ms, percent / 100, "o", color=colour, markersize=4)
-        label = f"  p{percent}  {value_ms:.1f} ms"  # below and to the right, where a rising curve leaves room
-        axes.text(value_ms, percent / 100, label, va="top", fontsize=8, color=colour)
 
 
 def draw_throughput(figure: Figure, test: ProductionResult) -> None:
@@ -117,11 +113,11 @@ def draw_lag(figure: Figure, test: LagResult) -> None:
     """The total lag, that of each partition that had any, and the time of the load."""
     axes = figure.subplots()
     axes.axvspan(0, test.load_s, color=BLACK, alpha=0.07, linewidth=0, label="load")
-    total = sum_partitions(test.points)
+    total = sum_partitions(test.observations)
     axes.step([*total], [*total.values()], where="post", color=BLACK, linewidth=2, label="all partitions")
     lagging = [summary.partition for summary in test.partitions if summary.peak]
     for partition, line in zip(lagging, LINES, strict=False):
-        lags = {point.at_s: point.lag for point in test.points if point.partition == partition}
+        lags = {seen.at_s: seen.lag for seen in test.observations[partition]}
         label = f"partition {partition}"
         axes.step([*lags], [*lags.values()], where="post", linewidth=1.2, label=label, **line)
     axes.set(

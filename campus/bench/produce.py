@@ -7,16 +7,19 @@ lost: each event gets one outcome on inventory-events, and the audit must be cle
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec.structs import asdict
+
 from campus.audit.findings import Findings
-from campus.bench.environment import LoadTarget
+from campus.bench.environment import Environment
+from campus.bench.http_clients import OrderRequest
+from campus.bench.load import draw_orders
 from campus.bench.load_process import Report
-from campus.bench.orders import OrderRequest
 from campus.bench.outcome_listener import outcome_listener
 from campus.domain.codec import keyed_record
 from campus.domain.events import OrderPlaced
@@ -32,11 +35,11 @@ BATCH_EVENTS = 500
 
 
 class ProducedEvents(NamedTuple):
-    """Times are of the monotonic clock. `batches`: when each was acknowledged, and its number of events."""
+    """Times are of the monotonic clock. `acknowledged_at_s`: of every event; `decided_at_s`: by order id."""
 
-    order_ids: tuple[str, ...]
+    order_ids: Sequence[str]
     began_s: float
-    batches: tuple[tuple[float, int], ...]
+    acknowledged_at_s: Sequence[float]
     decided_at_s: Mapping[str, float]
 
 
@@ -65,15 +68,15 @@ class ProductionResult:
         return self.events / self.acknowledged_s if self.acknowledged_s else 0.0
 
 
-def produce(report: Report, target: LoadTarget, events: int) -> ProducedEvents:
+def produce(report: Report, target: Environment, events: int) -> ProducedEvents:
     """Run in the load process. Returns when the events are decided, or when no more outcomes come.
 
     Raises AppendFailed, BenchFailed.
     """
-    orders, topics = iter(target.orders), target.topics
+    orders, kafka, topics = draw_orders(target), target.config.kafka, target.config.topics
     order_ids: list[str] = []
-    batches: list[tuple[float, int]] = []
-    with outcome_listener(target) as listener, closing(Writer(target.kafka, client_id="bench")) as writer:
+    acknowledged_at_s: list[float] = []
+    with outcome_listener(target) as listener, closing(Writer(kafka, client_id="bench")) as writer:
         began_s = time.monotonic()
         while len(order_ids) < events:
             records: dict[TopicPartition, list[ProducerRecord]] = defaultdict(list)
@@ -83,39 +86,34 @@ def produce(report: Report, target: LoadTarget, events: int) -> ProducedEvents:
                 records[tp].append(keyed_record(order))
                 order_ids.append(order.order_id)
             writer.append(records)
-            batches.append((time.monotonic(), count))
+            acknowledged_at_s += [time.monotonic()] * count
             report(len(order_ids))
         listener.wait_for(order_ids)
-    return ProducedEvents(tuple(order_ids), began_s, tuple(batches), listener.decided_at_s)
+    return ProducedEvents(order_ids, began_s, acknowledged_at_s, listener.decided_at_s)
 
 
 def _placed(order: OrderRequest) -> OrderPlaced:
     now_ms = time.time_ns() // 1_000_000
     return OrderPlaced(
-        order_id=new_order_id(now_ms, os.urandom(NOISE_BYTES)),
-        user_id=order.user_id,
-        item=order.item,
-        quantity=order.quantity,
-        placed_at=iso_utc(now_ms),
+        order_id=new_order_id(now_ms, os.urandom(NOISE_BYTES)), placed_at=iso_utc(now_ms), **asdict(order)
     )
 
 
 def evaluate(produced: ProducedEvents, findings: Findings, *, counted_at_s: float | None) -> ProductionResult:
-    began_s = produced.began_s
+    began_s, outcomes = produced.began_s, produced.decided_at_s
     decided_at_s = sorted(
-        produced.decided_at_s[order_id] - began_s
-        for order_id in produced.order_ids
-        if order_id in produced.decided_at_s
+        outcomes[order_id] - began_s for order_id in produced.order_ids if order_id in outcomes
     )
+    acknowledged_at_s = tuple(at_s - began_s for at_s in produced.acknowledged_at_s)
     lost = len(produced.order_ids) - len(decided_at_s)
     return ProductionResult(
         events=len(produced.order_ids),
-        acknowledged_s=produced.batches[-1][0] - began_s if produced.batches else 0.0,
+        acknowledged_s=acknowledged_at_s[-1] if acknowledged_at_s else 0.0,
         decided_s=decided_at_s[-1] if decided_at_s and not lost else None,
         counted_s=None if counted_at_s is None else counted_at_s - began_s,
         lost=lost,
         audit=findings.verdict,
         violations=findings.violations,
-        acknowledged_at_s=tuple(at_s - began_s for at_s, count in produced.batches for _ in range(count)),
+        acknowledged_at_s=acknowledged_at_s,
         decided_at_s=tuple(decided_at_s),
     )

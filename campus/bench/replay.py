@@ -8,14 +8,13 @@ would be compared with itself.
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from campus.analytics.metrics import OrderMetrics, summed
-from campus.config.settings import KafkaConfig, TopicsConfig
+from campus.config.settings import Config
 from campus.domain.snapshot import Snapshot, SnapshotUnreadable, unpacked
 from campus.kafka.log_reader import LogReader
-from campus.kafka.records import Bounds, TopicPartition
+from campus.kafka.records import TopicPartition
 from campus.replay.findings import Difference, ReplayFindings, first_figure
 
 
@@ -26,12 +25,8 @@ class AnalyticsSnapshots(NamedTuple):
     ends: Mapping[int, int]
 
     @property
-    def metrics(self) -> OrderMetrics:
-        return summed(OrderMetrics.from_state(snapshot.state) for snapshot in self.snapshots.values())
-
-    @property
-    def state_bytes(self) -> int:
-        return sum(len(snapshot.state) for snapshot in self.snapshots.values())
+    def metrics(self) -> dict[int, OrderMetrics]:
+        return {partition: OrderMetrics.from_state(s.state) for partition, s in self.snapshots.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +57,16 @@ class ReplayResult:
         return self.before.events > 0 and self.first_difference is None and self.verdict == "identical"
 
 
-def read_snapshots(
-    kafka: KafkaConfig, topics: TopicsConfig, since: Mapping[int, int] | None = None
-) -> AnalyticsSnapshots:
+def read_snapshots(config: Config, *, since: Mapping[int, int] = {}) -> AnalyticsSnapshots:
     """`since`: offsets by partition; snapshots before them are ignored. Raises BrokerAway, HistoryMissing."""
-    since = since or {}
-    topic = topics.analytics_snapshots_topic
+    topic, partitions = config.topics.analytics_snapshots_topic, config.topics.partitions
     snapshots: dict[int, Snapshot] = {}
-    with closing(LogReader(kafka, client_id="bench-replay")) as reader:
-        bounds = reader.bounds([TopicPartition(topic, partition) for partition in range(topics.partitions)])
-        spans = {
-            tp: Bounds(max(log.start, since.get(tp.partition, 0)), log.end) for tp, log in bounds.items()
-        }
-        for tp, records in reader.read(spans):
+    with closing(LogReader(config.kafka, client_id="bench-replay")) as reader:
+        bounds = reader.bounds([TopicPartition(topic, partition) for partition in range(partitions)])
+        for tp, records in reader.read(bounds):
             for record in records:
+                if record.offset < since.get(tp.partition, 0):
+                    continue
                 try:
                     snapshots[tp.partition] = unpacked(record.value)
                 except SnapshotUnreadable:
@@ -99,11 +90,8 @@ def find_difference(before: AnalyticsSnapshots, after: AnalyticsSnapshots) -> st
 
 
 def _describe_difference(old: bytes, new: bytes) -> str:
-    if figure := first_figure(OrderMetrics.from_state(old), OrderMetrics.from_state(new)):
-        name, before, after = figure
-        return f"{name} is {before} before, {after} after"
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))
-    return f"the same figures, but other bytes from byte {sum(1 for _ in same)} on"
+    figure = first_figure(OrderMetrics.from_state(old), OrderMetrics.from_state(new))
+    return "{} is {} before, {} after".format(*figure) if figure else "the same figures in other bytes"
 
 
 def evaluate(
@@ -114,15 +102,14 @@ def evaluate(
 ) -> ReplayResult:
     """`before` and `after` the reset; None without one: then the metrics are those that `decided` has."""
     difference = decided.first_difference
-    metrics = before.metrics if before else decided.metrics_of_analytics or decided.metrics
+    counted = before.metrics if before else decided.analytics or decided.partitions
+    metrics = summed(counted.values())
     found = find_difference(before, after) if before and after else None
     return ReplayResult(
         before=count_orders(metrics),
-        after=count_orders(after.metrics) if after else None,
+        after=count_orders(summed(after.metrics.values())) if after else None,
         rebuilt_s=rebuilt_s,
-        metrics_bytes=before.state_bytes
-        if before
-        else sum(len(m.state()) for m in decided.analytics.values()),
+        metrics_bytes=sum(len(partition.state()) for partition in counted.values()),
         first_difference=found or (_describe(difference) if difference else None),
         verdict=decided.verdict,
         decisions=decided.decisions,

@@ -1,23 +1,70 @@
-"""The results as text. Pure: the same results give the same text.
+"""The results of a run: which tests ran, whether all passed, and their figures as data and as text.
 
-The headings and the first lines below each are a contract, to the letter, and their numbers are plain: people
-compare reports, and scripts read them. Our further figures stand below those lines, indented.
+The keys of the data are a contract, and so are, to the letter, the headings of the text and the first lines
+below each, whose numbers are plain: people compare reports, and scripts read them. Our further figures stand
+below those lines, indented. Pure: the same results give the same text.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from campus.bench.lag import LagResult
-from campus.bench.latency import LatencyResult
+from campus.bench.latency import LatencyResult, Summary
 from campus.bench.load import GeneratorStats, Load
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import OrderCounts, ReplayResult
-from campus.bench.results import Results
-from campus.bench.statistics import Summary
 
+SERIES = (
+    "points",
+    "observations",
+    "acknowledged_at_s",
+    "decided_at_s",
+)  # too long for JSON; evidence.py writes them
 RULE = "=" * 72
 NAME_CHARS = 26
 BUSY_MAX = 0.7  # of the time; above it, the load generator may measure itself
+
+
+@dataclass(slots=True, kw_only=True)
+class Results:
+    """A test is None if it did not run. `environment`, `machine`: where it was measured, in words."""
+
+    environment: str
+    machine: str
+    began_at: str
+    seed: int
+    took_s: float = 0.0
+    latency: LatencyResult | None = None
+    production: ProductionResult | None = None
+    lag: LagResult | None = None
+    replay: ReplayResult | None = None
+
+    @property
+    def tests(self) -> dict[str, LatencyResult | ProductionResult | LagResult | ReplayResult]:
+        """Those that ran, by the name of their field."""
+        return {name: test for name in SECTIONS if (test := getattr(self, name)) is not None}
+
+    @property
+    def has_passed(self) -> bool:
+        """No test is no success."""
+        return bool(self.tests) and all(test.has_passed for test in self.tests.values())
+
+
+def as_data(results: Results) -> dict[str, Any]:
+    """For JSON: all figures, without the series they come from."""
+    data = {name: value for name, value in msgspec.to_builtins(results).items() if value is not None}
+    for name, test in results.tests.items():
+        for series in SERIES:
+            data[name].pop(series, None)
+        data[name]["right"] = test.has_passed
+        if isinstance(test, LatencyResult | ProductionResult):
+            data[name]["rate_per_s"] = test.rate_per_s
+        if isinstance(test, ReplayResult):
+            data[name]["consistent_metrics"] = test.has_passed
+    return {"right": results.has_passed, "ground": data.pop("environment"), **data}
 
 
 def as_text(results: Results) -> str:
@@ -77,7 +124,11 @@ def _lag(test: LagResult) -> Iterator[str]:
     yield f"Final Lag: {final} messages"
     yield ""
     yield _line("Load", f"{_load(test.load)}, for {test.load_s:.1f} s; {test.refused} refused")
-    yield _line("Inventory", _inventory(test.delay_s))
+    if test.delay_s is None:
+        yield _line("Inventory", "as it runs: a live system is not slowed down, so it may keep up")
+    else:
+        most = f"so at most {1 / test.delay_s:.0f} a second"
+        yield _line("Inventory", f"takes {1000 * test.delay_s:g} ms for each order, {most}")
     yield _line("Group", f"{test.group}; lag is end offset − committed offset")
     yield _line("Peak", f"{test.peak} messages, {test.peak_at_s:.1f} s after the load began")
     is_drained = test.drained_s is not None
@@ -127,12 +178,6 @@ def _counts(name: str, counts: OrderCounts) -> Iterator[str]:
     yield f"{name}: {counts.events} events"
     yield f"  Successful: {counts.successful}"
     yield f"  Failed: {counts.failed}"
-
-
-def _inventory(delay_s: float | None) -> str:
-    if delay_s is None:
-        return "as it runs: a live system is not slowed down, so it may keep up"
-    return f"takes {1000 * delay_s:g} ms for each order, so at most {1 / delay_s:.0f} a second"
 
 
 def _load(load: Load) -> str:

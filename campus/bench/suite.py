@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from campus.audit.findings import Findings
@@ -13,12 +13,10 @@ from campus.bench import lag, latency, produce, replay
 from campus.bench.environment import BrokerProbe, Environment
 from campus.bench.load import Load
 from campus.bench.load_process import Report, run_in_load_process
-from campus.bench.results import Results
+from campus.bench.report import Results
 from campus.domain.times import iso_utc
 from campus.replay.findings import ReplayFindings
 from campus.replay.kafka_logs import replay as decide_again
-
-LOAD_S = 10.0
 
 # Begins a stage of the work: its name, and its size if that is known. Returns a callback for what is done.
 Stage = Callable[[str, int | None], Report]
@@ -33,16 +31,15 @@ class Options:
     clients: int | None = None
     rate_per_s: float | None = None
     duration_s: float | None = None
-    seed: int = 1
 
-    def load(self, *, clients: int, events: int | None = None, rate_per_s: float | None = None) -> Load:
-        """A load with these defaults; of LOAD_S if nothing says how many events or how long."""
-        events = self.events or (None if self.duration_s else events)
+    def load(self, default: Load) -> Load:
+        """`default`, with the options that are given instead."""
+        length = self if self.events or self.duration_s else default
         return Load(
-            clients=self.clients or clients,
-            events=events,
-            duration_s=self.duration_s or (None if events else LOAD_S),
-            rate_per_s=self.rate_per_s or rate_per_s,
+            clients=self.clients or default.clients,
+            events=length.events,
+            duration_s=length.duration_s,
+            rate_per_s=self.rate_per_s or default.rate_per_s,
         )
 
 
@@ -59,7 +56,7 @@ class Suite:
             environment=self.environment.description,
             machine=_describe_machine(),
             began_at=iso_utc(time.time_ns() // 1_000_000),
-            seed=self.options.seed,
+            seed=self.environment.seed,
         )
         if "latency" in tests:
             results.latency = self._test_latency()
@@ -73,13 +70,9 @@ class Suite:
         return results
 
     def _test_latency(self) -> latency.LatencyResult:
-        if self.options.rate_per_s is None:
-            load = self.options.load(clients=1, events=latency.EVENTS)
-        else:
-            load = self.options.load(clients=latency.OPEN_LOOP_CLIENTS)
+        load = self.options.load(latency.OPEN_LOOP_LOAD if self.options.rate_per_s else latency.LOAD)
         with self.environment.running():
-            result, decided_at_s = self._load("latency: ordering", load.total, latency.run_and_listen, load)
-        return latency.evaluate(load, result, decided_at_s)
+            return self._load("latency: ordering", load.total, latency.measure, load)
 
     def _test_production(self) -> produce.ProductionResult:
         with self.environment.running():
@@ -90,15 +83,15 @@ class Suite:
         return produce.evaluate(produced, findings, counted_at_s=counted_at_s)
 
     def _test_lag(self) -> lag.LagResult:
-        load = self.options.load(clients=lag.CLIENTS, rate_per_s=lag.RATE_PER_S)
+        load = self.options.load(lag.LOAD)
         environment, group, delay_s = self.environment, self.environment.group("inventory"), None
         if load.rate_per_s and not environment.is_live:
             delay_s = lag.OVERLOAD / load.rate_per_s
             environment = environment.slowed_down(delay_s)
         with environment.running(), group.observer() as observe:
             sampler = lag.LagSampler(observe)
-            sample = sampler.sample_if_due
-            result = self._load("lag: ordering", load.total, lag.run_from_idle, load, group, meanwhile=sample)
+            sample = sampler.sample
+            result = self._load("lag: ordering", load.total, lag.run_from_idle, load, meanwhile=sample)
             peak = sampler.lag
             on_progress = self.stage("lag: draining", peak)
             sampler.sample_until_drained(lambda left: on_progress(peak - left))
@@ -114,14 +107,14 @@ class Suite:
             with self.environment.running():
                 self._produce()
         config, analytics = self.environment.config, self.environment.group("analytics")
-        before = replay.read_snapshots(config.kafka, config.topics)
+        before = replay.read_snapshots(config)
         self.stage("replay: resetting the offsets", None)
         analytics.reset_to_earliest()
         self.stage("replay: rebuilding the metrics", None)
         began_s = time.monotonic()
         with self.environment.running("analytics"):
             rebuilt_at_s = analytics.wait_until_caught_up()
-        after = replay.read_snapshots(config.kafka, config.topics, since=before.ends)
+        after = replay.read_snapshots(config, since=before.ends)
         rebuilt_s = None if rebuilt_at_s is None else rebuilt_at_s - began_s
         return replay.evaluate(self._decide_again(), before, after, rebuilt_s)
 
@@ -136,8 +129,8 @@ class Suite:
         meanwhile: Callable[[], None] | None = None,
     ) -> R:
         """Run `work(report, target, *arguments)` in a load process. Raises BenchFailed."""
-        target = self.environment.load_target(self.options.seed)
-        meanwhile = meanwhile or BrokerProbe(target.kafka).probe_if_due
+        target = replace(self.environment, system=None)  # the system cannot go to another process
+        meanwhile = meanwhile or BrokerProbe(target.config.kafka).probe
         on_progress = self.stage(stage, total)
         return run_in_load_process(work, target, *arguments, on_progress=on_progress, meanwhile=meanwhile)
 

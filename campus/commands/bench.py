@@ -23,8 +23,7 @@ from campus.bench.evidence import write_evidence
 from campus.bench.load import CLIENTS_MAX
 from campus.bench.load_process import signal_handler
 from campus.bench.produce import EVENTS_MAX
-from campus.bench.report import as_text
-from campus.bench.results import Results, as_data
+from campus.bench.report import Results, as_data, as_text
 from campus.bench.suite import Options, Stage, Suite
 from campus.commands import Context, a_broker, number
 from campus.errors import CampusError
@@ -87,13 +86,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
         clients=args.clients,
         rate_per_s=args.rate,
         duration_s=args.duration,
-        seed=args.seed,
     )
     with (
         # SIGTERM ends the run as Ctrl-C does, so that its topics and groups are removed then, too.
         signal_handler(signal.SIGTERM, signal.default_int_handler),
         a_broker(context.config),
-        _environment(args.live, context) as environment,
+        _environment(args, context) as environment,
     ):
         with _progress_bar() as stage:
             results = Suite(environment, options, stage).run(TESTS if args.test == "all" else (args.test,))
@@ -101,9 +99,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0 if results.has_passed else 1
 
 
-def _environment(live: bool, context: Context) -> AbstractContextManager[Environment]:
-    config = context.config
-    return nullcontext(live_environment(config)) if live else own_environment(config, context.system)
+def _environment(args: argparse.Namespace, context: Context) -> AbstractContextManager[Environment]:
+    if args.live:
+        return nullcontext(live_environment(context.config, args.seed))
+    return own_environment(context.config, args.seed, context.system)
 
 
 def _print_and_save(results: Results, args: argparse.Namespace, environment: Environment) -> None:

@@ -81,13 +81,13 @@ class LagMonitor:
         for name, group in sorted(groups.items()):
             for tp in sorted(tps[name] & bounds.keys()):
                 window = old.get((name, tp)) or deque(maxlen=self._samples_max)
-                window.append(_observed(group, tp, bounds[tp], at_s))
+                window.append(observed(group, tp, bounds[tp], at_s))
                 self._windows[name, tp] = window
                 rows.append(_partition_lag(group, tp, window))
         return rows
 
 
-def _observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:
+def observed(group: Group, tp: TopicPartition, log: Bounds, at_s: float) -> Observation:
     # An active group without members is one whose members kafka-python cannot describe.
     is_assigned = group.assignee(tp) is not None or (group.is_active and not group.members)
     return Observation(at_s, log.start, group.committed.get(tp), log.end, is_assigned)

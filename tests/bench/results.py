@@ -1,12 +1,12 @@
 """Made-up results with fixed figures, for the tests of the report, the evidence and the plots."""
 
-from campus.bench.lag import LagPoint, LagResult, PartitionLagSummary
-from campus.bench.latency import LatencyPoint, LatencyResult
+from campus.bench.lag import LagResult, PartitionLagSummary
+from campus.bench.latency import LatencyPoint, LatencyResult, summarize
 from campus.bench.load import GeneratorStats, Load
 from campus.bench.produce import ProductionResult
 from campus.bench.replay import OrderCounts, ReplayResult
-from campus.bench.results import Results
-from campus.bench.statistics import summarize
+from campus.bench.report import Results
+from campus.groups.lag_verdict import Observation
 
 
 def a_latency(**figures: object) -> LatencyResult:
@@ -59,11 +59,13 @@ def a_lag(**figures: object) -> LagResult:
         ),
         "audit": "clean",
         "violations": 0,
-        "points": tuple(
-            LagPoint(float(at_s), partition, 100 * at_s, 2_000, partition * 100 * min(at_s, 20 - at_s))
-            for at_s in range(21)
+        "observations": {
+            partition: [
+                Observation(float(at_s), 0, 2_000 - partition * 100 * min(at_s, 20 - at_s), 2_000, True)
+                for at_s in range(21)
+            ]
             for partition in (0, 1)
-        ),
+        },
     }
     return LagResult(**{**usual, **figures})
 

@@ -43,7 +43,7 @@ def test_an_accepted_order_without_an_outcome_is_undecided():
 
 def produced(decided_at_s: dict[str, float]) -> ProducedEvents:
     return ProducedEvents(
-        ("A", "B", "C"), began_s=100.0, batches=((100.5, 2), (101.0, 1)), decided_at_s=decided_at_s
+        ("A", "B", "C"), began_s=100.0, acknowledged_at_s=(100.5, 100.5, 101.0), decided_at_s=decided_at_s
     )
 
 

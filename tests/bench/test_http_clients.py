@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from campus.addresses import Address
-from campus.bench.http_clients import HttpClient, OrderResponse
-from campus.bench.orders import OrderRequest
+from campus.bench.http_clients import HttpClient, OrderRequest, OrderResponse
 
 ORDER = OrderRequest("bench-1", "pizza", 2)
 BODY = b'{"order_id":"o-1","status":"accepted"}'

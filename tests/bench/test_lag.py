@@ -1,10 +1,14 @@
 """Peak, drain and verdicts from made-up observations of a group's lag."""
 
+import time
 from itertools import pairwise
 
+import pytest
+
 from campus.audit.findings import Findings
+from campus.bench import lag
 from campus.bench.http_clients import OrderResponse
-from campus.bench.lag import DRAIN_TIMEOUT_S, SAMPLE_EVERY_S, LagSampler, evaluate, sum_partitions
+from campus.bench.lag import LagSampler, evaluate, sum_partitions
 from campus.bench.load import GeneratorStats, Load, LoadResult, TimedRequest
 from campus.groups.lag_verdict import Observation
 
@@ -34,7 +38,7 @@ def test_the_peak_is_the_highest_total_of_all_partitions_in_one_sample():
     found = lag_of({0: seen_every_second(0, 30, 10, 0), 1: seen_every_second(0, 0, 40, 0)})
     assert (found.peak, found.peak_at_s) == (50, 2.0)
     assert [partition.peak for partition in found.partitions] == [30, 40]
-    assert sum_partitions(found.points) == {0.0: 0, 1.0: 30, 2.0: 50, 3.0: 0}
+    assert sum_partitions(found.observations) == {0.0: 0, 1.0: 30, 2.0: 50, 3.0: 0}
 
 
 def test_it_is_drained_at_the_first_sample_after_the_last_lag():
@@ -93,46 +97,34 @@ def test_lag_before_the_load_is_not_part_of_the_peak():
     assert (found.peak, found.peak_at_s, found.partitions[0].peak) == (30, 1.0, 30)
 
 
-class ATime:
-    """Advances by the time between two samples with each call."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        self.now_s += SAMPLE_EVERY_S
-        return self.now_s
-
-
-def sampler_of(*lags: int) -> tuple[LagSampler, list[int]]:
+def sampler_of(*lags: int) -> LagSampler:
     """A sampler that observes these lags, then the last of them forever."""
     left = [*lags]
 
     def observe():
         return {0: Observation(0.0, 0, 0, left.pop(0) if len(left) > 1 else left[0], True)}
 
-    return LagSampler(observe, clock=ATime()), left
+    return LagSampler(observe)
+
+
+@pytest.fixture(autouse=True)
+def samples_follow_at_once(monkeypatch):
+    monkeypatch.setattr(lag, "MEANWHILE_EVERY_S", 0.001)
 
 
 def test_the_sampler_goes_on_until_no_lag_is_left():
-    sampler, _ = sampler_of(30, 20, 10, 0)
-    sampler.sample_if_due()
+    sampler = sampler_of(30, 20, 10, 0)
+    sampler.sample()
     reported: list[int] = []
     sampler.sample_until_drained(reported.append)
     assert (sampler.lag, reported[-1]) == (0, 0)
 
 
-def test_the_sampler_gives_up_when_the_lag_does_not_fall():
-    sampler, _ = sampler_of(30, 20, 20)
-    sampler.sample_if_due()
+def test_the_sampler_gives_up_when_the_lag_does_not_fall(monkeypatch):
+    monkeypatch.setattr(lag, "DRAIN_TIMEOUT_S", 0.2)
+    sampler = sampler_of(30, 20, 20)
+    sampler.sample()
+    began_s = time.monotonic()
     sampler.sample_until_drained(lambda _: None)
     assert sampler.lag == 20
-    assert sampler.clock.now_s > DRAIN_TIMEOUT_S
-
-
-def test_the_sampler_observes_once_per_interval():
-    sampler, left = sampler_of(3, 2, 1, 0)
-    sampler.clock = lambda: 100.0
-    sampler.sample_if_due()
-    sampler.sample_if_due()
-    assert len(left) == 3
+    assert time.monotonic() - began_s >= 0.2

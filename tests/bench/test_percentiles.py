@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from campus.bench.statistics import percentile, summarize
+from campus.bench.latency import percentile, summarize
 
 
 def test_the_percentiles_of_1_to_1000_are_their_multiples_of_ten():
