@@ -78,7 +78,7 @@ class _Partition:
         self.orders = topics.at(names.orders_topic, partition)
         self.journal = topics.records_of(names.journal_topic, partition)
         self.ledger = StockLedger(partition, world.partitions)
-        self.levels = StockLevels()
+        self.levels = StockLevels({}, {}, 0)
         self.metrics = OrderMetrics()
         self.stock_snapshots = self._snapshots(names.inventory_snapshots_topic)
         self.metrics_snapshots = self._snapshots(names.analytics_snapshots_topic)
