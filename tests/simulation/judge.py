@@ -24,10 +24,10 @@ from campus.domain.journal import OWNER_HEADER
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
 from campus.inventory.ledger import ORIGIN_HEADER, StockLedger
 from campus.kafka.records import Bounds, TopicPartition
+from campus.processing.follower import METRICS
 from campus.processing.restore import FoldFactory, Restorer
 from tests.builders import ARecord
 from tests.simulation.broker import Topics
-from tests.simulation.instances import METRICS
 from tests.simulation.world import Violation, World
 
 
