@@ -26,9 +26,7 @@ from campus.kafka.log_reader import HistoryMissing, LogReader
 from campus.kafka.records import Bounds, TopicPartition
 from campus.processing.restore import FoldFactory, RestoredState, Restorer
 
-CHECK_EVERY_S = (
-    1.0  # asks for the ends of the logs: how far behind the book is, and whether the broker answers
-)
+CHECK_EVERY_S = 1.0  # of the ends of the logs: how far behind the book is, and whether the broker answers
 ASK_TIMEOUT_S = 0.8  # a stop waits for the answer
 SILENCE_MAX_S = 3.0  # without a record or an answer, until the broker counts as away
 
@@ -55,8 +53,7 @@ class Projector:
         self._check_due_at = self._last_answer_at = clock()
 
     def step(self, stop: StopEvent) -> bool:
-        """Load the history at first, then apply one batch. True if the broker answered a request for the
-        ends.
+        """Load the history at first, then apply one batch. True if the broker answered a check of the ends.
 
         Raises BrokerAway, HistoryMissing.
         """
@@ -124,8 +121,8 @@ class Projector:
         for tp, bounds in orders.items():
             start = max(bounds.start, self._states[tp.partition].fold.next_offset)
             undecided[tp] = Bounds(min(start, bounds.end), bounds.end)
-        for tp, span in last_records(undecided, self._book.orders_max).items():
-            self._next_offsets[tp] = span.start
+        last = last_records(undecided, self._book.orders_max)
+        self._next_offsets |= {tp: span.start for tp, span in last.items()}
         self._ends = {tp: bounds.end for tp, bounds in orders.items()}
         self._last_answer_at = self._clock()
         self.reset()
@@ -191,8 +188,7 @@ class Projector:
 
 
 def last_records(spans: Mapping[TopicPartition, Bounds], records_max: int) -> dict[TopicPartition, Bounds]:
-    """The last `records_max` over all spans: an equal share each, and more where others have less than
-    theirs."""
+    """The last `records_max` over all spans: an equal share each, and more where others have less."""
     last: dict[TopicPartition, Bounds] = {}
     smallest_first = sorted(spans.items(), key=lambda span: span[1].end - span[1].start)
     for spans_left, (tp, span) in zip(range(len(spans), 0, -1), smallest_first, strict=True):

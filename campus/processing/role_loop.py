@@ -37,10 +37,9 @@ class Clients:
 
 
 class LoopRole:
-    """A role that waits until the broker listens and then calls `work` in the role's thread."""
+    """A role that waits until the broker listens. Then `work` runs the role's loop until the event is set."""
 
     def __init__(self, kafka: KafkaConfig, work: Callable[[Event, Heartbeat], None]) -> None:
-        """`work` runs the role's loop until the event is set."""
         self._kafka, self._work, self._heartbeat = kafka, work, Heartbeat()
         self.health = self._heartbeat.health
 

@@ -65,6 +65,9 @@ class AnInventory:
             self.owner.step(Event())
         return self
 
+    def fold(self, partition=PIZZA):
+        return self.owner._owned[partition].fold
+
 
 class AnAnalytics:
     """An analytics whose log lines are in `log_lines`."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING
 
+from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import StockRules
 from campus.kafka.clients import BrokerAway
 from campus.kafka.group_consumer import Fenced
@@ -110,6 +111,9 @@ class Instance:
 
 class Inventory(Instance):
     owner: Owner
+
+    def folds(self) -> dict[int, StockLedger]:
+        return {partition: owned.fold for partition, owned in self.owner._owned.items()}
 
     def build(self) -> MemberPort:
         world = self.world

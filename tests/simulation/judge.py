@@ -163,7 +163,7 @@ class _Partition:
 
     def _judge_what_is_held(self) -> None:
         for inventory in self.world.inventories:
-            if held := inventory.owner.folds().get(self.partition):
+            if held := inventory.folds().get(self.partition):
                 self._require(held.state() == self.ledger.state(), "its owner has another state")
                 missing = inventory.owner._rules.missing_inputs(held)
                 self._require(not missing, f"its owner never wrote the missing inputs {missing}")
@@ -220,7 +220,7 @@ def published_at(partition: int, record: ARecord) -> tuple[int, bytes]:
 
 def _judge_assignment(world: World) -> None:
     for held in (
-        [p for inventory in world.inventories for p in inventory.owner.folds()],
+        [p for inventory in world.inventories for p in inventory.folds()],
         [p for analytics in world.analytics for p in analytics.follower.folds()],
     ):
         _require(sorted(held) == list(range(world.partitions)), f"partitions {held} are held")
