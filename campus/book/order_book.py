@@ -28,7 +28,7 @@ log = logging.getLogger("book")
 
 
 class OrderBook:
-    """`caught_up`, `behind`: for `window`, as the projector last saw it."""
+    """`caught_up`, `behind`: see BookWindow; only the projector sets them."""
 
     def __init__(self, *, orders_max: int) -> None:
         self.orders_max = orders_max

@@ -36,6 +36,9 @@ INDEXED = ("order_id", "user_id", "item")  # fields of a view
 CODES = {"accepted": 1, "reserved": 2, "failed": 3, "cancelled": 4}
 HIDDEN = 0  # a repeat of an order that was decided before the window: nothing true can be said of it
 
+# Every field is None. To `replace` what is known takes 0.2 µs, to call OrderView with all fields 1 µs.
+UNKNOWN = OrderView(**dict.fromkeys(OrderView.__struct_fields__))  # type: ignore[arg-type]
+
 EXAMINED_MAX = 10_000  # orders per listing: a few ms
 
 
@@ -52,15 +55,15 @@ class PlacedRecord(NamedTuple):
 class _Order(Struct, gc=False):
     """One order of the window.
 
-    `number`: its number in the window. `indexed`: its INDEXED fields when it was first seen, under which it
-    stays indexed. `older`: the number of the order before it with the same value of each of these fields.
+    `number`: its number in the window. `indexed_user`: its user when it was first seen, under which it stays
+    indexed. `older`: for each of the INDEXED fields, the number of the order before it with the same value.
     `misrouted`: seen only in a partition that its item does not belong to.
     """
 
     number: int
     view: OrderView
-    indexed: tuple[str, ...]
-    older: tuple[int, ...]
+    indexed_user: str
+    older: tuple[int, int, int]
     misrouted: bool
 
     @property
@@ -93,13 +96,12 @@ class OrderWindow:
     def add_placed(self, record: PlacedRecord) -> None:
         """It was read from order-events."""
         known = self._find(record.order.order_id, record.order.item)
-        view = _accepted(record.order, record.partition, record.offset, record.accepted_at)
         if known is None:
-            self._add(view, misrouted=record.misrouted)
+            self._add(_accepted(*record[:4]), misrouted=record.misrouted)
         elif known.is_decided or record.misrouted:
             return
         elif known.misrouted or known.view.offset is None:  # else a repeat: the first record is decided
-            known.view, known.misrouted = view, False
+            known.view, known.misrouted = _accepted(*record[:4]), False
 
     def add_undecided(self, older: "OrderWindow") -> None:
         """Add the orders of another window that are only accepted, oldest first."""
@@ -165,7 +167,8 @@ class OrderWindow:
         order = self._find(decision.order_id, decision.item)
         if order is not None and order.is_decided:
             return  # applied twice; or inventory forgot it and decided again: the first stands
-        view = OrderView(
+        view = replace(
+            UNKNOWN,
             order_id=decision.order_id,
             status="reserved" if isinstance(decision, InventoryReserved) else "failed",
             user_id=decision.user_id,
@@ -175,8 +178,6 @@ class OrderWindow:
             # decided_at is the append time of the order-events record, so accepted_at is the same.
             accepted_at=decision.decided_at,
             decided_at=decision.decided_at,
-            cancelled_at=None,
-            cancel_rejected=None,
             reason=decision.reason if isinstance(decision, InventoryFailed) else None,
             remaining=decision.remaining,
             partition=partition,
@@ -232,27 +233,27 @@ class OrderWindow:
     # The window and its indexes.
 
     def _add(self, view: OrderView, *, misrouted: bool = False) -> None:
-        if len(self) == self.orders_max:
+        number = self._next
+        if number - self._first == self.orders_max:
             self._drop_oldest()
-        number, self._next = self._next, self._next + 1
-        indexed = (view.order_id, view.user_id, view.item)
-        older = []
-        for newest, value in zip(self._newest, indexed, strict=True):
-            older.append(newest.get(value, -1))
-            newest[value] = number
-        order = _Order(number, view, indexed, tuple(older), misrouted)
-        self._orders[number % self.orders_max] = order
-        self._set_view(order, view)
-        if (key := key_part(view.order_id)) is not None:
-            self._id_by_key.setdefault(key, view.order_id)
+        order_id, user_id, item = view.order_id, view.user_id, view.item
+        by_id, by_user, by_item = self._newest
+        older = (by_id.get(order_id, -1), by_user.get(user_id, -1), by_item.get(item, -1))
+        by_id[order_id] = by_user[user_id] = by_item[item] = number
+        self._orders[number % self.orders_max] = _Order(number, view, user_id, older, misrouted)
+        self._codes[number % self.orders_max] = CODES[view.status]
+        self._next += 1
+        if (key := key_part(order_id)) is not None:
+            self._id_by_key.setdefault(key, order_id)
 
     def _drop_oldest(self) -> None:
         oldest = self._at(self._first)
         self._first += 1
-        for newest, value in zip(self._newest, oldest.indexed, strict=True):
+        order_id = oldest.view.order_id
+        indexed = (order_id, oldest.indexed_user, oldest.view.item)
+        for newest, value in zip(self._newest, indexed, strict=True):
             if newest[value] == oldest.number:
                 del newest[value]
-        order_id = oldest.view.order_id
         key = key_part(order_id)
         if key and self._id_by_key.get(key) == order_id and not any(self._with("order_id", order_id)):
             del self._id_by_key[key]
@@ -262,7 +263,13 @@ class OrderWindow:
         self._codes[order.number % self.orders_max] = CODES[view.status]
 
     def _find(self, order_id: str, item: str) -> _Order | None:
-        return next((order for order in self._with("order_id", order_id) if order.view.item == item), None)
+        number = self._newest[0].get(order_id, -1)
+        while number >= self._first:  # not `_with`: a generator takes eight times as long, 1.2 µs
+            order = self._at(number)
+            if order.view.item == item:
+                return order
+            number = order.older[0]
+        return None
 
     def _with(self, field: str, value: str) -> Iterator[_Order]:
         """The orders that were first seen with this value in an INDEXED field, newest first."""
@@ -293,7 +300,8 @@ class OrderWindow:
 def _accepted(
     order: OrderPlaced, partition: int, offset: int | None = None, accepted_at: str | None = None
 ) -> OrderView:
-    return OrderView(
+    return replace(
+        UNKNOWN,
         order_id=order.order_id,
         status="accepted",
         user_id=order.user_id,
@@ -301,15 +309,8 @@ def _accepted(
         quantity=order.quantity,
         placed_at=order.placed_at,
         accepted_at=accepted_at,
-        decided_at=None,
-        cancelled_at=None,
-        reason=None,
-        cancel_rejected=None,
-        remaining=None,
         partition=partition,
         offset=offset,
-        journal_offset=None,
-        seq=None,
     )
 
 

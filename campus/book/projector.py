@@ -100,8 +100,7 @@ class Projector:
     ) -> OrderWindow:
         """The last entries of all partitions merged by time; those of one partition keep their order.
 
-        Reading starts in the middle of the journal, where its rule cannot be applied: see
-        UnanchoredJournal.
+        Reading starts in the middle of the journal, where its rule cannot be applied (UnanchoredJournal).
         """
         spans = last_records(journals, self._book.orders_max)
         readers = {tp: UnanchoredJournal(states[tp.partition].rule.seq) for tp in spans}
