@@ -7,17 +7,17 @@ its own.
 
 import logging
 from contextlib import closing
+from functools import partial
 from threading import Event
 
-from campus.addresses import wait_for_listener
 from campus.book.order_book import OrderBook
 from campus.book.projector import Projector
 from campus.config.settings import Config, RoleSettings
 from campus.config.stanza import setting
 from campus.kafka.log_reader import LogReader
-from campus.processing.role_loop import run_through_outages
+from campus.processing.role_loop import LoopRole, run_through_outages
 from campus.supervision.registry import Registry
-from campus.supervision.role import Health, Heartbeat
+from campus.supervision.role import Heartbeat
 
 NAME = "book"
 START_ORDER = 30  # before the producer, so that the API can answer from its first order on
@@ -30,27 +30,16 @@ class Settings(RoleSettings):
     orders_max: int = setting(100_000, "orders kept in memory; 100000 take about 80 MB", ge=100, le=1_000_000)
 
 
-class Book:
-    def __init__(self, settings: Settings, config: Config, registry: Registry) -> None:
-        self._settings, self._config, self._registry = settings, config, registry
-        self._heartbeat = Heartbeat()
-
-    def health(self) -> Health:
-        return self._heartbeat.health()
-
-    def run(self, stop: Event) -> None:
-        kafka = self._config.kafka
-        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
-            return
-        book = OrderBook(orders_max=self._settings.orders_max)
-        with (
-            closing(LogReader(kafka, client_id=NAME, heartbeat=self._heartbeat.renew)) as reader,
-            self._registry.showing(OrderBook, book),
-        ):
-            projector = Projector(book, self._config.topics, reader)
-            # Ready before the history is read: the producer starts next and must not wait for it.
-            run_through_outages(projector, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
+def build(settings: Settings, config: Config, registry: Registry) -> LoopRole:
+    return LoopRole(config.kafka, partial(run, settings, config, registry))
 
 
-def build(settings: Settings, config: Config, registry: Registry) -> Book:
-    return Book(settings, config, registry)
+def run(settings: Settings, config: Config, registry: Registry, stop: Event, heartbeat: Heartbeat) -> None:
+    book = OrderBook(orders_max=settings.orders_max)
+    with (
+        closing(LogReader(config.kafka, client_id=NAME, heartbeat=heartbeat.renew)) as reader,
+        registry.showing(OrderBook, book),
+    ):
+        projector = Projector(book, config.topics, reader)
+        # Ready before the history is read: the producer starts next and must not wait for it.
+        run_through_outages(projector, stop, kafka=config.kafka, heartbeat=heartbeat, log=log)

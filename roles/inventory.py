@@ -6,21 +6,21 @@ Several instances share the partitions; the owner of an item's partition owns th
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 from threading import Event
 from typing import Annotated
 
 from pydantic import Field
 
-from campus.addresses import wait_for_listener
 from campus.config.settings import Config, RoleSettings
 from campus.config.stanza import ConfigIssue, Text, setting
 from campus.inventory.dedupe_window import WINDOW_ORDERS_MAX
 from campus.inventory.rules import StockRules
 from campus.processing.owner import Owner
-from campus.processing.role_loop import KAFKA_ERRORS, Clients, open_clients, run_through_outages
+from campus.processing.role_loop import KAFKA_ERRORS, LoopRole, open_clients, run_through_outages
 from campus.processing.snapshots import Snapshots
 from campus.supervision.registry import Registry
-from campus.supervision.role import Health, Heartbeat
+from campus.supervision.role import Heartbeat
 
 NAME = "inventory"
 START_ORDER = 20
@@ -59,35 +59,16 @@ class Settings(RoleSettings):
             )
 
 
-class Inventory:
-    def __init__(self, settings: Settings, config: Config) -> None:
-        self._settings, self._config = settings, config
-        self._heartbeat = Heartbeat()
+def build(settings: Settings, config: Config, _registry: Registry) -> LoopRole:
+    return LoopRole(config.kafka, partial(run, settings, config))
 
-    def health(self) -> Health:
-        return self._heartbeat.health()
 
-    def run(self, stop: Event) -> None:
-        kafka = self._config.kafka
-        if not wait_for_listener(kafka.addresses, stop, heartbeat=self._heartbeat.renew):
-            return
-        with open_clients(
-            kafka,
-            role=NAME,
-            topic=self._config.topics.orders_topic,
-            group=self._settings.group,
-            heartbeat=self._heartbeat,
-        ) as clients:
-            owner = self._owner(clients)
-            run_through_outages(owner, stop, kafka=kafka, heartbeat=self._heartbeat, log=log)
-            try:
-                owner.finish()
-            except KAFKA_ERRORS as error:
-                log.warning("stopped without a snapshot, so the next start takes longer: %s", error)
-
-    def _owner(self, clients: Clients) -> Owner:
-        settings, topics = self._settings, self._config.topics
-        return Owner(
+def run(settings: Settings, config: Config, stop: Event, heartbeat: Heartbeat) -> None:
+    topics = config.topics
+    with open_clients(
+        config.kafka, role=NAME, topic=topics.orders_topic, group=settings.group, heartbeat=heartbeat
+    ) as clients:
+        owner = Owner(
             StockRules(
                 partitions=topics.partitions,
                 opening_stock=settings.stock,
@@ -101,12 +82,13 @@ class Inventory:
                 every_events=settings.snapshot_every_orders,
                 every_s=settings.snapshot_every_s,
             ),
-            records_max=self._config.kafka.consumer.max_poll_records,
+            records_max=config.kafka.consumer.max_poll_records,
             delay_s=settings.processing_delay_s,
-            heartbeat=self._heartbeat.renew,
+            heartbeat=heartbeat.renew,
             log=log.info,
         )
-
-
-def build(settings: Settings, config: Config, _registry: Registry) -> Inventory:
-    return Inventory(settings, config)
+        run_through_outages(owner, stop, kafka=config.kafka, heartbeat=heartbeat, log=log)
+        try:
+            owner.finish()
+        except KAFKA_ERRORS as error:
+            log.warning("stopped without a snapshot, so the next start takes longer: %s", error)

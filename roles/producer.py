@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from threading import Event
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, SecretStr
 
@@ -42,7 +42,7 @@ from campus.kafka.producer.group_commit import (
 from campus.kafka.producer.writer import Writer
 from campus.kafka.records import ProducerRecord, TopicPartition
 from campus.supervision.registry import Registry
-from campus.supervision.role import Health, Heartbeat
+from campus.supervision.role import Heartbeat
 
 NAME = "producer"
 ORDER_PATH = "/order"
@@ -127,20 +127,36 @@ class Producer:
     ) -> None:
         self._settings, self._config = settings, config
         self._open_commit = open_commit
-        self._server = HttpServer(
-            make_app(self._api_settings(), self, registry), self._limits(), on_tick=self._on_tick
+        api = ApiSettings(
+            topics=config.topics,
+            acknowledged=settings.ack == "broker",
+            batch_orders_max=settings.batch_orders_max,
+            wait_max_s=settings.wait_max_s,
+            waits_max=settings.waits_max,
+            token=lambda: self._token,
         )
+        limits = Limits(
+            body_bytes_max=settings.body_bytes_max,
+            larger_bodies={BATCH_PATH: max(settings.batch_bytes_max, settings.body_bytes_max)},
+            head_timeout_s=settings.head_timeout_s,
+            body_timeout_s=settings.body_timeout_s,
+            connections_max=settings.connections_max,
+            requests_per_s=settings.client_requests_per_s,
+            requests_burst=settings.client_burst,
+            answer_timeout_s=settings.ack_timeout_s + BACKSTOP_S,
+            drain_s=config.supervisor.shutdown_s * DRAIN_SHARE,
+        )
+        self._server = HttpServer(make_app(api, self, registry), limits, on_tick=self._on_tick)
+        self.call_soon = self._server.call_soon
         self._failures = FailureLog("orders", log)
         self._overruns = FailureLog("orders beyond waiting_orders_max", log)
         self._is_acknowledging = True
         self._probe_due_at_s = self._broker_answered_at_s = 0.0
         self._fatal: GroupCommitClosed | None = None
         self._heartbeat = Heartbeat()
+        self.health = self._heartbeat.health
         self._serving = "not listening yet"
         self.port: int | None = None  # the one it listens on, once it does; the settings may say 0
-
-    def health(self) -> Health:
-        return self._heartbeat.health()
 
     def run(self, stop: Event) -> None:
         host = self._settings.host
@@ -157,31 +173,6 @@ class Producer:
                     self._server.run(listener, stop)
             self._failures.close()
             self._overruns.close()
-
-    def _api_settings(self) -> ApiSettings:
-        settings = self._settings
-        return ApiSettings(
-            topics=self._config.topics,
-            acknowledged=settings.ack == "broker",
-            batch_orders_max=settings.batch_orders_max,
-            wait_max_s=settings.wait_max_s,
-            waits_max=settings.waits_max,
-            token=lambda: self._token,
-        )
-
-    def _limits(self) -> Limits:
-        settings = self._settings
-        return Limits(
-            body_bytes_max=settings.body_bytes_max,
-            larger_bodies={BATCH_PATH: max(settings.batch_bytes_max, settings.body_bytes_max)},
-            head_timeout_s=settings.head_timeout_s,
-            body_timeout_s=settings.body_timeout_s,
-            connections_max=settings.connections_max,
-            requests_per_s=settings.client_requests_per_s,
-            requests_burst=settings.client_burst,
-            answer_timeout_s=settings.ack_timeout_s + BACKSTOP_S,
-            drain_s=self._config.supervisor.shutdown_s * DRAIN_SHARE,
-        )
 
     # In the event loop.
 
@@ -229,10 +220,7 @@ class Producer:
         except WriterClosed:
             self._fatal = GroupCommitClosed()
 
-    # In the writer's loop, or on other threads.
-
-    def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
-        self._server.call_soon(callback, *args)
+    # In the writer's loop.
 
     def _on_batch_end(
         self, landed: Sequence[OnDelivery], failed: Sequence[tuple[OnDelivery, CampusError]]
@@ -246,4 +234,4 @@ class Producer:
             self._failures.record_success()
             self._overruns.record_success()
         # One wake-up of the event loop for the whole batch.
-        self._server.call_soon(self._answer, landed, failed)
+        self.call_soon(self._answer, landed, failed)

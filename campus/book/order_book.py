@@ -13,13 +13,12 @@ from contextlib import suppress
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
-from campus.book.order_window import Decision, Filters, OrderWindow, PlacedRecord
+from campus.book.order_window import Decision, OrderWindow, PlacedRecord
 from campus.book.stock_levels import StockLevels
-from campus.book.views import BookWindow, OrderStatus, OrderView, StockView
+from campus.book.views import BookWindow, OrderView, StockView
 from campus.domain.events import JournalEvent, OrderPlaced
 
 CHUNK_RECORDS = 256  # written under one lock, while readers wait
-WAITERS_MAX = 10_000  # far more than connections that can wait
 
 OnDecided: TypeAlias = Callable[[OrderView], None]
 
@@ -29,14 +28,15 @@ log = logging.getLogger("book")
 
 
 class OrderBook:
+    """`caught_up`, `behind`: see BookWindow; only the projector sets them."""
+
     def __init__(self, *, orders_max: int) -> None:
         self.orders_max = orders_max
+        self.caught_up, self.behind = False, 0
         self._lock = threading.Lock()  # guards the window, the stock and the waiters
         self._window = OrderWindow(orders_max)
         self._stock: dict[int, StockLevels] = {}
         self._waiters: dict[str, dict[object, OnDecided]] = {}  # by order id
-        self._waiters_count = 0
-        self._caught_up, self._behind = False, 0
         # If no reader comes, the oldest are dropped: the projector reads them from the log as well.
         self._pending: deque[tuple[OrderPlaced, int]] = deque(maxlen=orders_max)
 
@@ -51,17 +51,13 @@ class OrderBook:
         with self._lock:
             return self._updated_window().order(order_id)
 
-    def latest(
-        self,
-        *,
-        user_id: str | None = None,
-        item: str | None = None,
-        status: OrderStatus | None = None,
-        limit: int,
-    ) -> list[OrderView]:
-        """Newest first: in the order in which this process saw them; those from before its start by time."""
+    def latest(self, *, limit: int, **filters: str) -> list[OrderView]:
+        """Newest first: in the order in which this process saw them; those from before its start by time.
+
+        `filters`: values of `user_id`, `item` and `status`.
+        """
         with self._lock:
-            return self._updated_window().latest(Filters(user_id, item, status), limit)
+            return self._updated_window().latest(filters, limit)
 
     def stock(self) -> list[StockView]:
         """Sorted by item."""
@@ -88,37 +84,30 @@ class OrderBook:
     def when_decided(self, order_id: str, callback: OnDecided) -> Callable[[], None]:
         """Call back once: now if the order is decided, else when it is, on the thread that reads the logs.
 
-        The returned function cancels the callback; it may be called at any time. Beyond WAITERS_MAX a
-        callback is dropped, and an order may never come: so callers need a timeout of their own.
+        The returned function cancels the callback; it may be called at any time. An order may never come: so
+        callers need a timeout of their own, and a limit on how many wait.
         """
         token = object()
         with self._lock:
-            view = self._updated_window().order(order_id)
-            is_decided = view is not None and view.status != "accepted"
-            if not is_decided and self._waiters_count < WAITERS_MAX:
-                self._waiters.setdefault(order_id, {})[token] = callback
-                self._waiters_count += 1
-        if is_decided and view is not None:
-            callback(view)
+            self._updated_window()
+            self._waiters.setdefault(order_id, {})[token] = callback
+            resolved = self._resolved([order_id])
+        _call_back(resolved)
         return lambda: self._remove_waiter(order_id, token)
 
     def window(self) -> BookWindow:
         with self._lock:
-            window = self._updated_window()
-            return BookWindow(
-                orders=len(window),
-                orders_max=self.orders_max,
-                caught_up=self._caught_up,
-                behind=self._behind,
-            )
+            orders = len(self._updated_window())
+        return BookWindow(
+            orders=orders, orders_max=self.orders_max, caught_up=self.caught_up, behind=self.behind
+        )
 
     # For the projector.
 
     def load(self, history: OrderWindow, stock: Mapping[int, StockLevels]) -> None:
         """Start from what was in the logs; orders that were accepted meanwhile are added after it."""
         with self._lock:
-            for order, partition in self._updated_window().undecided():
-                history.add_accepted(order, partition)
+            history.add_undecided(self._updated_window())
             self._window, self._stock = history, dict(stock)
             resolved = self._resolved(list(self._waiters))
         _call_back(resolved)
@@ -143,10 +132,6 @@ class OrderBook:
                 resolved = self._resolved(decided) if self._waiters else []
             _call_back(resolved)
 
-    def set_progress(self, *, caught_up: bool, behind: int) -> None:
-        with self._lock:
-            self._caught_up, self._behind = caught_up, behind
-
     # With the lock held.
 
     def _updated_window(self) -> OrderWindow:
@@ -162,18 +147,15 @@ class OrderBook:
         for order_id in order_ids:
             view = self._window.order(order_id) if order_id in self._waiters else None
             if view is not None and view.status != "accepted":
-                callbacks = self._waiters.pop(order_id).values()
-                self._waiters_count -= len(callbacks)
-                resolved += [(callback, view) for callback in callbacks]
+                resolved += [(callback, view) for callback in self._waiters.pop(order_id).values()]
         return resolved
 
     def _remove_waiter(self, order_id: str, token: object) -> None:
         with self._lock:
             waiters = self._waiters.get(order_id, {})
-            if waiters.pop(token, None) is not None:
-                self._waiters_count -= 1
-                if not waiters:
-                    del self._waiters[order_id]
+            waiters.pop(token, None)
+            if not waiters:
+                self._waiters.pop(order_id, None)
 
 
 def _call_back(resolved: Iterable[tuple[OnDecided, OrderView]]) -> None:

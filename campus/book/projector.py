@@ -18,21 +18,19 @@ from campus.book.stock_levels import StockLevels
 from campus.config.settings import TopicsConfig
 from campus.domain.codec import Undecodable, decode_input
 from campus.domain.events import Entry, OrderPlaced
-from campus.domain.journal import JournalRule, UnanchoredJournal
+from campus.domain.journal import UnanchoredJournal
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.kafka.clients import BrokerAway
 from campus.kafka.log_reader import HistoryMissing, LogReader
 from campus.kafka.records import Bounds, TopicPartition
-from campus.processing.restore import FoldFactory, Restorer
+from campus.processing.restore import FoldFactory, RestoredState, Restorer
 
-CHECK_EVERY_S = (
-    1.0  # asks for the ends of the logs: how far behind the book is, and whether the broker answers
-)
+CHECK_EVERY_S = 1.0  # of the ends of the logs: how far behind the book is, and whether the broker answers
 ASK_TIMEOUT_S = 0.8  # a stop waits for the answer
 SILENCE_MAX_S = 3.0  # without a record or an answer, until the broker counts as away
 
-FOLD_FACTORY = FoldFactory(lambda _: StockLevels(), lambda _, state: StockLevels.from_state(state))
+FOLD_FACTORY = FoldFactory(lambda _: StockLevels({}, {}, 0), lambda _, state: StockLevels.from_state(state))
 
 
 class Projector:
@@ -48,17 +46,14 @@ class Projector:
         self._restorer = Restorer(
             FOLD_FACTORY, reader, journal=topics.journal_topic, snapshots=topics.inventory_snapshots_topic
         )
-        self._rules: dict[int, JournalRule] = {}
-        self._stock: dict[int, StockLevels] = {}  # the same objects as the book's
+        self._states: dict[int, RestoredState[StockLevels]] = {}  # their folds are also the book's stock
         self._next_offsets: dict[TopicPartition, int] = {}  # empty until the history is loaded
         self._batches: Iterator[Mapping[TopicPartition, Sequence[Any]]] = iter(())
         self._ends: dict[TopicPartition, int] = {}  # at the last check
-        self._caught_up, self._behind = False, 0
         self._check_due_at = self._last_answer_at = clock()
 
     def step(self, stop: StopEvent) -> bool:
-        """Load the history at first, then apply one batch. True if the broker answered a request for the
-        ends.
+        """Load the history at first, then apply one batch. True if the broker answered a check of the ends.
 
         Raises BrokerAway, HistoryMissing.
         """
@@ -69,7 +64,7 @@ class Projector:
         if batches:
             self._last_answer_at = self._clock()
             self._apply(batches)
-        elif not self._caught_up:
+        elif not self._book.caught_up:
             self._check_due_at = self._clock()  # an empty batch: perhaps the book has just caught up
         return self._check_progress_if_due()
 
@@ -77,49 +72,44 @@ class Projector:
         """Continue after an error behind the last record that was read: what was read is true."""
         self._batches = self._reader.follow_all(dict(self._next_offsets))
         self._check_due_at = self._clock()
-        self._caught_up = False
-        self._book.set_progress(caught_up=False, behind=self._behind)
+        self._book.caught_up = False
 
     # The history: what was in the logs before the start.
 
     def _load_history(self, stop: StopEvent) -> None:
         journals = self._bounds(self._topics.journal_topic)
         ends = {tp.partition: bounds.end for tp, bounds in journals.items()}
-        restored = self._restorer.restore(ends, stop)
+        states = self._restorer.restore(ends, stop)
         if stop.is_set():
             return
-        entries = self._read_last_entries(journals, {p: s.rule.seq for p, s in restored.items()}, stop)
+        window = self._read_window(journals, states, stop)
         if stop.is_set():
             return
         orders = self._bounds(self._topics.orders_topic)
-        self._rules = {partition: state.rule for partition, state in restored.items()}
-        self._stock = {partition: state.fold for partition, state in restored.items()}
-        for partition, rule in self._rules.items():
-            self._stock[partition].offset, self._stock[partition].seq = rule.offset, rule.seq
-        self._book.load(self._window_of(entries), self._stock)
+        for state in states.values():
+            state.fold.offset = state.rule.offset
+        self._states = states
+        self._book.load(window, {partition: state.fold for partition, state in states.items()})
         self._start_following(journals, orders)
 
-    def _read_last_entries(
-        self, journals: Mapping[TopicPartition, Bounds], last_seqs: Mapping[int, int], stop: StopEvent
-    ) -> dict[int, list[tuple[int, Entry]]]:
-        """The last entries of each partition, with their offsets.
+    def _read_window(
+        self,
+        journals: Mapping[TopicPartition, Bounds],
+        states: Mapping[int, RestoredState[StockLevels]],
+        stop: StopEvent,
+    ) -> OrderWindow:
+        """The last entries of all partitions merged by time; those of one partition keep their order.
 
-        Reading starts in the middle of the journal, where its rule cannot be applied: see
-        UnanchoredJournal.
+        Reading starts in the middle of the journal, where its rule cannot be applied (UnanchoredJournal).
         """
         spans = last_records(journals, self._book.orders_max)
-        readers = {tp: UnanchoredJournal(last_seqs[tp.partition]) for tp in spans}
-        entries: dict[int, list[tuple[int, Entry]]] = {tp.partition: [] for tp in spans}
+        readers = {tp: UnanchoredJournal(states[tp.partition].rule.seq) for tp in spans}
+        entries: dict[TopicPartition, list[tuple[Entry, int, int]]] = {tp: [] for tp in spans}
         for tp, records in self._reader.read(spans, stop):
-            entries[tp.partition] += readers[tp].entries(records)
-        return entries
-
-    def _window_of(self, entries: Mapping[int, Sequence[tuple[int, Entry]]]) -> OrderWindow:
-        """The entries of all partitions merged by time; those of one partition keep their order."""
+            entries[tp] += [(entry, tp.partition, offset) for offset, entry in readers[tp].entries(records)]
         window = OrderWindow(self._book.orders_max)
-        parts = [[(event, p, offset) for offset, event in part] for p, part in entries.items()]
-        for event, partition, offset in heapq.merge(*parts, key=lambda entry: entry[0].decided_at):
-            window.apply(event, partition, offset)
+        for entry, partition, offset in heapq.merge(*entries.values(), key=lambda entry: entry[0].decided_at):
+            window.apply(entry, partition, offset)
         return window
 
     def _start_following(
@@ -128,13 +118,13 @@ class Projector:
         self._next_offsets = {tp: bounds.end for tp, bounds in journals.items()}
         undecided = {}
         for tp, bounds in orders.items():
-            start = max(bounds.start, self._stock[tp.partition].next_offset)
+            start = max(bounds.start, self._states[tp.partition].fold.next_offset)
             undecided[tp] = Bounds(min(start, bounds.end), bounds.end)
-        for tp, span in last_records(undecided, self._book.orders_max).items():
-            self._next_offsets[tp] = span.start
+        last = last_records(undecided, self._book.orders_max)
+        self._next_offsets |= {tp: span.start for tp, span in last.items()}
         self._ends = {tp: bounds.end for tp, bounds in orders.items()}
-        self._batches = self._reader.follow_all(dict(self._next_offsets))
-        self._check_due_at = self._last_answer_at = self._clock()
+        self._last_answer_at = self._clock()
+        self.reset()
 
     # New records.
 
@@ -143,7 +133,7 @@ class Projector:
         for tp, records in batches.items():
             self._next_offsets[tp] = records[-1].offset + 1
             if tp.topic == self._topics.journal_topic:
-                rule = self._rules[tp.partition]
+                rule = self._states[tp.partition].rule
                 events = ((rule.offset, event) for event in rule.counting(records))
                 self._book.apply_journal(tp.partition, events)
         for tp, records in batches.items():
@@ -152,7 +142,7 @@ class Projector:
 
     def _undecided_orders(self, partition: int, records: Sequence[Any]) -> Iterator[PlacedRecord]:
         for record in records:
-            if record.offset < self._stock[partition].next_offset:
+            if record.offset < self._states[partition].fold.next_offset:
                 continue
             try:
                 event = decode_input(record.value)
@@ -170,7 +160,7 @@ class Projector:
             return False
         self._check_due_at = now + CHECK_EVERY_S
         positions = self._reader.positions()
-        self._caught_up = all(positions.get(tp, 0) >= end for tp, end in self._ends.items())
+        caught_up = all(positions.get(tp, 0) >= end for tp, end in self._ends.items())
         try:
             ends = self._reader.ends(list(self._next_offsets), timeout_s=ASK_TIMEOUT_S)
         except BrokerAway:
@@ -180,8 +170,8 @@ class Projector:
         self._last_answer_at = self._clock()
         self._check_ends(ends)
         self._ends = ends
-        self._behind = sum(max(0, end - positions.get(tp, 0)) for tp, end in ends.items())
-        self._book.set_progress(caught_up=self._caught_up, behind=self._behind)
+        self._book.behind = sum(max(0, end - positions.get(tp, 0)) for tp, end in ends.items())
+        self._book.caught_up = caught_up
         return True
 
     def _check_ends(self, ends: Mapping[TopicPartition, int]) -> None:
@@ -197,8 +187,7 @@ class Projector:
 
 
 def last_records(spans: Mapping[TopicPartition, Bounds], records_max: int) -> dict[TopicPartition, Bounds]:
-    """The last `records_max` over all spans: an equal share each, and more where others have less than
-    theirs."""
+    """The last `records_max` over all spans: an equal share each, and more where others have less."""
     last: dict[TopicPartition, Bounds] = {}
     smallest_first = sorted(spans.items(), key=lambda span: span[1].end - span[1].start)
     for spans_left, (tp, span) in zip(range(len(spans), 0, -1), smallest_first, strict=True):

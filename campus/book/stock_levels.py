@@ -5,7 +5,6 @@ order ids. What is reserved and not released is `added` less `remaining`.
 """
 
 import msgspec
-from msgspec import Struct
 
 from campus.domain.events import (
     InventoryReserved,
@@ -16,25 +15,18 @@ from campus.domain.events import (
 )
 
 
-class _State(Struct):
-    """The part of a LedgerState that is used here; msgspec ignores the rest."""
-
-    stock: dict[str, int]
-    added: dict[str, int]
-    next_offset: int
-
-
-class StockLevels:
+class StockLevels(msgspec.Struct):
     """`remaining` and `added`: by item, in the order in which the items first had stock.
 
-    `next_offset`: of the order-events record that is decided next. `offset`, `seq`: of the last journal
-    entry.
+    `next_offset`: of the order-events record that is decided next. `seq`, `offset`: of the last journal
+    entry. All but `offset`, which the caller sets, are fields of a LedgerState, too.
     """
 
-    def __init__(self) -> None:
-        self.remaining: dict[str, int] = {}
-        self.added: dict[str, int] = {}
-        self.next_offset, self.offset, self.seq = 0, -1, 0
+    remaining: dict[str, int] = msgspec.field(name="stock")
+    added: dict[str, int]
+    next_offset: int
+    seq: int = 0
+    offset: int = -1
 
     def apply(self, event: JournalEvent) -> None:
         if isinstance(event, OwnerClaimed):
@@ -47,15 +39,9 @@ class StockLevels:
 
     def state(self) -> bytes:
         """Enough for `from_state`; a ledger needs more."""
-        return msgspec.msgpack.encode(_State(self.remaining, self.added, self.next_offset))
+        return msgspec.msgpack.encode(self)
 
     @classmethod
     def from_state(cls, state: bytes) -> "StockLevels":
         """From the state of a ledger or of levels. Raises ValueError if it is neither."""
-        try:
-            read = msgspec.msgpack.decode(state, type=_State)
-        except msgspec.MsgspecError as error:
-            raise ValueError(str(error)) from error
-        levels = cls()
-        levels.remaining, levels.added, levels.next_offset = read.stock, read.added, read.next_offset
-        return levels
+        return msgspec.msgpack.decode(state, type=cls)

@@ -10,7 +10,7 @@ from campus.domain.events import CancelReason, FailReason
 OrderStatus: TypeAlias = Literal["accepted", "reserved", "failed", "cancelled"]
 
 
-class OrderView(Struct, frozen=True, kw_only=True):
+class OrderView(Struct, frozen=True, kw_only=True, gc=False):
     """An order as far as it is known. `placed_at` is the client's time, all other times are the log's.
 
     `partition`, `offset`, `accepted_at`: where and when order-events took the record that is decided; a

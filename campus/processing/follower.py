@@ -1,4 +1,4 @@
-"""The follower's loop: polls the journal and folds the entries that count; it decides nothing.
+"""The loop of analytics: polls the journal and folds the entries that count; it decides nothing.
 
 The invariant: a partition's fold holds every event that counts from the journal's beginning up to its
 position, and nothing else. Nothing else depends on a follower, so an error costs only reading again.
@@ -7,23 +7,23 @@ position, and nothing else. Nothing else depends on a follower, so an error cost
 import time
 from collections.abc import Callable, Collection, Mapping
 from threading import Event as StopEvent
-from typing import Generic
 
+from campus.analytics.metrics import OrderMetrics
 from campus.config.settings import TopicsConfig
 from campus.kafka.clients import BrokerAway
 from campus.kafka.records import TopicPartition
 from campus.processing.moved_offsets import MovedOffsets
-from campus.processing.restore import F, FoldFactory, RestoredState, Restorer
+from campus.processing.restore import FoldFactory, RestoredState, Restorer
 from campus.processing.role_loop import Clients, PeriodicCommit
 from campus.processing.snapshots import Snapshots
 
 POLL_S = 0.2
+METRICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
-class Follower(Generic[F]):
+class Follower:
     def __init__(
         self,
-        folds: FoldFactory[F],
         topics: TopicsConfig,
         clients: Clients,
         *,
@@ -35,18 +35,18 @@ class Follower(Generic[F]):
         self._topics, self._snapshots = topics, snapshots
         self._group, self._reader = clients.group, clients.reader
         self._restorer = Restorer(
-            folds, clients.reader, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
+            METRICS, clients.reader, journal=topics.journal_topic, snapshots=topics.analytics_snapshots_topic
         )
         self._moved_offsets = MovedOffsets(clients.group, self._restorer, log)
         self._records_max, self._clock = records_max, clock
         self._commits = PeriodicCommit(clients.group, clock)
-        self._followed: dict[int, RestoredState[F]] = {}
+        self._followed: dict[int, RestoredState[OrderMetrics]] = {}
 
-    def folds(self) -> dict[int, F]:
+    def folds(self) -> dict[int, OrderMetrics]:
         """The folds of our own partitions. Only for the thread that calls `step`."""
         return {partition: state.fold for partition, state in self._followed.items()}
 
-    def folds_of_all(self) -> dict[int, F]:
+    def folds_of_all(self) -> dict[int, OrderMetrics]:
         """The folds of all partitions; those of other instances from their snapshots and the journal's tail.
 
         Only our own while the broker is away. Raises HistoryMissing.

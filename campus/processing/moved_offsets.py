@@ -47,30 +47,23 @@ class MovedOffsets(Generic[F]):
             f"offsets moved back by hand, {_offsets_text(back)}: rebuilding from the journal's beginning"
         )
         rebuilt = self._restorer.rebuild({p: ends[p] for p in back}, stop)
-        if not stop.is_set():
-            self._report(restored, rebuilt, back)
-        return restored | rebuilt
-
-    def _report(
-        self,
-        restored: Mapping[int, RestoredState[F]],
-        rebuilt: Mapping[int, RestoredState[F]],
-        back: Mapping[int, int],
-    ) -> None:
+        if stop.is_set():
+            return restored
         if trimmed := back.keys() - rebuilt.keys():
             log.warning(
                 "%s cannot be rebuilt: the journal has lost its beginning. Its last snapshot is used; "
                 "probably the topic had a retention limit, and it must keep everything (retention.ms=-1)",
                 partitions_text(trimmed),
             )
-        if not rebuilt:
-            return
-        entries = sum(state.rule.seq for state in rebuilt.values())
-        summary = f"rebuilt {partitions_text(rebuilt)} from {entries:,} entries"
-        if different := {p for p in rebuilt if rebuilt[p].fold.state() != restored[p].fold.state()}:
-            log.warning("%s: %s differs from its snapshot, and is used", summary, partitions_text(different))
-        else:
-            self._log(f"{summary}: the same state as before")
+        if rebuilt:
+            entries = sum(state.rule.seq for state in rebuilt.values())
+            summary = f"rebuilt {partitions_text(rebuilt)} from {entries:,} entries"
+            if different := {p for p in rebuilt if rebuilt[p].fold.state() != restored[p].fold.state()}:
+                differ = partitions_text(different)
+                log.warning("%s: %s differs from its snapshot, and is used", summary, differ)
+            else:
+                self._log(f"{summary}: the same state as before")
+        return restored | rebuilt
 
 
 def partitions_text(partitions: Collection[int]) -> str:

@@ -29,7 +29,7 @@ from campus.inventory.ledger import Reroute, SideOutput, StockLedger
 from campus.inventory.rules import StockRules
 from campus.kafka.group_consumer import PollResult
 from campus.kafka.log_reader import HistoryMissing
-from campus.kafka.records import AppendResult, Bounds, ProducerRecord, TopicPartition
+from campus.kafka.records import AppendResult, ProducerRecord, TopicPartition
 from campus.processing.moved_offsets import MovedOffsets, partitions_text
 from campus.processing.restore import FoldFactory, RestoredState, Restorer
 from campus.processing.role_loop import Clients, PeriodicCommit
@@ -74,10 +74,6 @@ class Owner:
         self._owned: dict[int, RestoredState[StockLedger]] = {}
         # Where the inputs ended at our claim: a fold knows which ones are missing once it is there.
         self._unchecked_until: dict[int, int] = {}
-
-    def folds(self) -> dict[int, StockLedger]:
-        """The folds of the owned partitions. Only for the thread that calls `step`."""
-        return {partition: owned.fold for partition, owned in self._owned.items()}
 
     def step(self, stop: StopEvent) -> bool:
         """Poll once, and either steps 1 to 4 for new partitions or steps 5 to 7; then step 8.
@@ -137,7 +133,12 @@ class Owner:
             return
         for partition, claim in claims.items():
             state, bounds = restored[partition], inputs[self._orders(partition)]
-            self._check_next_input(partition, state.fold, bounds)
+            if not bounds.start <= state.fold.next_offset <= bounds.end:
+                raise HistoryMissing(
+                    f"{self._topics.orders_topic}-{partition} holds offsets {bounds.start} to {bounds.end}, "
+                    f"but the journal says that {state.fold.next_offset} comes next. Probably one of the two "
+                    "topics was deleted or trimmed. Restore it, or start with a new topics.prefix."
+                )
             self._snapshots.track(partition, state)
             state.fold.apply(claim)
             state.rule.owner, state.rule.offset = claim.owner, claim_offsets[partition]
@@ -146,14 +147,6 @@ class Owner:
         decided = sum(self._owned[partition].fold.next_offset for partition in partitions)
         took_s = self._clock() - started_at_s
         self._log(f"claimed {partitions_text(partitions)} after {decided:,} records, {took_s:.1f} s")
-
-    def _check_next_input(self, partition: int, fold: StockLedger, bounds: Bounds) -> None:
-        if not bounds.start <= fold.next_offset <= bounds.end:
-            raise HistoryMissing(
-                f"{self._topics.orders_topic}-{partition} holds offsets {bounds.start} to {bounds.end}, but "
-                f"the journal says that {fold.next_offset} comes next. Probably one of the two topics was "
-                "deleted or trimmed. Restore it, or start with a new topics.prefix."
-            )
 
     # Steps 5 to 7: decide and write
 

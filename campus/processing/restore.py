@@ -95,7 +95,11 @@ class Restorer(Generic[F]):
         """Where the fold may start, best first: its snapshots from the newest on, then an empty fold."""
         yield from sorted(snapshots, key=lambda state: state.rule.offset, reverse=True)
         if start > 0:
-            raise JournalTrimmed(TopicPartition(self._journal, partition), start)
+            raise HistoryMissing(
+                f"{TopicPartition(self._journal, partition)} has lost its records 0 to {start - 1}, and no "
+                "snapshot covers them. Probably the topic had a retention limit; it must keep everything "
+                "(retention.ms=-1). Restore the topic, or start with a new topics.prefix"
+            )
         yield self._empty(partition)
 
     def _empty(self, partition: int) -> RestoredState[F]:
@@ -143,12 +147,3 @@ class Restorer(Generic[F]):
                 for event in state.rule.counting(records):
                     state.fold.apply(event)
         return rejected
-
-
-class JournalTrimmed(HistoryMissing):
-    def __init__(self, tp: TopicPartition, start: int) -> None:
-        super().__init__(
-            f"{tp} has lost its records 0 to {start - 1}, and no snapshot covers them. Probably "
-            "the topic had a retention limit; it must keep everything (retention.ms=-1). Restore the topic, "
-            "or start with a new topics.prefix"
-        )

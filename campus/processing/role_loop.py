@@ -1,4 +1,4 @@
-"""What a role needs around its loop: Kafka clients, and waiting for the broker during an outage.
+"""What a role needs around its loop: a thread, Kafka clients, and waiting for the broker during an outage.
 
 Only errors that can end with the broker's return are waited for; every other error reaches the supervisor.
 An outage costs two log lines, one when it begins and one when it ends.
@@ -34,6 +34,18 @@ class Clients:
     group: GroupConsumer
     reader: LogReader
     writer: Writer
+
+
+class LoopRole:
+    """A role that waits until the broker listens. Then `work` runs the role's loop until the event is set."""
+
+    def __init__(self, kafka: KafkaConfig, work: Callable[[Event, Heartbeat], None]) -> None:
+        self._kafka, self._work, self._heartbeat = kafka, work, Heartbeat()
+        self.health = self._heartbeat.health
+
+    def run(self, stop: Event) -> None:
+        if wait_for_listener(self._kafka.addresses, stop, heartbeat=self._heartbeat.renew):
+            self._work(stop, self._heartbeat)
 
 
 @contextmanager

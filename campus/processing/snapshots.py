@@ -76,10 +76,14 @@ class Snapshots:
         changed = {p: state for p, state in states.items() if state.rule.seq > self._last[p].seq}
         if not changed:
             return
+        records: dict[TopicPartition, list[ProducerRecord]] = {}
+        for partition, state in changed.items():
+            key = KEYS[self._last[partition].next_key]
+            records[TopicPartition(self._topic, partition)] = [
+                (key, packed(state.rule, state.fold.state()), ())
+            ]
         try:
-            self._writer.append(
-                {TopicPartition(self._topic, p): [self._record(p, state)] for p, state in changed.items()}
-            )
+            self._writer.append(records)
         except AppendFailed as failed:
             if failed.retriable:
                 raise
@@ -87,6 +91,3 @@ class Snapshots:
         for partition, state in changed.items():
             last = self._last[partition]
             last.seq, last.written_at_s, last.next_key = state.rule.seq, self._clock(), 1 - last.next_key
-
-    def _record(self, partition: int, state: RestoredState[F]) -> ProducerRecord:
-        return KEYS[self._last[partition].next_key], packed(state.rule, state.fold.state()), ()

@@ -18,11 +18,10 @@ from campus.kafka.consumer_groups import offsets_for_time
 from campus.kafka.log_reader import LogReader, OnProgress, ReadProgress
 from campus.kafka.records import Bounds, TopicPartition
 from campus.kafka.topics import existing_topics
-from campus.processing.restore import FoldFactory, Restorer
+from campus.processing.follower import METRICS
+from campus.processing.restore import Restorer
 from campus.replay.findings import ReplayFindings
 from campus.replay.replayer import Replayer
-
-ANALYTICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +103,5 @@ def _metrics_of_analytics(
     snapshots = config.topics.analytics_snapshots_topic
     if not ends or not existing_topics(config.kafka, {snapshots}, config.topics.partitions):
         return {}
-    restorer = Restorer(ANALYTICS, reader, journal=config.topics.journal_topic, snapshots=snapshots)
+    restorer = Restorer(METRICS, reader, journal=config.topics.journal_topic, snapshots=snapshots)
     return {partition: restored.fold for partition, restored in restorer.restore(ends, Event()).items()}

@@ -17,8 +17,8 @@ class BookFixture:
 
     def __init__(self, *, orders_max: int = 1000, **stock: int) -> None:
         self.book = OrderBook(orders_max=orders_max)
-        self.book.load(OrderWindow(orders_max), {p: StockLevels() for p in range(PARTITIONS)})
-        self.book.set_progress(caught_up=True, behind=0)
+        self.book.load(OrderWindow(orders_max), {p: StockLevels({}, {}, 0) for p in range(PARTITIONS)})
+        self.book.caught_up = True
         self._ledgers = [StockLedger(partition, PARTITIONS) for partition in range(PARTITIONS)]
         self._decided = 0
         for item, quantity in stock.items():

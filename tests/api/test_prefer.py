@@ -22,7 +22,7 @@ def book_fixture():
 
 
 def has_waiters(book, count=1):
-    return lambda: book._waiters_count == count
+    return lambda: sum(map(len, [*book._waiters.values()])) == count
 
 
 def test_prefer_wait_gets_the_outcome(book_fixture):

@@ -187,7 +187,7 @@ def test_backpressure_does_not_make_health_fail(caplog):
 
 
 def test_an_order_unknown_to_a_loading_book_is_503_not_404(served, book_fixture):
-    book_fixture.book.set_progress(caught_up=False, behind=7)
+    book_fixture.book.caught_up, book_fixture.book.behind = False, 7
     for answer in (
         served.get("/orders/o-1"),
         served.ask(a_request(b"", path="/orders/o-1/cancel", headers=())),
@@ -202,7 +202,7 @@ def test_a_book_that_has_read_nothing_does_not_report_an_empty_stock():
     empty = BookFixture()
     with a_producer(book=empty.book) as served:
         assert served.get("/stock").json["stock"] == []
-        empty.book.set_progress(caught_up=False, behind=0)
+        empty.book.caught_up = False
         assert served.get("/stock").json["type"] == "/problems/order-book-behind"
 
 

@@ -107,7 +107,7 @@ def main(log: Path) -> int:
     set_up("INFO", "text", sys.stdout)
     commit: Any = FileCommit(log)
     book = OrderBook(orders_max=ORDERS_KEPT)
-    book.set_progress(caught_up=True, behind=0)
+    book.caught_up = True
     limits = {"head_timeout_s": TIMES_OUT_S, "body_timeout_s": TIMES_OUT_S, "wait_max_s": WAIT_MAX_S}
     with a_producer(commit=commit, book=book, **limits) as running:
         print("serves on", running.port, flush=True)

@@ -21,9 +21,9 @@ from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import StockRules
 from campus.kafka.clients import admin
 from campus.kafka.consumer_groups import log_bounds, partitions_of
+from campus.processing import follower
 from campus.processing.restore import FoldFactory
 from campus.startup.system import running, system
-from roles import analytics
 from tests.support.customers import order
 from tests.support.kafka import OneKafka
 from tests.support.ledgers import audited, order_ids, records_of
@@ -170,9 +170,8 @@ def test_analytics_that_counts_differently_the_second_time_is_detected(
         made.append(ForgetfulMetrics() if len(made) >= 4 else OrderMetrics())  # 4 partitions, the first time
         return made[-1]
 
-    monkeypatch.setattr(
-        analytics, "FOLD_FACTORY", FoldFactory(new, lambda _, state: OrderMetrics.from_state(state))
-    )
+    metrics = FoldFactory(new, lambda _, state: OrderMetrics.from_state(state))
+    monkeypatch.setattr(follower, "METRICS", metrics)
     code, figures = a_bench.figures("replay", "--events", "600")
     assert (code, figures["replay"]["consistent_metrics"]) == (1, False)
     assert re.search(

@@ -9,7 +9,6 @@ from campus.book.projector import CHECK_EVERY_S, SILENCE_MAX_S, Projector
 from campus.kafka.clients import BrokerAway
 from campus.kafka.log_reader import HistoryMissing
 from campus.kafka.records import TopicPartition
-from campus.processing.restore import JournalTrimmed
 from tests.book.following_reader import FollowingReader
 from tests.builders import an_order
 from tests.processing.stepped import PIZZA, AnInventory, order
@@ -75,7 +74,7 @@ def test_with_a_snapshot_only_the_tail_and_the_last_orders_are_read_from_the_jou
     assert (view.remaining, view.reserved, view.as_of_offset) == (940, 60, end - 1)
     # Of the last eight records three are the other partitions' claims.
     assert [stepped.status(f"o-{n}") for n in (54, 55, 59)] == [None, "reserved", "reserved"]
-    assert inventory.owner.folds()[PIZZA].stock == {"pizza": view.remaining}
+    assert inventory.fold().stock == {"pizza": view.remaining}
 
 
 def test_all_undecided_orders_are_read_from_order_events():
@@ -127,7 +126,7 @@ def test_a_journal_without_its_beginning_is_an_error_if_no_snapshot_covers_it():
     log, _ = decided_log(*pizzas(3))
     stepped = SteppedProjector(log)
     stepped.reader.trimmed_to[JOURNAL] = 2
-    with pytest.raises(JournalTrimmed):
+    with pytest.raises(HistoryMissing, match="has lost its records 0 to 1, and no snapshot covers them"):
         stepped.steps()
 
 

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from campus.book.order_book import WAITERS_MAX
 from tests.book.written_book import P, WrittenBook
 from tests.builders import an_order
 
@@ -61,21 +60,6 @@ def test_a_callback_may_use_the_book(written):
     written.book.when_decided("o-1", lambda view: called.append(written.book.order(view.order_id)))
     written.reserves()
     assert [view.status for view in called] == ["reserved"]
-
-
-def test_callbacks_beyond_the_limit_are_dropped_until_others_are_cancelled_or_called(written):
-    called = []
-    cancel = [written.book.when_decided(f"o-{n}", called.append) for n in range(WAITERS_MAX)]
-    written.book.when_decided("late", called.append)
-    written.reserves("late")
-    assert called == []
-    cancel[0]()
-    written.book.when_decided("o-x", called.append)
-    written.reserves("o-1")
-    written.book.when_decided("o-y", called.append)
-    written.reserves("o-x")
-    written.reserves("o-y")
-    assert [view.order_id for view in called] == ["o-1", "o-x", "o-y"]
 
 
 def test_threads_may_read_while_one_writes():

@@ -23,7 +23,7 @@ class WrittenBook:
 
     def __init__(self, orders_max=10):
         self.book = OrderBook(orders_max=orders_max)
-        self.book.load(OrderWindow(orders_max), {P: StockLevels(), P + 1: StockLevels()})
+        self.book.load(OrderWindow(orders_max), {P: StockLevels({}, {}, 0), P + 1: StockLevels({}, {}, 0)})
         self.seq = 0
 
     def places(self, order, offset=0, at=AT, partition=P, misrouted=False):

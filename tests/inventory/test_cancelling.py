@@ -289,7 +289,7 @@ def test_stock_levels_give_the_reserved_quantity_as_added_less_remaining():
     ledger = a_ledger(pizza=5)
     ledger.takes(an_order("A", quantity=2), an_order("B", quantity=3), a_restock(quantity=4), a_cancel("A"))
     assert (ledger.ledger.stock, ledger.ledger.added) == ({"pizza": 6}, {"pizza": 9})
-    levels = StockLevels()
+    levels = StockLevels({}, {}, 0)
     for entry in ledger.entries:
         levels.apply(entry)
     assert (levels.remaining, levels.added) == ({"pizza": 6}, {"pizza": 9})

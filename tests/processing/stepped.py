@@ -6,7 +6,6 @@ No thread, no broker, no chance: for tests that need one exact sequence of steps
 from itertools import count
 from threading import Event
 
-from campus.analytics.metrics import OrderMetrics
 from campus.domain.codec import keyed_record
 from campus.domain.events import InventoryReserved, OwnerClaimed
 from campus.domain.partitions import item_partition
@@ -14,7 +13,6 @@ from campus.inventory.rules import StockRules
 from campus.kafka.records import TopicPartition
 from campus.processing.follower import Follower
 from campus.processing.owner import Owner
-from campus.processing.restore import FoldFactory
 from campus.processing.role_loop import Clients
 from campus.processing.snapshots import Snapshots
 from tests.builders import PARTITIONS, an_order
@@ -67,6 +65,9 @@ class AnInventory:
             self.owner.step(Event())
         return self
 
+    def fold(self, partition=PIZZA):
+        return self.owner._owned[partition].fold
+
 
 class AnAnalytics:
     """An analytics whose log lines are in `log_lines`."""
@@ -77,7 +78,6 @@ class AnAnalytics:
         self.reader = MemoryReader(log)
         self.log_lines = []
         self.follower = Follower(
-            FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state)),
             TOPICS,
             Clients(self.group, self.reader, log),
             snapshots=Snapshots(

@@ -136,7 +136,7 @@ def test_an_offset_moved_back_makes_inventory_rebuild_its_stock_and_decide_nothi
     decided = log.counting(PIZZA)
     inventory = an_inventory(log, {PIZZA: 0}).steps(2)
     assert inventory.reader.read_from[JOURNAL] == 0
-    assert inventory.owner.folds()[PIZZA].stock == {"pizza": 2}
+    assert inventory.fold().stock == {"pizza": 2}
     assert log.counting(PIZZA)[:-1] == decided
     assert inventory.log_lines[:2] == [
         f"offsets moved back by hand, partition {PIZZA} to 0: rebuilding from the journal's beginning",
@@ -149,7 +149,7 @@ def test_an_offset_moved_forward_skips_no_order(log):
     order(log, an_order("D"), an_order("E"))
     end = len(log.at(TOPICS.orders_topic, PIZZA))
     inventory = an_inventory(log, {PIZZA: end}).steps(2)
-    assert inventory.owner.folds()[PIZZA].stock == {"pizza": 0}
+    assert inventory.fold().stock == {"pizza": 0}
     assert inventory.log_lines[0] == (
         f"offsets moved forward by hand, partition {PIZZA} to {end}: {NO_RECORD_SKIPPED}"
     )

@@ -96,7 +96,7 @@ def test_an_overtaken_owner_that_is_still_a_group_member_claims_again():
     order(log, an_order("B"))
     inventory.steps()
     assert reserved_ids(log) == ["A", "B"]
-    assert inventory.owner.folds().keys() == set(range(PARTITIONS))
+    assert inventory.owner._owned.keys() == set(range(PARTITIONS))
 
 
 def test_a_partition_that_was_lost_and_came_back_is_claimed_again():
@@ -212,7 +212,7 @@ def test_an_owner_that_is_stopped_while_restoring_takes_no_partition():
     inventory, stop = AnInventory(log), Event()
     stop.set()
     inventory.owner.step(stop)
-    assert inventory.owner.folds() == {}
+    assert not inventory.owner._owned
 
 
 class Passing(Event):

@@ -23,7 +23,7 @@ from tests.simulation.memory_log import TOPICS
 
 def restored_state(log):
     inventory = AnInventory(log).steps()
-    return inventory.owner.folds()[PIZZA].state()
+    return inventory.fold().state()
 
 
 def test_a_snapshot_and_the_tail_give_the_same_state_as_the_whole_journal():
@@ -75,7 +75,7 @@ def test_if_the_newest_snapshot_is_unreadable_the_older_one_is_used():
     snapshots[-1] = replace(snapshots[-1], value=b"rubbish")
     second = AnInventory(log).steps()
     assert second.reader.read_from[TopicPartition(TOPICS.journal_topic, PIZZA)] > 0
-    assert second.owner.folds()[PIZZA].state() == right
+    assert second.fold().state() == right
 
 
 def test_a_snapshot_of_another_journal_is_ignored(caplog):
@@ -93,7 +93,7 @@ def test_a_snapshot_makes_up_for_a_trimmed_beginning():
     inventory = AnInventory(log)
     inventory.reader.trimmed_to = {TopicPartition(TOPICS.journal_topic, PIZZA): 3}
     inventory.steps()
-    assert inventory.owner.folds()[PIZZA].state() == right
+    assert inventory.fold().state() == right
 
 
 def test_a_journal_without_its_beginning_is_an_error_and_not_an_empty_state():

@@ -7,14 +7,13 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING
 
-from campus.analytics.metrics import OrderMetrics
+from campus.inventory.ledger import StockLedger
 from campus.inventory.rules import StockRules
 from campus.kafka.clients import BrokerAway
 from campus.kafka.group_consumer import Fenced
 from campus.kafka.producer.errors import AppendFailed
 from campus.processing.follower import Follower
 from campus.processing.owner import Owner
-from campus.processing.restore import FoldFactory
 from campus.processing.role_loop import Clients
 from campus.processing.snapshots import Snapshots
 from tests.simulation.ports import Killed, MemberPort, ReaderPort, WriterPort
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 START_CHANCE = 0.3  # at each turn of an instance that is down
 RECORDS_MAX = (2, 5, 20)  # of a poll
 SNAPSHOT_EVERY_EVENTS, SNAPSHOT_EVERY_S = (1, 3, 10), (1, 10)
-
-METRICS = FoldFactory(lambda _: OrderMetrics(), lambda _, state: OrderMetrics.from_state(state))
 
 
 class Instance:
@@ -115,6 +112,9 @@ class Instance:
 class Inventory(Instance):
     owner: Owner
 
+    def folds(self) -> dict[int, StockLedger]:
+        return {partition: owned.fold for partition, owned in self.owner._owned.items()}
+
     def build(self) -> MemberPort:
         world = self.world
         member = MemberPort(world, self, world.inventory_group, world.names.orders_topic)
@@ -142,13 +142,12 @@ class Inventory(Instance):
 
 
 class Analytics(Instance):
-    follower: Follower[OrderMetrics]
+    follower: Follower
 
     def build(self) -> MemberPort:
         world = self.world
         member = MemberPort(world, self, world.analytics_group, world.names.journal_topic)
         self.follower = Follower(
-            METRICS,
             world.names,
             Clients(member, ReaderPort(world, self), WriterPort(world, self)),
             snapshots=self.snapshots(world.names.analytics_snapshots_topic),
@@ -158,7 +157,7 @@ class Analytics(Instance):
         )
         return member
 
-    def steps(self) -> Follower[OrderMetrics]:
+    def steps(self) -> Follower:
         return self.follower
 
     def finish(self) -> None:

@@ -24,10 +24,10 @@ from campus.domain.journal import OWNER_HEADER
 from campus.domain.snapshot import SnapshotUnreadable, unpacked
 from campus.inventory.ledger import ORIGIN_HEADER, StockLedger
 from campus.kafka.records import Bounds, TopicPartition
+from campus.processing.follower import METRICS
 from campus.processing.restore import FoldFactory, Restorer
 from tests.builders import ARecord
 from tests.simulation.broker import Topics
-from tests.simulation.instances import METRICS
 from tests.simulation.world import Violation, World
 
 
@@ -78,7 +78,7 @@ class _Partition:
         self.orders = topics.at(names.orders_topic, partition)
         self.journal = topics.records_of(names.journal_topic, partition)
         self.ledger = StockLedger(partition, world.partitions)
-        self.levels = StockLevels()
+        self.levels = StockLevels({}, {}, 0)
         self.metrics = OrderMetrics()
         self.stock_snapshots = self._snapshots(names.inventory_snapshots_topic)
         self.metrics_snapshots = self._snapshots(names.analytics_snapshots_topic)
@@ -163,7 +163,7 @@ class _Partition:
 
     def _judge_what_is_held(self) -> None:
         for inventory in self.world.inventories:
-            if held := inventory.owner.folds().get(self.partition):
+            if held := inventory.folds().get(self.partition):
                 self._require(held.state() == self.ledger.state(), "its owner has another state")
                 missing = inventory.owner._rules.missing_inputs(held)
                 self._require(not missing, f"its owner never wrote the missing inputs {missing}")
@@ -220,7 +220,7 @@ def published_at(partition: int, record: ARecord) -> tuple[int, bytes]:
 
 def _judge_assignment(world: World) -> None:
     for held in (
-        [p for inventory in world.inventories for p in inventory.owner.folds()],
+        [p for inventory in world.inventories for p in inventory.folds()],
         [p for analytics in world.analytics for p in analytics.follower.folds()],
     ):
         _require(sorted(held) == list(range(world.partitions)), f"partitions {held} are held")
