@@ -11,4 +11,5 @@ bodies.py, headers.py, parameters.py, types.py    what a request and a response 
 openapi.py      the description; docs_page.py: the same as HTML
 problems.py     the API's problem types; failures.py: logs failed orders as one outage
 publisher.py    what the API needs of the role that runs it; token.py: the token for restocking
+address_file.py    how a second process finds the running producer
 """
