@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from campus.config.schema import Schema, in_words, json_schema, schema_at
+from campus.config.schema import Schema, in_words, schema_at
 from campus.config.settings import Config
 from campus.config.stanza import Key, Stanza
 from campus.config.strict_yaml import in_one_line, scalar
@@ -61,7 +61,7 @@ def read_settings(
             return model.model_validate(values, context={"folder": folder}), faults
         except ValidationError as error:
             refused = error.errors(include_url=False)
-        schema = json_schema(model)
+        schema = model.model_json_schema()
         for refusal in refused:
             key = tuple(map(str, refusal["loc"]))
             stanza = value_at(values, key[:-1])
