@@ -48,8 +48,11 @@ def load(
 
     `roles`: the Settings of each role by its name. Relative paths start at the folder of the file.
     """
-    model = file_model(roles)
-    layers = _Layers(_tree_of(path), Source(1, "file", _named(path)), defaults=model())
+    model, file = file_model(roles), in_one_line(str(path), most=200)
+    try:
+        layers = _Layers(_tree_of(path), Source(1, "file", file), defaults=model())
+    except YamlFaults as error:
+        raise ConfigError([f"{file}: {fault}" for fault in error.faults]) from None
     layers.put_environment(environ)
     for override in overrides:
         layers.put_override(override)
@@ -58,9 +61,8 @@ def load(
     stanzas = {**dict(settings), "roles": dict(settings.roles)}
     config = Config(**stanzas, sources={key: layers.source(key).kind for key, _ in leaves(layers.tree)})
     faults += contradictions(config, faults)
-    faults.sort(
-        key=lambda fault: layers.source(*fault.keys)
-    )  # all that is wrong with the file stands together
+    # All that is wrong with the file stands together, then what is wrong with the environment, then --set.
+    faults.sort(key=lambda fault: layers.source(*fault.keys))
     lines = [_line(layers.source(*keys).name, name, message) for keys, name, message in faults]
     if lines or layers.faults:
         raise ConfigError([*lines, *layers.faults])
@@ -76,12 +78,10 @@ def _line(source: str, name: str, message: str) -> str:
 
 
 def _tree_of(path: Path) -> dict[str, Any]:
-    try:
-        tree = parse(_text_of(path))
-    except YamlFaults as error:
-        raise _about(path, *error.faults) from None
+    """Raises YamlFaults, also if the file cannot be read."""
+    tree = parse(_text_of(path))
     if not isinstance(tree, dict | None):
-        raise _about(path, "the file must be keys with values, such as topics: {…}")
+        raise YamlFaults("the file must be keys with values, such as topics: {…}")
     return tree or {}
 
 
@@ -90,26 +90,18 @@ def _text_of(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise _about(path, "there is no such file; name another with --config") from None
+        raise YamlFaults("there is no such file; name another with --config") from None
     except IsADirectoryError:
-        raise _about(path, "is a folder; name the file in it") from None
+        raise YamlFaults("is a folder; name the file in it") from None
     except OSError as error:
-        raise _about(path, f"cannot be read ({error.strerror})") from None
+        raise YamlFaults(f"cannot be read ({error.strerror})") from None
     if len(content) > FILE_BYTES_MAX:
-        raise _about(path, f"is larger than {FILE_BYTES_MAX} bytes; is it the right file?")
+        raise YamlFaults(f"is larger than {FILE_BYTES_MAX} bytes; is it the right file?")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _about(path, f"line {line}: is not UTF-8; save it as UTF-8") from None
-
-
-def _named(path: Path) -> str:
-    return in_one_line(str(path), most=200)
-
-
-def _about(path: Path, *faults: str) -> ConfigError:
-    return ConfigError([f"{_named(path)}: {fault}" for fault in faults])
+        raise YamlFaults(f"line {line}: is not UTF-8; save it as UTF-8") from None
 
 
 # The environment and --set on top of it

@@ -22,7 +22,7 @@ _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]{0,17})(\.[0-9]{0,30})?|\.[0-9]{1,30})(
 
 
 class YamlFaults(ValueError):
-    """Every fault in the text, one line each."""
+    """Every fault in the text, or in the file it is from, one line each."""
 
     def __init__(self, *faults: str) -> None:
         self.faults = faults
