@@ -7,20 +7,21 @@ Changes nothing. Exits with 0 if the system can start as it is, 2 if the config 
 import argparse
 import http.client
 import json
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from campus.addresses import Address
 from campus.broker.errors import NoBroker
 from campus.commands import Context, a_broker
 from campus.config.schema import editor_schema
 from campus.config.settings import Config
 from campus.config.stanza import DEFAULT, Key, leaves
 from campus.config.strict_yaml import YamlFaults, parse
+from campus.http.server import CannotListen, listen
 from campus.kafka.clients import BrokerAway, admin
-from campus.kafka.topics import partition_counts, settings_that_differ
+from campus.kafka.topics import PartitionCountMismatch, partition_counts, settings_that_differ
 from campus.startup.topics import topic_settings
 
 HELP = "check config, broker, topics and port, and print every setting"
@@ -50,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     config = context.config
     if args.schema:
-        print(schema_text(config))
+        roles = {name: type(settings) for name, settings in config.roles.items()}
+        print(json.dumps(editor_schema(roles), indent=2, ensure_ascii=False))
         return 0
     found = []
     for finding in findings(args, config):
@@ -60,11 +62,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
             print(f"{finding.subject:<8}{mark}  {finding.message}", flush=True)
     print(as_json(found, config) if args.json else f"\n{as_yaml(config)}")
     return max(finding.exit_code for finding in found)
-
-
-def schema_text(config: Config) -> str:
-    roles = {name: type(settings) for name, settings in config.roles.items()}
-    return json.dumps(editor_schema(roles), indent=2, ensure_ascii=False)
 
 
 def as_json(found: Iterable[Finding], config: Config) -> str:
@@ -108,10 +105,7 @@ def findings(args: argparse.Namespace, config: Config) -> Iterator[Finding]:
     yield port(config)
     lines: list[str] = []
     try:
-        with (
-            a_broker(config, lines.append),
-            admin(config.kafka) as client,
-        ):
+        with a_broker(config, lines.append), admin(config.kafka) as client:
             how = "; started for this look" if any("ready" in line for line in lines) else ""
             brokers = len(client.describe_cluster()["brokers"])
             yield Finding("broker", f"Kafka at {config.kafka.bootstrap_servers}, {brokers} of it{how}")
@@ -125,8 +119,8 @@ def topics(client: Any, config: Config) -> Iterator[Finding]:
     counts = partition_counts(client, wanted)
     wrong = {name: found for name, found in counts.items() if found != config.topics.partitions}
     for name, found in wrong.items():
-        fact = f"{name} has {found} partitions, topics.partitions says {config.topics.partitions}"
-        yield Finding("topics", f"{fact}; a topic's count is fixed when it is made", WRONG_CONFIG)
+        mismatch = PartitionCountMismatch(name, found, config.topics.partitions)
+        yield Finding("topics", str(mismatch), WRONG_CONFIG)
     missing = [name for name in wanted if name not in counts]
     if missing:
         yield Finding("topics", f"{', '.join(missing)}: not there yet, will be made at the first start")
@@ -140,24 +134,20 @@ def port(config: Config) -> Finding:
     producer: Any = config.roles["producer"]
     if not producer.port:
         return Finding("port", "any free one")
-    where = f"{producer.host}:{producer.port}"
-    if takes_orders(producer.host, producer.port):
-        return Finding("port", f"a CampusKafka takes orders at {where}")
-    family = socket.AF_INET6 if ":" in producer.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((producer.host, producer.port))
-        except OSError as taken:
-            says = f"{where}: {taken.strerror}. Stop what listens there, or set roles.producer.port"
-            return Finding("port", says, WRONG_CONFIG)
-    return Finding("port", f"{where} is free")
+    address = Address(producer.host, producer.port)
+    if takes_orders(address):
+        return Finding("port", f"a CampusKafka takes orders at {address}")
+    try:
+        listen(address, next_step="Stop what listens there, or set roles.producer.port.").close()
+    except CannotListen as error:
+        return Finding("port", str(error), WRONG_CONFIG)
+    return Finding("port", f"{address} is free")
 
 
-def takes_orders(host: str, port: int) -> bool:
+def takes_orders(address: Address) -> bool:
     """Whether what listens there answers as a producer role does, of this system or of another."""
     try:
-        with closing(http.client.HTTPConnection(host, port, timeout=ANSWER_S)) as connection:
+        with closing(http.client.HTTPConnection(address.host, address.port, timeout=ANSWER_S)) as connection:
             connection.request("GET", "/order")
             response = connection.getresponse()
             response.read()

@@ -9,18 +9,20 @@ import argparse
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from campus.commands import Context, a_broker
 from campus.config.settings import Config
-from campus.domain.codec import Undecodable, decode_input, encode
+from campus.domain.codec import Undecodable, decode_input, encode, keyed_record
+from campus.domain.events import Input
 from campus.domain.partitions import item_partition
 from campus.domain.times import iso_utc
 from campus.errors import CampusError
 from campus.inventory.ledger import ORIGIN_HEADER
 from campus.kafka.log_reader import LogReader
 from campus.kafka.producer.writer import Writer
-from campus.kafka.records import Bounds, ProducerRecord, TopicPartition
+from campus.kafka.records import Bounds, TopicPartition
 from campus.logs import printable
 
 HELP = "list, show or redrive (send again) the records that could not be read as an event"
@@ -58,13 +60,7 @@ class Letter:
         return self.original_bytes > len(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Redrive:
-    """What to send for a letter."""
-
-    letter: Letter
-    value: bytes
-    item: str
+Redrive = tuple[Letter, Input]  # a letter, and the event to send for it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,32 +91,30 @@ def read_letters(config: Config) -> list[Letter]:
     """The last LETTERS_MAX of each partition, in order of partition and offset."""
     topics = config.topics
     tps = [TopicPartition(topics.dead_letters_topic, partition) for partition in range(topics.partitions)]
-    records: list[tuple[tuple[int, int], Any, dict[str, str]]] = []
     with closing(LogReader(config.kafka, client_id="dead-letters")) as history:
-        spans = {
-            tp: Bounds(max(log.start, log.end - LETTERS_MAX), log.end)
-            for tp, log in history.bounds(tps).items()
-        }
-        for tp, batch in history.read(spans):
-            records += [((tp.partition, record.offset), record, _headers_of(record)) for record in batch]
-    redriven = {headers.get(REDRIVEN_HEADER) for _, _, headers in records}
+        bounds = history.bounds(tps)
+        spans = {tp: Bounds(max(log.start, log.end - LETTERS_MAX), log.end) for tp, log in bounds.items()}
+        records = [record for _, batch in history.read(spans) for record in batch]
+    records.sort(key=attrgetter("partition", "offset"))
+    headers_of = [_headers(record) for record in records]
+    redriven = {headers.get(REDRIVEN_HEADER) for headers in headers_of}
     return [
         Letter(
-            position=f"{partition}:{offset}",
+            position=f"{record.partition}:{record.offset}",
             rejected_at=iso_utc(record.timestamp),
             reason=headers.get("reason", "?"),
             detail=headers.get("detail", ""),
             origin=headers.get(ORIGIN_HEADER, "?"),
             original_bytes=_number(headers.get("original-bytes", "")),
             value=record.value or b"",
-            is_redriven=f"{partition}:{offset}" in redriven,
+            is_redriven=f"{record.partition}:{record.offset}" in redriven,
         )
-        for (partition, offset), record, headers in sorted(records, key=lambda entry: entry[0])
+        for record, headers in zip(records, headers_of, strict=True)
         if REDRIVEN_HEADER not in headers
     ]
 
 
-def _headers_of(record: Any) -> dict[str, str]:
+def _headers(record: Any) -> dict[str, str]:
     return {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
 
 
@@ -163,60 +157,49 @@ def _redriven_mark(letter: Letter) -> str:
 
 def _planned(letters: Sequence[Letter], args: argparse.Namespace) -> list[Redrive]:
     """The letters that are named, or all that can be sent. Raises CannotRedrive if a named one cannot."""
-    if args.value is not None:
-        if len(args.letters) != 1:
-            raise CannotRedrive("--value is for one letter: name it as PARTITION:OFFSET")
-        return [_redrive_of(_letter_at(letters, args.letters[0]), args.value.encode())]
+    if args.value is not None and len(args.letters) != 1:
+        raise CannotRedrive("--value is for one letter: name it as PARTITION:OFFSET")
     if args.letters:
-        named = [_letter_at(letters, position) for position in args.letters]
-        return [_redrive_of(letter, letter.value) for letter in named]
+        return [_redrive_of(_letter_at(letters, position), args.value) for position in args.letters]
     redrives = []
     for letter in letters:
         with suppress(CannotRedrive):
-            redrives.append(_redrive_of(letter, letter.value))
+            redrives.append(_redrive_of(letter))
     return redrives
 
 
-def _redrive_of(letter: Letter, value: bytes) -> Redrive:
+def _redrive_of(letter: Letter, corrected: str | None = None) -> Redrive:
     """Raises CannotRedrive."""
+    value = letter.value if corrected is None else corrected.encode()
     if letter.is_redriven:
         raise CannotRedrive(f"{letter.position} was redriven before; sending it twice could decide it twice")
     if letter.is_cut and value == letter.value:
         raise CannotRedrive(f"{letter.position} was cut and the rest is lost; say what to send with --value")
     try:
-        event = decode_input(value)
+        return letter, decode_input(value)
     except Undecodable as fault:
         raise CannotRedrive(
             f"{letter.position} still cannot be read ({fault}); say what to send with --value"
         ) from fault
-    return Redrive(letter, encode(event), event.item)
 
 
 def redrive(config: Config, planned: Sequence[Redrive], args: argparse.Namespace) -> None:
     """Print what is planned, up to --limit; with --yes, also send it."""
-    chosen = planned[: args.limit]
-    for sending in chosen:
-        print(f"{sending.letter.position:<10} {printable(sending.value.decode())}")
+    topics, chosen = config.topics, planned[: args.limit]
+    for letter, event in chosen:
+        print(f"{letter.position:<10} {printable(encode(event).decode())}")
     left = f", {len(planned) - len(chosen)} more are beyond --limit" if len(planned) > len(chosen) else ""
     if not args.yes:
         print(f"{len(chosen)} would be redriven{left}; do it with --yes")
         return
     with closing(Writer(config.kafka, client_id="dead-letters")) as writer:
-        for sending in chosen:
-            writer.append(_record(config, sending))
+        for letter, event in chosen:
+            key, value, _ = keyed_record(event)
+            origin = (REDRIVEN_FROM_HEADER, f"{topics.dead_letters_topic} {letter.position}".encode())
+            orders = TopicPartition(topics.orders_topic, item_partition(event.item, topics.partitions))
+            writer.append({orders: [(key, value, (origin,))]})
             # Last: after a crash in between it can be sent again, and an order id is decided once.
-            writer.append(_note(config, sending))
+            note = (REDRIVEN_HEADER, letter.position.encode())
+            letters = TopicPartition(topics.dead_letters_topic, int(letter.position.partition(":")[0]))
+            writer.append({letters: [(None, b"", (note,))]})
     print(f"{len(chosen)} redriven{left}")
-
-
-def _record(config: Config, sending: Redrive) -> dict[TopicPartition, list[ProducerRecord]]:
-    topics = config.topics
-    tp = TopicPartition(topics.orders_topic, item_partition(sending.item, topics.partitions))
-    header = (REDRIVEN_FROM_HEADER, f"{topics.dead_letters_topic} {sending.letter.position}".encode())
-    return {tp: [(sending.item.encode(), sending.value, (header,))]}
-
-
-def _note(config: Config, sending: Redrive) -> dict[TopicPartition, list[ProducerRecord]]:
-    position = sending.letter.position
-    tp = TopicPartition(config.topics.dead_letters_topic, int(position.split(":")[0]))
-    return {tp: [(None, b"", ((REDRIVEN_HEADER, position.encode()),))]}

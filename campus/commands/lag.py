@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import groupby, islice
 
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -128,12 +128,8 @@ def _table(title: str, rows: Rows) -> Table:
     # Text, because a group's name may look like rich's markup.
     table = Table(box=None, title=Text(title, style="bold"), title_justify="left", header_style="dim")
     for name in COLUMNS[IN_TITLE:-1]:
-        table.add_column(
-            name,
-            justify="left" if name in LEFT_ALIGNED else "right",
-            min_width=NUMBER_CHARS_MIN,
-            no_wrap=True,
-        )
+        justify: JustifyMethod = "left" if name in LEFT_ALIGNED else "right"
+        table.add_column(name, justify=justify, min_width=NUMBER_CHARS_MIN, no_wrap=True)
     table.add_column(COLUMNS[-1], overflow="fold")
     for row in rows:
         cells = [Text(cell) for cell in _cells(row)[IN_TITLE:]]

@@ -132,9 +132,8 @@ class OrdersClient:
 
     def place_batch(self, orders: Sequence[Order]) -> list[str]:
         """The ids of the orders. Raises OrderRefused if any order is refused."""
-        results = self._placed(
-            "/orders", orders, {ACCEPTED: BatchResponse, MULTI_STATUS: BatchResponse}
-        ).results
+        answers = dict.fromkeys((ACCEPTED, MULTI_STATUS), BatchResponse)
+        results = self._placed("/orders", orders, answers).results
         for result in results:
             if result.problem:
                 raise _refused(result.problem)

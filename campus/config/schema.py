@@ -26,37 +26,22 @@ def _model(name: str, stanzas: Mapping[str, Any]) -> type[Stanza]:
     return create_model(name, __base__=Stanza, **fields)
 
 
-def json_schema(model: type[Stanza]) -> Schema:
-    """The model's schema as one tree, without references."""
-    schema = model.model_json_schema()
-    return _inlined(schema, schema.pop("$defs", {}))  # type: ignore[no-any-return]
-
-
 def editor_schema(roles: Mapping[str, type[RoleSettings]]) -> Schema:
     """What an editor needs to complete and check config.yaml. It cannot tell settings that contradict."""
+    schema = file_model(roles).model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_with_references(schema),
         "title": "config.yaml of CampusKafka",
-        **_with_references(json_schema(file_model(roles))),
-    }
-
-
-def _inlined(node: Any, definitions: Schema) -> Any:
-    if isinstance(node, list):
-        return [_inlined(item, definitions) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        node = {**definitions[node["$ref"].rpartition("/")[2]], **node}
-    return {
-        key: _inlined(value, definitions)
-        for key, value in node.items()
-        if key != "$ref" and not (key == "title" and isinstance(value, str))
+        "$defs": {name: _with_references(stanza) for name, stanza in schema["$defs"].items()},
     }
 
 
 def _with_references(node: Schema) -> Schema:
     """The same, but a stanza may be null, and a value may be a text with `${NAME}`."""
+    node = {key: part for key, part in node.items() if key != "title"}  # it only repeats the key
+    if "$ref" in node:
+        return node
     if "properties" in node:
         stanza = {key: _with_references(value) for key, value in node["properties"].items()}
         return {**node, "type": ["object", "null"], "properties": stanza}
@@ -72,9 +57,12 @@ def _with_references(node: Schema) -> Schema:
 
 def schema_at(schema: Schema, key: Key) -> Schema:
     """The part of the schema for this key. Raises KeyError if the key is not allowed."""
+    node = schema
     for part in key:
-        schema = schema["properties"][part] if "properties" in schema else schema["additionalProperties"]
-    return schema
+        node = node["properties"][part] if "properties" in node else node["additionalProperties"]
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return node
 
 
 def in_words(node: Schema) -> str:

@@ -13,7 +13,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, SerializeAsAny
 
 from campus.addresses import Address, parse_addresses
-from campus.config.stanza import ConfigIssue, Key, LocalPath, Milliseconds, Stanza, Timeout, setting
+from campus.config.stanza import (
+    ConfigIssue,
+    Key,
+    LocalPath,
+    Milliseconds,
+    Stanza,
+    Timeout,
+    not_allowed,
+    setting,
+)
 
 TOPICS = ("orders", "journal", "dead_letters", "inventory_snapshots", "analytics_snapshots")
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -37,10 +46,16 @@ class SecurityConfig(Stanza):
     sasl_password: SecretStr | None = setting(None, 'write "${NAME}", so that no file holds it', min_length=1)
 
     def issues(self) -> Iterator[ConfigIssue]:
-        # A setting that the protocol ignores is refused: its author believes that it protects.
-        for family in ("SSL", "SASL"):
-            if family not in self.protocol.split("_"):
-                yield from self._ignored(family)
+        for key, field in type(self).model_fields.items():
+            family = key.partition("_")[0].upper()
+            is_used = family == "PROTOCOL" or family in self.protocol.split("_")
+            # A setting that the protocol ignores is refused: its author believes that it protects.
+            if not is_used and getattr(self, key) != field.default:
+                yield ConfigIssue(
+                    (key, "protocol"),
+                    f"has no effect with protocol {self.protocol}; "
+                    f"choose one with {family} in it, or leave {key} out",
+                )
         if self.protocol.startswith("SASL"):
             for key in ("sasl_mechanism", "sasl_username", "sasl_password"):
                 if getattr(self, key) is None:
@@ -53,15 +68,6 @@ class SecurityConfig(Stanza):
             yield ConfigIssue(("ssl_certfile", "ssl_keyfile"), "is missing: ssl_keyfile needs it")
         if self.ssl_password is not None and self.ssl_keyfile is None:
             yield ConfigIssue(("ssl_keyfile", "ssl_password"), "is missing: ssl_password is for it")
-
-    def _ignored(self, family: str) -> Iterator[ConfigIssue]:
-        for key, field in type(self).model_fields.items():
-            if key.startswith(f"{family.lower()}_") and getattr(self, key) != field.default:
-                yield ConfigIssue(
-                    (key, "protocol"),
-                    f"has no effect with protocol {self.protocol}; "
-                    f"choose one with {family} in it, or leave {key} out",
-                )
 
 
 class ConsumerConfig(Stanza):
@@ -80,11 +86,7 @@ class ConsumerConfig(Stanza):
 
     def issues(self) -> Iterator[ConfigIssue]:
         if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
-            yield ConfigIssue(
-                ("heartbeat_interval_ms", "session_timeout_ms"),
-                f"{self.heartbeat_interval_ms} is not allowed: at most a third of session_timeout_ms, "
-                f"which is {self.session_timeout_ms}",
-            )
+            yield not_allowed(self, "heartbeat_interval_ms", "at most a third of", "session_timeout_ms")
 
 
 def _addresses(text: str) -> str:
@@ -114,11 +116,7 @@ class KafkaConfig(Stanza):
 
     def issues(self) -> Iterator[ConfigIssue]:
         if self.consumer.fetch_max_wait_ms >= self.request_timeout_s * 1000:
-            yield ConfigIssue(
-                ("request_timeout_s", "consumer.fetch_max_wait_ms"),
-                f"{self.request_timeout_s:g} is not allowed: more than consumer.fetch_max_wait_ms, "
-                f"which is {self.consumer.fetch_max_wait_ms}",
-            )
+            yield not_allowed(self, "request_timeout_s", "more than", "consumer.fetch_max_wait_ms")
 
 
 class BrokerConfig(Stanza):
@@ -213,11 +211,7 @@ class SupervisorConfig(Stanza):
 
     def issues(self) -> Iterator[ConfigIssue]:
         if self.backoff_first_s > self.backoff_most_s:
-            yield ConfigIssue(
-                ("backoff_first_s", "backoff_most_s"),
-                f"{self.backoff_first_s:g} is not allowed: at most backoff_most_s, "
-                f"which is {self.backoff_most_s:g}",
-            )
+            yield not_allowed(self, "backoff_first_s", "at most", "backoff_most_s")
 
 
 class LoggingConfig(Stanza):
@@ -228,7 +222,7 @@ class LoggingConfig(Stanza):
 
 
 class Config(Stanza):
-    """The whole configuration. Relative paths have been resolved from `folder`."""
+    """The whole configuration. Relative paths have been resolved."""
 
     kafka: KafkaConfig = KafkaConfig()
     broker: BrokerConfig = BrokerConfig()
@@ -236,16 +230,12 @@ class Config(Stanza):
     roles: Mapping[str, SerializeAsAny[RoleSettings]] = {}
     supervisor: SupervisorConfig = SupervisorConfig()
     logging: LoggingConfig = LoggingConfig()
-    folder: Path = Field(Path(), exclude=True)
     # Where a setting comes from: "file", "environment" or "--set". A key that is not in it has its default.
     sources: Mapping[Key, str] = Field({}, exclude=True, repr=False)
 
     def issues(self) -> Iterator[ConfigIssue]:
         if self.kafka.request_timeout_s >= self.supervisor.stuck_s:
-            yield ConfigIssue(
-                ("kafka.request_timeout_s", "supervisor.stuck_s"),
-                f"{self.kafka.request_timeout_s:g} is not allowed: less than supervisor.stuck_s, which is "
-                f"{self.supervisor.stuck_s:g}, or a role that waits for a slow request counts as stuck",
-            )
+            why = ", or a role that waits for a slow request counts as stuck"
+            yield not_allowed(self, "kafka.request_timeout_s", "less than", "supervisor.stuck_s", why)
         for role in self.roles.values():
             yield from role.issues_with(self)

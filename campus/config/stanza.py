@@ -1,6 +1,7 @@
 """The base of every stanza of config.yaml, and the types that settings share."""
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -55,6 +56,13 @@ class Stanza(BaseModel):
 def setting(default: Any, description: str, **limits: Any) -> Any:
     """A field of a stanza. The description is its comment in config.yaml; `limits` go to pydantic's Field."""
     return Field(default, description=description, **limits)
+
+
+def not_allowed(stanza: Stanza, key: str, relation: str, limit: str, why: str = "") -> ConfigIssue:
+    """The issue that the setting `key` must be in this relation to the setting `limit`, and is not."""
+    value, limit_value = attrgetter(key, limit)(stanza)
+    allowed = f"{relation} {limit}, which is {limit_value:.15g}"
+    return ConfigIssue((key, limit), f"{value:.15g} is not allowed: {allowed}{why}")
 
 
 def _from_folder(path: Any, info: ValidationInfo) -> Any:

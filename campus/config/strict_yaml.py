@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 DEPTH_MAX = 16
+REFUSED_MARKS = {"&": "an anchor", "*": "an alias", "!": "a tag", "%": "a directive"}
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -21,7 +22,7 @@ _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]{0,17})(\.[0-9]{0,30})?|\.[0-9]{1,30})(
 
 
 class YamlFaults(ValueError):
-    """Every fault in the text, one line each."""
+    """Every fault in the text, or in the file it is from, one line each."""
 
     def __init__(self, *faults: str) -> None:
         self.faults = faults
@@ -30,13 +31,13 @@ class YamlFaults(ValueError):
 
 def parse(text: str) -> Any:
     """The text as dicts with text keys, lists, texts, numbers, booleans and None. Raises YamlFaults."""
-    loader = _PlainLoader(text)
     try:
-        root = loader.get_single_node()
+        root = _PlainLoader(text).get_single_node()
+    except yaml.reader.ReaderError as error:
+        line, character = text.count("\n", 0, error.position) + 1, ord(text[error.position])
+        raise YamlFaults(f"line {line}: the character U+{character:04X} is not allowed") from None
     except yaml.MarkedYAMLError as error:
         raise YamlFaults(_message(error)) from None
-    finally:
-        loader.dispose()
     faults: list[str] = []
     value = None if root is None else _value(root, "", faults)
     if faults:
@@ -68,15 +69,6 @@ class _PlainLoader(yaml.SafeLoader):
 
     depth = 0
 
-    def __init__(self, text: str) -> None:
-        try:
-            super().__init__(text)
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise YamlFaults(
-                f"line {line}: the character U+{ord(text[error.position]):04X} is not allowed"
-            ) from None
-
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
         if self.depth > DEPTH_MAX:
@@ -85,21 +77,13 @@ class _PlainLoader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def _refuse_mark(self) -> None:
+        mark = self.peek()
+        advice = f"put a text that begins with {mark} in quotes"
+        self._refuse(f'{REFUSED_MARKS[mark]} ("{mark}") is not allowed; {advice}')
+
     # Refused at the mark itself, since PyYAML's later messages would repeat what follows it.
-    def fetch_anchor(self) -> None:
-        self._refuse_mark("an anchor", "&")
-
-    def fetch_alias(self) -> None:
-        self._refuse_mark("an alias", "*")
-
-    def fetch_tag(self) -> None:
-        self._refuse_mark("a tag", "!")
-
-    def fetch_directive(self) -> None:
-        self._refuse_mark("a directive", "%")
-
-    def _refuse_mark(self, what: str, mark: str) -> None:
-        self._refuse(f'{what} ("{mark}") is not allowed; put a text that begins with {mark} in quotes')
+    fetch_anchor = fetch_alias = fetch_tag = fetch_directive = _refuse_mark
 
     def _refuse(self, what: str) -> None:
         raise yaml.composer.ComposerError(None, None, what, self.get_mark())
@@ -120,8 +104,8 @@ def _value(node: yaml.Node, path: str, faults: list[str]) -> Any:
             continue
         dotted = f"{path}.{key}" if path else key
         if key in values:
-            message = f"twice, on line {lines[key]} and on line {line}; keep one"
-            faults.append(f"{in_one_line(dotted)}: {message}")
+            fault = f"twice, on line {lines[key]} and on line {line}; keep one"
+            faults.append(f"{in_one_line(dotted)}: {fault}")
         values[key] = _value(value_node, dotted, faults)
         lines.setdefault(key, line)
     return values

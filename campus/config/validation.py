@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from campus.config.schema import Schema, in_words, json_schema, schema_at
+from campus.config.schema import Schema, in_words, schema_at
 from campus.config.settings import Config
 from campus.config.stanza import Key, Stanza
 from campus.config.strict_yaml import in_one_line, scalar
@@ -26,6 +27,7 @@ CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 NAME_CHARACTERS_MAX = 256
 BAD_NAME = f"the name is not allowed: 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character"
 REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+KINDS = {dict: "a map", list: "a list", NoneType: "null"}
 UNQUOTED = {"boolean": (bool,), "integer": (int,), "number": (int, float)}
 
 
@@ -38,7 +40,7 @@ class Fault(NamedTuple):
 
 
 class EnvironmentText(str):
-    """The value of an environment variable that is a whole setting: `${` has no meaning in it."""
+    """A text from the environment. The setting decides what it is, and `${` has no meaning in it."""
 
     __slots__ = ()
 
@@ -54,29 +56,27 @@ def read_settings(
 ) -> tuple[Any, list[Fault]]:
     """The tree as the model, with relative paths from `folder`, and every fault in the tree."""
     faults: list[Fault] = []
-    of_environment: set[Key] = set()
-    values = _expanded(tree, (), environ, of_environment)
+    values = _expanded(tree, environ)
     while True:
         try:
             return model.model_validate(values, context={"folder": folder}), faults
         except ValidationError as error:
             refused = error.errors(include_url=False)
-        schema = json_schema(model)
+        schema = model.model_json_schema()
         for refusal in refused:
             key = tuple(map(str, refusal["loc"]))
             stanza = value_at(values, key[:-1])
-            if key in of_environment and _wants_no_text(refusal):
-                of_environment.remove(key)  # the next round may refuse it, as a number out of range
-                stanza[key[-1]] = scalar(refusal["input"])
+            if _is_number_or_boolean(refusal):
+                stanza[key[-1]] = scalar(refusal["input"])  # the next round may refuse it as out of range
             else:
                 faults.append(_fault(key, refusal, schema, written=value_at(tree, key)))
                 del stanza[key[-1]]
 
 
-def _wants_no_text(refusal: ErrorDetails) -> bool:
-    """Whether the setting is a number or true or false, and the text of the variable may be one."""
-    is_text = isinstance(refusal["input"], str) and scalar(refusal["input"]) is not None
-    return is_text and refusal["type"] in ("bool_type", "int_type", "float_type")
+def _is_number_or_boolean(refusal: ErrorDetails) -> bool:
+    """Whether a text from the environment is a number or a boolean, and the setting wants one."""
+    given, wants_one = refusal["input"], refusal["type"] in ("bool_type", "int_type", "float_type")
+    return isinstance(given, EnvironmentText) and wants_one and isinstance(scalar(given), (bool, int, float))
 
 
 def contradictions(config: Config, faults: Sequence[Fault]) -> Iterator[Fault]:
@@ -85,7 +85,7 @@ def contradictions(config: Config, faults: Sequence[Fault]) -> Iterator[Fault]:
     for at, stanza in _stanzas(config, ()):
         for issue in stanza.issues():
             keys = [(*at, *key.split(".")) for key in issue.keys]
-            if not any(_overlap(key, other) for key in keys for other in faulty):
+            if not any(key[: len(other)] == other[: len(key)] for key in keys for other in faulty):
                 faulty.append(keys[0])
                 yield Fault(keys, ".".join(keys[0]), issue.message)
 
@@ -98,11 +98,6 @@ def _stanzas(node: Stanza | Mapping[str, Any], at: Key) -> Iterator[tuple[Key, S
             yield from _stanzas(value, (*at, key))
 
 
-def _overlap(key: Key, other: Key) -> bool:
-    shorter = min(len(key), len(other))
-    return key[:shorter] == other[:shorter]
-
-
 def value_at(node: Any, key: Key, default: Any = None) -> Any:
     """The value at this key of a tree or of a model; `default` if there is none."""
     for part in key:
@@ -113,29 +108,23 @@ def value_at(node: Any, key: Key, default: Any = None) -> Any:
     return node
 
 
-def _expanded(node: Any, at: Key, environ: Mapping[str, str], of_environment: set[Key]) -> Any:
-    """A copy with `${NAME}` replaced; `of_environment` gets the keys of texts that come from there."""
+def _expanded(node: Any, environ: Mapping[str, str]) -> Any:
+    """A copy with `${NAME}` replaced, and Unfit for what no setting may have."""
     if isinstance(node, dict):
         return {
-            name: _expanded(value, (*at, name), environ, of_environment)
-            if _is_name(name)
-            else Unfit(BAD_NAME)
+            name: _expanded(value, environ) if _is_name(name) else Unfit(BAD_NAME)
             for name, value in node.items()
         }
     if not isinstance(node, str):
         return node
-    text = str(node)
-    if isinstance(node, EnvironmentText):
-        of_environment.add(at)
-    elif "${" in node:
-        of_environment.add(at)
+    if "${" in node and not isinstance(node, EnvironmentText):
         for reference in REFERENCE.finditer(node):
             if reference[0] == "${":
                 return Unfit('a "${" without a NAME and a "}" behind it; write $${ for the characters')
             if reference[1] and reference[1] not in environ:
                 return Unfit(f"{reference[0]} is not set in the environment; export {reference[1]}")
-        text = REFERENCE.sub(lambda found: environ[found[1]] if found[1] else "${", node)
-    return Unfit() if CONTROL_CHARACTER.search(text) else text
+        node = EnvironmentText(REFERENCE.sub(lambda found: environ[found[1]] if found[1] else "${", node))
+    return Unfit() if CONTROL_CHARACTER.search(node) else node
 
 
 def _is_name(text: str) -> bool:
@@ -162,7 +151,7 @@ def _fault(key: Key, refusal: ErrorDetails, schema: Schema, *, written: object) 
     if kinds[0].get("writeOnly"):
         shown = MASK
     elif isinstance(written, (dict, list)) or kinds[0]["type"] == "object":
-        shown = _kind(written)
+        shown = KINDS.get(type(written), "a single value")  # not the value: there may be secrets in it
     else:  # as it was written: the variable behind a ${NAME} may be secret under any key
         shown = f'"{in_one_line(written)}"' if isinstance(written, str) else json.dumps(written)
     return Fault([key], name, f"{shown} is not allowed: {allowed}{_hint(given, kinds[0])}")
@@ -173,13 +162,6 @@ def _unknown(word: str, known: Sequence[str]) -> str:
     if near:
         return f'unknown key, did you mean "{near[0]}"?'
     return f"unknown key; the keys here are {', '.join(known) or 'none'}"
-
-
-def _kind(value: object) -> str:
-    """What it is, without the value: there may be secrets in it."""
-    if isinstance(value, (dict, list)):
-        return "a map" if isinstance(value, dict) else "a list"
-    return "null" if value is None else "a single value"
 
 
 def _hint(given: object, setting: Schema) -> str:

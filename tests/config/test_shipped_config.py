@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 import roles
 from campus.config.config_file import load
-from campus.config.schema import editor_schema, file_model, json_schema, schema_at
+from campus.config.schema import editor_schema, file_model, schema_at
 from campus.config.settings import Config, ConsumerConfig, RoleSettings, SecurityConfig
 from campus.config.stanza import leaves
 from campus.config.strict_yaml import parse
@@ -63,7 +63,7 @@ def test_the_shipped_file_says_why_for_each_setting():
 
 
 def test_the_comments_of_the_shipped_file_are_the_descriptions_of_the_settings():
-    schema = json_schema(file_model(settings_of_the_roles()))
+    schema = file_model(settings_of_the_roles()).model_json_schema()
     written = comments()
     for key, _ in leaves(parse(SHIPPED.read_text("utf-8"))):
         setting = key if key[:3] != ("roles", "inventory", "stock") else key[:3]

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from campus.addresses import Address
 from campus.config.config_file import ConfigError, load
-from campus.config.settings import BrokerConfig, KafkaConfig, TopicsConfig
+from campus.config.settings import BrokerConfig, KafkaConfig
 from tests.config.kitchen import ROLES, InventorySettings, KitchenSettings
 
 
@@ -16,14 +16,6 @@ def test_an_empty_file_is_all_defaults(read, tmp_path):
     assert config.kafka == KafkaConfig()
     assert config.broker == BrokerConfig(data_dir=tmp_path / ".campuskafka")
     assert config.roles["inventory"] == InventorySettings()
-    assert config.folder == tmp_path
-
-
-def test_without_a_file_there_are_the_defaults_and_what_overrides_them(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    config = load(None, roles=ROLES, overrides=["topics.partitions=2"], environ={})
-    assert config.topics == TopicsConfig(partitions=2)
-    assert config.folder == tmp_path
 
 
 def test_an_empty_stanza_is_its_defaults(read):

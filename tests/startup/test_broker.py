@@ -51,7 +51,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return Config(
         kafka=KafkaConfig(bootstrap_servers=str(free_address())),
         broker=BrokerConfig(data_dir=tmp_path / "data", java=java, start_timeout_s=20.0),
-        folder=tmp_path,
     )
 
 
@@ -122,7 +121,6 @@ def test_with_tls_auto_means_an_external_kafka(config: Config) -> None:
             security=SecurityConfig(protocol="SSL"),
         ),
         broker=config.broker,
-        folder=config.folder,
     )
     role = Running(tls)
     assert role.ends()
