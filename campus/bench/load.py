@@ -95,11 +95,11 @@ class LoadResult(NamedTuple):
 
 def draw_orders(target: Environment) -> Iterator[OrderRequest]:
     """Endless; the same orders for the same seed."""
-    random = Random(target.seed)  # noqa: S311 (must be repeatable, not secret)
+    random, items = Random(target.seed), target.items  # noqa: S311 (must be repeatable, not secret)
     while True:
         yield OrderRequest(
             user_id=f"{target.run}-{random.randrange(USERS):02}",
-            item=random.choice(target.items),
+            item=random.choice(items),
             quantity=random.randint(1, QUANTITY_MAX),
         )
 
