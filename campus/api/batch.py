@@ -24,7 +24,7 @@ PLACEHOLDER = Response(ACCEPTED, (), b"")  # never sent: the Deferred replaces i
 
 def place_batch(orders: OrderHandler, environ: Environ) -> Response:
     parts = bodies.split_batch(environ, orders.settings.batch_orders_max)
-    batch = Batch(orders, idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY")))
+    batch = OrderBatch(orders, idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY")))
     for index, body in enumerate(parts):
         batch.place(index, body)
     if not batch.open or not orders.settings.acknowledged:
@@ -33,7 +33,7 @@ def place_batch(orders: OrderHandler, environ: Environ) -> Response:
     return PLACEHOLDER
 
 
-class Batch:
+class OrderBatch:
     """Used in the event loop only."""
 
     def __init__(self, orders: OrderHandler, key: str | None) -> None:

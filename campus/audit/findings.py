@@ -43,7 +43,7 @@ class ViolationKind(str, Enum):
     # What must be in other topics.
     DEAD_LETTER_MISSING = "dead_letter_missing"
     REROUTE_MISSING = "reroute_missing"
-    EXPECTED_MISSING = "expected_missing"  # a customer was told that the order was accepted
+    EXPECTED_MISSING = "expected_missing"  # a customer got a 202 for it
     # What analytics has written down.
     ANALYTICS_DIFFERS = "analytics_differs"  # its counts are not those of the journal
 

@@ -1,4 +1,4 @@
-"""The configuration: what can be set, how it is read, and what a user is told if it is wrong.
+"""The configuration: what can be set, how it is read, and the messages if it is wrong.
 
 A Config is complete, valid and never changes. Start with settings.py.
 

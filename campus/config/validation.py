@@ -45,7 +45,7 @@ class EnvironmentText(str):
     __slots__ = ()
 
 
-class Unfit(NamedTuple):
+class NotAllowed(NamedTuple):
     """Replaces a value that no setting may have. No model accepts it, so it becomes a fault."""
 
     reason: str = ""
@@ -109,10 +109,10 @@ def value_at(node: Any, key: Key, default: Any = None) -> Any:
 
 
 def _expanded(node: Any, environ: Mapping[str, str]) -> Any:
-    """A copy with `${NAME}` replaced, and Unfit for what no setting may have."""
+    """A copy with `${NAME}` replaced, and NotAllowed for what no setting may have."""
     if isinstance(node, dict):
         return {
-            name: _expanded(value, environ) if _is_name(name) else Unfit(BAD_NAME)
+            name: _expanded(value, environ) if _is_name(name) else NotAllowed(BAD_NAME)
             for name, value in node.items()
         }
     if not isinstance(node, str):
@@ -120,11 +120,11 @@ def _expanded(node: Any, environ: Mapping[str, str]) -> Any:
     if "${" in node and not isinstance(node, EnvironmentText):
         for reference in REFERENCE.finditer(node):
             if reference[0] == "${":
-                return Unfit('a "${" without a NAME and a "}" behind it; write $${ for the characters')
+                return NotAllowed('a "${" without a NAME and a "}" behind it; write $${ for the characters')
             if reference[1] and reference[1] not in environ:
-                return Unfit(f"{reference[0]} is not set in the environment; export {reference[1]}")
+                return NotAllowed(f"{reference[0]} is not set in the environment; export {reference[1]}")
         node = EnvironmentText(REFERENCE.sub(lambda found: environ[found[1]] if found[1] else "${", node))
-    return Unfit() if CONTROL_CHARACTER.search(node) else node
+    return NotAllowed() if CONTROL_CHARACTER.search(node) else node
 
 
 def _is_name(text: str) -> bool:
@@ -141,7 +141,7 @@ def _fault(key: Key, refusal: ErrorDetails, schema: Schema, *, written: object) 
         word = re.split(r"[^\w.-]", key[-1], maxsplit=1)[0]
         name = ".".join((*key[:-1], word if word == key[-1] else f"{word}…"))
         return Fault([key], name, _unknown(word, list(schema_at(schema, key[:-1])["properties"])))
-    if isinstance(given, Unfit) and given.reason:
+    if isinstance(given, NotAllowed) and given.reason:
         return Fault([key], name, given.reason)
     setting = schema_at(schema, key)
     kinds = setting.get("anyOf", [setting])
@@ -165,7 +165,7 @@ def _unknown(word: str, known: Sequence[str]) -> str:
 
 
 def _hint(given: object, setting: Schema) -> str:
-    if isinstance(given, Unfit):
+    if isinstance(given, NotAllowed):
         return ", without control characters"
     kind = setting["type"]
     if kind == "string" and "enum" not in setting and isinstance(given, (bool, int, float)):

@@ -250,10 +250,10 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(worked, capsys):
     before = committed(worked, "analytics")
     assert resets(worked, worked.roles["analytics"].group, "--to", "earliest", "--dry-run") == 0
     assert committed(worked, "analytics") == before
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == f"{worked.roles['analytics'].group} (Empty), to earliest:"
-    assert told[2 + PIZZA].split() == [worked.topics.journal_topic, str(PIZZA), str(before[PIZZA][0]), "0"]
-    assert told[-1] == f"{PARTITIONS} partitions would be moved; nothing was changed"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{worked.roles['analytics'].group} (Empty), to earliest:"
+    assert lines[2 + PIZZA].split() == [worked.topics.journal_topic, str(PIZZA), str(before[PIZZA][0]), "0"]
+    assert lines[-1] == f"{PARTITIONS} partitions would be moved; nothing was changed"
 
 
 def moved_to(config, to, *words):

@@ -28,8 +28,8 @@ from campus.kafka.records import AppendResult, Records, TopicPartition
 
 PAUSE_AFTER_FAILURE_S = 0.05  # so that no caller can retry in a busy loop
 
-Landed: TypeAlias = dict[TopicPartition, AppendResult]
-Outcome: TypeAlias = Landed | AppendFailed
+AppendResults: TypeAlias = dict[TopicPartition, AppendResult]
+Outcome: TypeAlias = AppendResults | AppendFailed
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Writer:
         self._lock = threading.Lock()  # so that nothing is scheduled after `_closed` is set
         self._runner = runner(self._net, f"{client_id}-writer", self._on_loop_closed)
 
-    def append(self, records: Records, *, timeout_s: float | None = None) -> Landed:
+    def append(self, records: Records, *, timeout_s: float | None = None) -> AppendResults:
         """Write the records, wait for the acknowledgement, and return where they landed. Raises AppendFailed.
 
         More than BATCH_BYTES_MAX for a partition takes several produce batches. The timeout includes the wait
@@ -135,7 +135,7 @@ class Writer:
                 self._current = None
 
     async def _append(self, append: "_Append") -> Outcome:
-        records, landed = append.records, Landed()
+        records, landed = append.records, AppendResults()
         sent: Counter[TopicPartition] = Counter()  # records by partition
         now = time.monotonic()
         if now < self._pause_until:
