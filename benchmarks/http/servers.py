@@ -54,7 +54,7 @@ class BatchPublisher:
         self._wake_up = Event()
         self._pause = Event()  # never set: to wait on it releases the interpreter lock
 
-    def submit(self, _place: TopicPartition, _record: ProducerRecord, on_delivery: OnDelivery) -> None:
+    def submit(self, _tp: TopicPartition, _record: ProducerRecord, on_delivery: OnDelivery) -> None:
         self._gathered.append(on_delivery)
         self._wake_up.set()
 

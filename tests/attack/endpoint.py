@@ -33,7 +33,7 @@ class FileCommit:
         self._path = path
         self._taken: SimpleQueue[tuple[bytes, Any] | None] = SimpleQueue()
 
-    def submit(self, _place: Any, record: Any, token: Any) -> None:
+    def submit(self, _tp: Any, record: Any, token: Any) -> None:
         self._taken.put((record[1], token))
 
     @contextmanager
