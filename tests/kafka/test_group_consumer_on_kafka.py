@@ -9,6 +9,7 @@ from campus.kafka.clients import admin
 from campus.kafka.group_consumer import Fenced, GroupConsumer
 from campus.kafka.producer.writer import Writer
 from campus.kafka.records import TopicPartition
+from campus.processing.owner import POLL_S
 from tests.support.kafka import OneKafka
 from tests.support.processes import soon
 
@@ -47,7 +48,7 @@ def test_two_members_share_the_partitions_and_the_remaining_one_gets_all(kafka: 
     with closing(a_member()) as stays:
 
         def has(reader: GroupConsumer) -> frozenset[int]:
-            return reader.poll(timeout_s=0.05, records_max=10).assigned
+            return reader.poll(timeout_s=POLL_S, records_max=10).assigned
 
         with closing(a_member()) as leaves:
             soon(lambda: (len(has(stays)), len(has(leaves))) == (2, 2), every_s=0)
